@@ -1,0 +1,88 @@
+"""Ent-n: entropy of the n-gram distribution of the generated set, in nats. Higher is more diverse.
+
+    Ent-n = - sum_g G(g) log G(g) = log T - (1/T) sum_g c(g) log c(g),    G = c / T,  T = sum_g c(g)
+
+(the plug-in estimate, which grows with N: N is part of the signature). 0 where there is no n-gram.
+
+Zhang et al. (2018), "Generating informative and diverse conversational responses via adversarial information
+maximization", section 4.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
+from bench.metrics.bootstrap import DEFAULTS, Bootstrap
+from bench.metrics.ngrams import NgramIndex
+from bench.metrics.tokenise import TOKENISATION
+
+Floats = NDArray[np.float64]
+
+ORDERS = range(1, 5)
+
+
+def entropy(index: NgramIndex, n: int) -> tuple[float, Floats]:
+    """Ent-n in nats of all generated texts, and [N] its value without each text in turn.
+
+    >>> entropy(NgramIndex(["a b", "a c"], []), 1)  # 1/2, 1/4, 1/4; without either text 1/2, 1/2
+    (1.0397207708399179, array([0.69314718, 0.69314718]))
+    """
+    counts = index.order(n).generated
+    corpus = counts.corpus[counts.gram]
+    lost = counts.per_text(_x_log_x(corpus) - _x_log_x(corpus - counts.count))
+    total_log = _x_log_x(counts.corpus).sum()  # singletons add 1 log 1 = 0
+    ent = _entropy(np.array([counts.total]), np.array([total_log]))
+    return float(ent[0]), _entropy(counts.total - counts.windows, total_log - lost)
+
+
+def _entropy(total: NDArray[np.int64], sum_count_log_count: Floats) -> Floats:
+    total = np.maximum(1, total)
+    return np.maximum(0.0, np.log(total) - sum_count_log_count / total)  # never below 0 but by rounding
+
+
+def _x_log_x(x: Floats) -> Floats:
+    return x * np.log(np.maximum(1, x))  # x is a count: 0, 1, 2, ...
+
+
+def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
+    bootstrap = Bootstrap.of("entropy", options)
+    n_texts = len(inputs.generated)
+    if not n_texts:
+        raise BenchError("entropy: needs at least one generated text, got 0")
+    estimates, without = zip(*(entropy(inputs.index, n) for n in ORDERS), strict=True)
+    intervals = bootstrap.jackknife(np.array(estimates), np.stack(without, axis=1), (0.0, np.inf))
+    return {
+        f"ent{n}": Value(value, interval, n_texts, _signature(n, n_texts, bootstrap))
+        for n, value, interval in zip(ORDERS, estimates, intervals, strict=True)
+    }
+
+
+def _signature(n: int, n_texts: int, bootstrap: Bootstrap) -> str:
+    return signature("entropy", METRIC.version, n=n, N=n_texts, tok=TOKENISATION, ci=bootstrap.signature("jack"))
+
+
+METRIC = Metric(
+    name="entropy",
+    family="ngrams",
+    needs="texts",
+    quantities=tuple(
+        Quantity(
+            key=f"ent{n}",
+            label=f"Ent-{n}",
+            direction="up",
+            formula=f"- sum_g G(g) log G(g), G: distribution of the {n}-grams of all generated texts",
+            unit="nats",
+            range=(0.0, float("inf")),
+            source="Zhang et al. 2018, section 4.1",
+        )
+        for n in ORDERS
+    ),
+    compute=_compute,
+    defaults=DEFAULTS,
+)

@@ -1,0 +1,103 @@
+"""Self-BLEU-n: BLEU-n of every generated text against all *other* generated texts. Lower is more diverse.
+
+Definition, smoothing and brevity penalty as in :mod:`bench.metrics.bleu`, with leave-one-out references: the clipping
+count of an n-gram in text i is its largest count in any text j != i, that is the largest over all texts unless text i
+alone attains it, and then the second largest. (Texygen's own default lets a text be its own reference, which makes
+exact matches certain; that is not what its paper defines and not computed here.)
+
+It grows with N, the number of generated texts: N is part of the signature. The interval bootstraps the per-text scores
+against the full other set: a resample of texts would hold duplicates, whose Self-BLEU is 100. It therefore leaves out
+that the texts are each other's references too.
+
+Zhu et al. (2018), "Texygen", section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
+from bench.metrics.bleu import ORDERS, SMOOTHING, bleu_from_matches
+from bench.metrics.bootstrap import DEFAULTS, Bootstrap
+from bench.metrics.ngrams import NgramIndex
+from bench.metrics.tokenise import TOKENISATION
+
+Floats = NDArray[np.float64]
+
+
+def self_bleu_scores(index: NgramIndex) -> Floats:
+    """Sentence BLEU-1..5 of each generated text against the N-1 others: [N >= 2, 5] in 0..1.
+
+    >>> self_bleu_scores(NgramIndex(["a b c", "a b d", "e"], [])).round(3)
+    array([[0.667, 0.577, 0.322, 0.24 , 0.202],
+           [0.667, 0.577, 0.322, 0.24 , 0.202],
+           [0.   , 0.   , 0.   , 0.   , 0.   ]])
+    """
+    matches = np.stack([_matches(index, n) for n in ORDERS], axis=1)
+    return bleu_from_matches(matches, index.lengths, closest_other_lengths(index.lengths))
+
+
+def closest_other_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each text the length nearest to its own among the N-1 others, ties to the shorter: [N >= 2] -> [N]."""
+    distinct, which, multiplicity = np.unique(lengths, return_inverse=True, return_counts=True)
+    far = np.iinfo(np.int64).max // 2
+    below = np.concatenate([[-far], distinct[:-1]])
+    above = np.concatenate([distinct[1:], [far]])
+    nearest = np.where(distinct - below <= above - distinct, below, above)
+    return np.where(multiplicity > 1, distinct, nearest)[which]
+
+
+def _matches(index: NgramIndex, n: int) -> Floats:
+    """[N]: n-gram matches of each generated text, clipped by the maximum over the other generated texts."""
+    counts = index.order(n).generated
+    largest = counts.maximum(counts.count)
+    is_largest = counts.count == largest[counts.gram]
+    attained_by = np.bincount(counts.gram, is_largest, counts.n_grams)
+    second = counts.maximum(np.where(is_largest, 0, counts.count))
+    alone = is_largest & (attained_by[counts.gram] == 1)
+    ceiling = np.where(alone, second[counts.gram], largest[counts.gram])
+    return counts.per_text(np.minimum(counts.count, ceiling))
+
+
+def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
+    bootstrap = Bootstrap.of("self_bleu", options)
+    n = len(inputs.generated)
+    if n < 2:
+        raise BenchError(f"self_bleu: needs at least two generated texts, got {n}")
+    scores = 100 * self_bleu_scores(inputs.index)
+    return {
+        f"self_bleu{order}": Value(value, interval, n, _signature(order, n, bootstrap))
+        for order, value, interval in zip(ORDERS, scores.mean(axis=0).tolist(), bootstrap.means(scores), strict=True)
+    }
+
+
+def _signature(order: int, n: int, bootstrap: Bootstrap) -> str:
+    return signature(
+        "self_bleu", METRIC.version, n=order, N=n, tok=TOKENISATION, smooth=SMOOTHING, ci=bootstrap.signature()
+    )
+
+
+METRIC = Metric(
+    name="self_bleu",
+    family="ngrams",
+    needs="texts",
+    quantities=tuple(
+        Quantity(
+            key=f"self_bleu{n}",
+            label=f"SB-{n}",
+            direction="down",
+            formula=f"100 mean_i BLEU-{n}(x_i; references x_j, j != i)",
+            unit="percent",
+            range=(0.0, 100.0),
+            source="Zhu et al. 2018 (Texygen), section 3.2; leave-one-out",
+        )
+        for n in ORDERS
+    ),
+    compute=_compute,
+    defaults=DEFAULTS,
+)

@@ -1,0 +1,90 @@
+"""Dist, Ent and CND equal plain Counters, and so do their values without each text in turn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from bench.errors import BenchError
+from bench.metrics import cnd, distinct, entropy
+from bench.metrics.base import TextInputs
+from bench.metrics.ngrams import NgramIndex
+from tests.metrics import oracles
+
+orders = st.integers(1, 4)
+
+
+@settings(deadline=None, max_examples=150)
+@given(oracles.text_sets(1), oracles.text_sets(0), orders)
+def test_distinct(generated: list[str], references: list[str], n: int) -> None:
+    value, without = distinct.distinct(NgramIndex(generated, references), n)
+    assert value == pytest.approx(oracles.distinct(generated, n), rel=1e-14)
+    np.testing.assert_allclose(without, [oracles.distinct(rest, n) for rest in oracles.without_each(generated)])
+
+
+@settings(deadline=None, max_examples=150)
+@given(oracles.text_sets(1), oracles.text_sets(0), orders)
+def test_entropy(generated: list[str], references: list[str], n: int) -> None:
+    value, without = entropy.entropy(NgramIndex(generated, references), n)
+    assert value == pytest.approx(oracles.entropy(generated, n), rel=1e-12, abs=1e-14)
+    rest = [oracles.entropy(texts, n) for texts in oracles.without_each(generated)]
+    np.testing.assert_allclose(without, rest, rtol=1e-12, atol=1e-14)
+
+
+@settings(deadline=None, max_examples=150)
+@given(oracles.text_sets(1), oracles.text_sets(1), orders)
+def test_cnd(generated: list[str], references: list[str], n: int) -> None:
+    assume(oracles.corpus_counts(references, n))
+    value, without = cnd.cnd(NgramIndex(generated, references), n)
+    expected = oracles.cnd(generated, references, n)
+    for form, number in asdict(value).items():
+        assert number == pytest.approx(expected[form], rel=1e-12, abs=1e-14), form
+    rest = [oracles.cnd(texts, references, n) for texts in oracles.without_each(generated)]
+    for form, numbers in asdict(without).items():
+        np.testing.assert_allclose(numbers, [r[form] for r in rest], rtol=1e-9, atol=1e-13, err_msg=form)
+
+
+def test_cnd_of_equal_sets_is_zero_and_its_column_is_the_trigram_logcos() -> None:
+    texts = ["a b c d", "b c d e f", "a b c"]
+    values = cnd.METRIC.compute(TextInputs(texts, texts[::-1]), {})
+    assert list(values) == [q.key for q in cnd.METRIC.quantities]
+    assert values["cnd"] is values["cnd_logcos3"]
+    for key in ("cnd", "cnd_raw1", "cnd_norm4"):
+        assert values[key].value == pytest.approx(0, abs=1e-15)
+    assert values["cnd_cr2"].value == pytest.approx(-values["cnd_nrr2"].value)
+    assert values["cnd"].signature == "cnd|form:logcos|n:3|N:3|refs:3|tok:regex|ci:jack1000s0|v:1"
+
+
+def test_cnd_of_disjoint_sets_is_infinite_and_says_so() -> None:
+    values = cnd.METRIC.compute(TextInputs(["a b c d", "e f g h"], ["p q r s"]), {})
+    assert values["cnd"].value == math.inf and values["cnd"].ci95 is None and "infinite" in values["cnd"].note
+    assert values["cnd_raw1"].value == pytest.approx(1 / 8 + 1 / 4) and values["cnd_raw1"].ci95 is not None
+
+
+def test_cnd_is_called_reconstructed_wherever_it_is_shown() -> None:
+    assert all(q.label.startswith("CND (reconstructed)") for q in cnd.METRIC.quantities)
+
+
+def test_cnd_needs_reference_ngrams() -> None:
+    with pytest.raises(BenchError, match="cnd: no reference text has 2 tokens"):
+        cnd.METRIC.compute(TextInputs(["a b"], ["a", "b"]), {})
+
+
+def test_values() -> None:
+    inputs = TextInputs(["a b a", "a c"], ["z"])
+    dist, ent = distinct.METRIC.compute(inputs, {}), entropy.METRIC.compute(inputs, {})
+    assert dist["dist1"].value == pytest.approx(60) and dist["dist2"].value == 100 and dist["dist4"].value == 0
+    assert ent["ent2"].value == pytest.approx(math.log(3))
+    assert dist["dist2"].signature == "distinct|n:2|N:2|tok:regex|ci:jack1000s0|v:1"
+    assert ent["ent2"].signature == "entropy|n:2|N:2|tok:regex|ci:jack1000s0|v:1"
+
+
+@pytest.mark.parametrize("metric", [distinct.METRIC, entropy.METRIC, cnd.METRIC])
+def test_no_texts(metric) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(BenchError, match="needs at least one generated"):
+        metric.compute(TextInputs([], ["a b c d e"]), {})
