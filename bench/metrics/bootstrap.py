@@ -19,7 +19,7 @@ References are held fixed everywhere: the interval says how the number would mov
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from bench.errors import BenchError, suggest
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
+Bounds = tuple[ArrayLike, ArrayLike]
 
 DEFAULTS: Mapping[str, Any] = {"resamples": 1000, "seed": 0}
 _DRAWS_AT_ONCE = 1 << 20  # bounds memory; the random stream does not depend on it
@@ -80,18 +81,24 @@ class Bootstrap:
         return [_pair(next(ends)) if ok else None for ok in usable.tolist()]
 
     def jackknife(
-        self, estimates: Floats, leave_one_out: Floats, bounds: Interval = (-np.inf, np.inf)
+        self, estimates: Floats, without_each: Callable[[], Floats], bounds: Bounds = (-np.inf, np.inf)
     ) -> list[Interval | None]:
-        """Intervals around estimates [K] from their values without each example [N, K], clipped to ``bounds``."""
+        """Intervals around estimates [K] from their values without each example, clipped to ``bounds`` ([K] or scalar).
+
+        ``without_each()`` gives those values, [N, K]; it is not called where no interval is asked for.
+        """
+        if not self.resamples:
+            return [None] * len(estimates)
+        leave_one_out = without_each()
         n = len(leave_one_out)
         with np.errstate(invalid="ignore"):  # infinities (CND of disjoint texts) become NaN, and their interval None
             pseudo_minus_estimate = (n - 1) * (estimates - leave_one_out)
             pseudo_minus_estimate -= pseudo_minus_estimate.mean(axis=0)
         intervals = self.means(pseudo_minus_estimate)
-        low, high = bounds
+        lows, highs = (np.broadcast_to(bound, len(estimates)).tolist() for bound in bounds)
         return [
-            None if ends is None else (max(low, float(value + ends[0])), min(high, float(value + ends[1])))
-            for value, ends in zip(estimates, intervals, strict=True)
+            None if ends is None else (max(low, value + ends[0]), min(high, value + ends[1]))
+            for value, ends, low, high in zip(estimates.tolist(), intervals, lows, highs, strict=True)
         ]
 
 

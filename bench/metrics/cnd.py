@@ -24,7 +24,7 @@ n-gram have logcos = infinity. The distribution of texts all shorter than n is a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ COLUMN_ORDER = 3  # of the quantity "cnd"
 
 @dataclass(frozen=True)
 class Cnd:
-    """The five forms at one order, each of shape [...]: that of the sums it is made from."""
+    """The five forms at one order, all of one shape."""
 
     cr: Floats
     nrr: Floats
@@ -53,43 +53,46 @@ class Cnd:
     logcos: Floats
 
 
-def cnd(index: NgramIndex, n: int) -> tuple[Cnd, Cnd]:
-    """CND (reconstructed) at order n, scalars [], and its values [N] without each generated text in turn.
+def cnd(index: NgramIndex, n: int) -> Cnd:
+    """CND (reconstructed) at order n, each form a scalar [].
 
-    >>> value, _ = cnd(NgramIndex(["a a", "b c"], ["a b"]), 1)  # G = 1/2, 1/4, 1/4; P = 1/2, 1/2
+    >>> value = cnd(NgramIndex(["a a", "b c"], ["a b"]), 1)  # G = 1/2, 1/4, 1/4; P = 1/2, 1/2
     >>> [round(float(x), 3) for x in (value.cr, value.nrr, value.raw, value.norm, value.logcos)]
     [0.375, -0.375, 0.125, 0.25, 0.288]
     """
     order = index.order(n)
-    generated, references = order.generated, order.references
-    ours, theirs = generated.corpus, references.corpus
-    cross, squares = ours @ theirs, _sum_of_squares(generated)
-    count, ours_here, theirs_here = generated.count, ours[generated.gram], theirs[generated.gram]
-    cross_without = cross - generated.per_text(count * theirs_here)
-    squares_without = squares - generated.per_text(ours_here**2 - (ours_here - count) ** 2) - generated.singletons
+    ours, theirs = order.generated, order.references
+    return _forms(ours.corpus @ theirs.corpus, _sum_of_squares(ours), ours.total, theirs)
 
-    def forms(cross: Floats, squares: Floats, total: NDArray[np.int64]) -> Cnd:
-        total, m_total = np.maximum(1, total), max(1, references.total)
-        return _forms(cross / (total * m_total), squares / total**2.0, _sum_of_squares(references) / m_total**2)
 
-    return (
-        forms(np.array(cross), np.array(squares), np.array(generated.total)),
-        forms(cross_without, squares_without, generated.total - generated.windows),
-    )
+def cnd_without_each(index: NgramIndex, n: int) -> Cnd:
+    """The same without each generated text in turn, each form [N]."""
+    order = index.order(n)
+    ours, theirs = order.generated, order.references
+    corpus = ours.corpus[ours.gram]
+    cross = ours.corpus @ theirs.corpus - ours.per_text(ours.count * theirs.corpus[ours.gram])
+    squares = _sum_of_squares(ours) - ours.per_text(corpus**2 - (corpus - ours.count) ** 2) - ours.singletons
+    return _forms(cross, squares, ours.total - ours.windows, theirs)
 
 
 def _sum_of_squares(counts: TextCounts) -> float:
     return float(counts.corpus @ counts.corpus + counts.singletons.sum())
 
 
-def _forms(cr: Floats, gg: Floats, pp: float) -> Cnd:
-    """From CR = sum PG, sum G^2 and sum P^2. Both divergences are >= 0 but for rounding."""
+def _forms(
+    cross: float | Floats, squares: float | Floats, total: int | NDArray[np.int64], references: TextCounts
+) -> Cnd:
+    """From sum_w c(w) d(w), sum_w c(w)^2 and sum_w c(w), c and d being the counts of the two sets."""
+    total = np.maximum(1, total)
+    cr = np.asarray(cross / (total * float(references.total)))
+    gg = np.asarray(squares / total**2.0)
+    pp = _sum_of_squares(references) / references.total**2
+    # Both divergences are >= 0 but for rounding.
     raw = np.maximum(0.0, pp - 2 * cr + gg)
     with np.errstate(divide="ignore", invalid="ignore"):
-        norm = raw / pp
         logcos = np.maximum(0.0, np.log(pp) + np.log(gg) - 2 * np.log(cr))
     logcos = np.where(cr > 0, logcos, np.inf)  # nothing shared, also where a set has no n-gram at all
-    return Cnd(cr, -gg, raw, norm, logcos)
+    return Cnd(cr, -gg, raw, raw / pp, logcos)
 
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
@@ -97,25 +100,22 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     n_texts, m_texts = len(inputs.generated), len(inputs.references)
     if not n_texts or not m_texts:
         raise BenchError(f"cnd: needs at least one generated and one reference text, got {n_texts} and {m_texts}")
-    values: dict[str, Value] = {}
     for n in ORDERS:
         if not inputs.index.order(n).references.total:
             raise BenchError(f"cnd: no reference text has {n} tokens, so there is no {n}-gram to compare with")
-        value, without = cnd(inputs.index, n)
-        estimates = np.array(astuple(value))
-        intervals = bootstrap.jackknife(estimates, np.stack(astuple(without), axis=1))
-        for form, estimate, interval in zip(fields(Cnd), estimates.tolist(), intervals, strict=True):
-            note = "no shared n-gram: infinite" if estimate == np.inf else ""
-            signed = _signature(form.name, n, n_texts, m_texts, bootstrap)
-            values[f"cnd_{form.name}{n}"] = Value(estimate, _clipped(form.name, interval), n_texts, signed, note)
+    columns = [(n, form) for n in ORDERS for form in _FORMULAS]
+    estimates = np.concatenate([astuple(cnd(inputs.index, n)) for n in ORDERS])
+    intervals = bootstrap.jackknife(
+        estimates,
+        lambda: np.concatenate([astuple(cnd_without_each(inputs.index, n)) for n in ORDERS]).T,
+        bounds=tuple(np.array([_RANGES[form] for _, form in columns]).T),
+    )
+    values: dict[str, Value] = {}
+    for (n, form), estimate, interval in zip(columns, estimates.tolist(), intervals, strict=True):
+        signed = _signature(form, n, n_texts, m_texts, bootstrap)
+        note = "no shared n-gram: infinite" if estimate == np.inf else ""
+        values[f"cnd_{form}{n}"] = Value(estimate, interval, n_texts, signed, note)
     return {"cnd": values[f"cnd_logcos{COLUMN_ORDER}"], **values}
-
-
-def _clipped(form: str, interval: tuple[float, float] | None) -> tuple[float, float] | None:
-    if interval is None:
-        return None
-    low, high = _RANGES[form]
-    return max(low, interval[0]), min(high, interval[1])
 
 
 def _signature(form: str, n: int, n_texts: int, m_texts: int, bootstrap: Bootstrap) -> str:
@@ -123,7 +123,7 @@ def _signature(form: str, n: int, n_texts: int, m_texts: int, bootstrap: Bootstr
     return signature("cnd", METRIC.version, form=form, n=n, **sizes, tok=TOKENISATION, ci=bootstrap.signature("jack"))
 
 
-_FORMULAS = {
+_FORMULAS = {  # in the order of Cnd's fields
     "cr": "sum_w P(w) G(w)",
     "nrr": "- sum_w G(w)^2",
     "raw": "sum_w (P(w) - G(w))^2",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap
-from bench.metrics.ngrams import NgramIndex
+from bench.metrics.ngrams import NgramIndex, TextCounts
 from bench.metrics.tokenise import TOKENISATION
 
 Floats = NDArray[np.float64]
@@ -26,18 +26,30 @@ Floats = NDArray[np.float64]
 ORDERS = range(1, 5)
 
 
-def distinct(index: NgramIndex, n: int) -> tuple[float, Floats]:
-    """Dist-n in 0..1 of all generated texts, and [N] its value without each text in turn.
+def distinct(index: NgramIndex, n: int) -> float:
+    """Dist-n of all generated texts, in 0..1.
 
-    >>> distinct(NgramIndex(["a b a", "a c"], []), 1)  # 3/5; without x_1 2/2; without x_2 2/3
-    (0.6, array([1.        , 0.66666667]))
+    >>> distinct(NgramIndex(["a b a", "a c"], []), 1)  # a, b, c over 5
+    0.6
+    """
+    counts = index.order(n).generated
+    return _n_distinct(counts) / max(1, counts.total)
+
+
+def distinct_without_each(index: NgramIndex, n: int) -> Floats:
+    """[N]: Dist-n without each generated text in turn, in 0..1.
+
+    >>> distinct_without_each(NgramIndex(["a b a", "a c"], []), 1)  # a, c over 2; a, b over 3
+    array([1.        , 0.66666667])
     """
     counts = index.order(n).generated
     # A text's own n-grams, which vanish with it: the singletons, and those whose every occurrence is in this text.
     own = counts.singletons + counts.per_text(counts.count == counts.corpus[counts.gram])
-    total = counts.total
-    n_distinct = np.count_nonzero(counts.corpus) + counts.singletons.sum()
-    return float(n_distinct / max(1, total)), (n_distinct - own) / np.maximum(1, total - counts.windows)
+    return (_n_distinct(counts) - own) / np.maximum(1, counts.total - counts.windows)
+
+
+def _n_distinct(counts: TextCounts) -> float:
+    return float(np.count_nonzero(counts.corpus) + counts.singletons.sum())
 
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
@@ -45,9 +57,12 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     n_texts = len(inputs.generated)
     if not n_texts:
         raise BenchError("distinct: needs at least one generated text, got 0")
-    estimates, without = zip(*(distinct(inputs.index, n) for n in ORDERS), strict=True)
-    percent = 100 * np.array(estimates)
-    intervals = bootstrap.jackknife(percent, 100 * np.stack(without, axis=1), (0.0, 100.0))
+    percent = 100 * np.array([distinct(inputs.index, n) for n in ORDERS])
+    intervals = bootstrap.jackknife(
+        percent,
+        lambda: 100 * np.stack([distinct_without_each(inputs.index, n) for n in ORDERS], axis=1),
+        bounds=(0.0, 100.0),
+    )
     return {
         f"dist{n}": Value(value, interval, n_texts, _signature(n, n_texts, bootstrap))
         for n, value, interval in zip(ORDERS, percent.tolist(), intervals, strict=True)

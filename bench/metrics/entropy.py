@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap
-from bench.metrics.ngrams import NgramIndex
+from bench.metrics.ngrams import NgramIndex, TextCounts
 from bench.metrics.tokenise import TOKENISATION
 
 Floats = NDArray[np.float64]
@@ -27,21 +27,33 @@ Floats = NDArray[np.float64]
 ORDERS = range(1, 5)
 
 
-def entropy(index: NgramIndex, n: int) -> tuple[float, Floats]:
-    """Ent-n in nats of all generated texts, and [N] its value without each text in turn.
+def entropy(index: NgramIndex, n: int) -> float:
+    """Ent-n of all generated texts, in nats.
 
-    >>> entropy(NgramIndex(["a b", "a c"], []), 1)  # 1/2, 1/4, 1/4; without either text 1/2, 1/2
-    (1.0397207708399179, array([0.69314718, 0.69314718]))
+    >>> round(entropy(NgramIndex(["a b", "a c"], []), 1), 6)  # 1/2, 1/4, 1/4: 1.5 log 2
+    1.039721
+    """
+    counts = index.order(n).generated
+    return float(_entropy(counts.total, _sum_count_log_count(counts)))
+
+
+def entropy_without_each(index: NgramIndex, n: int) -> Floats:
+    """[N]: Ent-n without each generated text in turn, in nats.
+
+    >>> entropy_without_each(NgramIndex(["a b", "a c"], []), 1)  # 1/2, 1/2 either way: log 2
+    array([0.69314718, 0.69314718])
     """
     counts = index.order(n).generated
     corpus = counts.corpus[counts.gram]
     lost = counts.per_text(_x_log_x(corpus) - _x_log_x(corpus - counts.count))
-    total_log = _x_log_x(counts.corpus).sum()  # singletons add 1 log 1 = 0
-    ent = _entropy(np.array([counts.total]), np.array([total_log]))
-    return float(ent[0]), _entropy(counts.total - counts.windows, total_log - lost)
+    return _entropy(counts.total - counts.windows, _sum_count_log_count(counts) - lost)
 
 
-def _entropy(total: NDArray[np.int64], sum_count_log_count: Floats) -> Floats:
+def _sum_count_log_count(counts: TextCounts) -> float:
+    return float(_x_log_x(counts.corpus).sum())  # singletons add 1 log 1 = 0
+
+
+def _entropy(total: int | NDArray[np.int64], sum_count_log_count: float | Floats) -> Floats:
     total = np.maximum(1, total)
     return np.maximum(0.0, np.log(total) - sum_count_log_count / total)  # never below 0 but by rounding
 
@@ -55,11 +67,15 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     n_texts = len(inputs.generated)
     if not n_texts:
         raise BenchError("entropy: needs at least one generated text, got 0")
-    estimates, without = zip(*(entropy(inputs.index, n) for n in ORDERS), strict=True)
-    intervals = bootstrap.jackknife(np.array(estimates), np.stack(without, axis=1), (0.0, np.inf))
+    estimates = np.array([entropy(inputs.index, n) for n in ORDERS])
+    intervals = bootstrap.jackknife(
+        estimates,
+        lambda: np.stack([entropy_without_each(inputs.index, n) for n in ORDERS], axis=1),
+        bounds=(0.0, np.inf),
+    )
     return {
         f"ent{n}": Value(value, interval, n_texts, _signature(n, n_texts, bootstrap))
-        for n, value, interval in zip(ORDERS, estimates, intervals, strict=True)
+        for n, value, interval in zip(ORDERS, estimates.tolist(), intervals, strict=True)
     }
 
 
