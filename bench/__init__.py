@@ -1,0 +1,3 @@
+"""bench: the reference benchmark for latent-variable text generators."""
+
+__version__ = "0.1.0"

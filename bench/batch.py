@@ -1,0 +1,90 @@
+"""A batch of token sequences and how sequences are grouped into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.vocabulary import PAD
+
+
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded sequences ``BOS x EOS``.
+
+    Attributes
+    ----------
+    ids: [B, T] int64, padded with PAD on the right.
+    lengths: [B] int64, tokens including BOS and EOS (at least 2).
+    """
+
+    ids: Tensor
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return self.ids.shape[0]
+
+    @property
+    def mask(self) -> Tensor:
+        """[B, T] bool, True at real tokens."""
+        return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
+
+    @property
+    def inputs(self) -> Tensor:
+        """[B, T-1] decoder inputs: ``BOS x``."""
+        return self.ids[:, :-1]
+
+    @property
+    def targets(self) -> Tensor:
+        """[B, T-1] what each input position predicts: ``x EOS``."""
+        return self.ids[:, 1:]
+
+    @property
+    def predicted(self) -> Tensor:
+        """[B] number of predicted tokens, x and EOS (``targets`` that are not padding)."""
+        return self.lengths - 1
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        return Batch(self.ids.to(device), self.lengths.to(device))
+
+
+def collate(sequences: Sequence[Sequence[int]]) -> Batch:
+    """Token id lists (each ``BOS x EOS``) -> a right-padded :class:`Batch`."""
+    lengths = [len(s) for s in sequences]
+    ids = np.full((len(sequences), max(lengths)), PAD, dtype=np.int64)
+    for row, sequence in zip(ids, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return Batch(torch.from_numpy(ids), torch.tensor(lengths, dtype=torch.int64))
+
+
+def sorted_batches(sequences: Sequence[Sequence[int]], size: int) -> Iterator[tuple[np.ndarray, Batch]]:
+    """Evaluation order: longest first (so memory peaks at once); yields (indices into ``sequences``, batch)."""
+    order = np.argsort([-len(s) for s in sequences], kind="stable")
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
+        yield chosen, collate([sequences[i] for i in chosen])
+
+
+def training_batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Index batches of one epoch: shuffled, then bucketed by length within pools of 32 batches, then shuffled again.
+
+    A function of (seed, epoch) alone, so a resumed run sees the batches an undisturbed one would have seen.
+    The last, smaller batch is dropped: every step averages over the same number of examples.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    order = order[: len(order) // size * size]
+    pool = 32 * size
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), pool):
+        chunk = order[start : start + pool]
+        chunk = chunk[np.argsort(np.asarray(lengths)[chunk], kind="stable")]
+        batches.extend(np.split(chunk, len(chunk) // size))
+    return [batches[i] for i in rng.permutation(len(batches))]

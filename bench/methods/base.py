@@ -1,0 +1,214 @@
+"""The contract every method fulfils, and the Gaussian arithmetic its latent variables share.
+
+Shapes throughout: B examples of a batch, K samples of z an example, G latent groups (layers, segments, steps), D dims
+a group, T positions, d hidden size, V vocabulary. A latent is one tensor ``z[..., B, G, D]``; a plain language model
+has G = 0 and every formula below holds for it with empty sums. Densities and divergences are in nats, per group:
+whether groups are summed (the bound) or averaged (some papers' arithmetic) is never decided here.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.backbones.gpt2 import GPT2, Injection
+from bench.batch import Batch
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every latent-variable method can be told; a method adds its own fields.
+
+    Attributes
+    ----------
+    latent: dimensions D of one latent group.
+    annealing: how beta moves over training, see ``bench.objectives.beta``.
+    kl_reduction: "sum" over groups is the bound; "mean_groups" is what DELLA's released code trains with.
+    """
+
+    latent: int = 32
+    annealing: Literal["cyclical", "linear", "constant"] = "cyclical"
+    kl_reduction: Literal["sum", "mean_groups"] = "sum"
+
+
+def linear(inputs: int, outputs: int, bias: bool = True, std: float = 0.02) -> nn.Linear:
+    """A linear map that starts as GPT-2's own do: weights N(0, std^2), bias 0.
+
+    PyTorch's default is several times larger than GPT-2's embeddings: z would drown the words it is added to.
+    """
+    layer = nn.Linear(inputs, outputs, bias=bias)
+    nn.init.normal_(layer.weight, 0.0, std)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A diagonal Gaussian over the last dimension: ``mean`` and ``logvar`` [..., D]."""
+
+    mean: Tensor
+    logvar: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Reparameterised draw, [..., D]."""
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
+        return self.mean + noise * (0.5 * self.logvar).exp()
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log N(z; mean, exp(logvar)), nats, summed over D: [...]."""
+        squared = (z - self.mean) ** 2 * torch.exp(-self.logvar)
+        return -0.5 * (squared + self.logvar + math.log(2 * math.pi)).sum(-1)
+
+    def kl(self, other: Gaussian) -> Tensor:
+        """KL(self || other) in closed form, nats, summed over D: [...]."""
+        ratio = self.logvar - other.logvar
+        scaled = (self.mean - other.mean) ** 2 * torch.exp(-other.logvar)
+        return 0.5 * (ratio.exp() + scaled - 1 - ratio).sum(-1)
+
+
+def split_gaussian(parameters: Tensor, clamp: float | None = None) -> Gaussian:
+    """[..., 2D] -> mean and logvar halves; logvar clamped to [-clamp, clamp] where asked."""
+    mean, logvar = parameters.chunk(2, dim=-1)
+    return Gaussian(mean, logvar if clamp is None else logvar.clamp(-clamp, clamp))
+
+
+def standard_normal(z: Tensor) -> Gaussian:
+    """N(0, I) in the shape of z."""
+    return Gaussian(torch.zeros_like(z), torch.zeros_like(z))
+
+
+class Posterior(Protocol):
+    """q(z|x) = prod_g q(z_g | z_<g, x) for the B examples of one batch."""
+
+    def sample(self, k: int, generator: torch.Generator | None = None) -> Tensor:
+        """K ancestral draws, [K, B, G, D], reparameterised."""
+
+    def conditional(self, z: Tensor) -> Gaussian:
+        """The Gaussians q(z_g | z_<g, x) at the given z [..., B, G, D] (z may broadcast over B)."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z_g | z_<g, x), [..., B, G]."""
+
+    @property
+    def mean(self) -> Tensor:
+        """[B, G, D] conditional means, lower groups at their means."""
+
+    @property
+    def logvar(self) -> Tensor:
+        """[B, G, D] conditional log-variances, lower groups at their means."""
+
+
+@dataclass(frozen=True)
+class IndependentPosterior:
+    """Groups that do not depend on each other: one Gaussian [B, G, D]."""
+
+    gaussian: Gaussian
+
+    def sample(self, k: int, generator: torch.Generator | None = None) -> Tensor:
+        shape = (k, *self.gaussian.mean.shape)
+        return Gaussian(self.gaussian.mean.expand(shape), self.gaussian.logvar.expand(shape)).sample(generator)
+
+    def conditional(self, z: Tensor) -> Gaussian:
+        shape = torch.broadcast_shapes(z.shape, self.gaussian.mean.shape)
+        return Gaussian(self.gaussian.mean.expand(shape), self.gaussian.logvar.expand(shape))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return self.gaussian.log_prob(z)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.gaussian.mean
+
+    @property
+    def logvar(self) -> Tensor:
+        return self.gaussian.logvar
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The two parts of the negative ELBO of each example: ``rec`` [B] and ``kl`` [B, G], nats."""
+
+    rec: Tensor
+    kl: Tensor
+
+
+class Method(nn.Module, ABC):
+    """A text generator: a backbone, the latent variables it has, and where they enter.
+
+    A new method is one file with one subclass. It sets ``variants`` (its public names, each with the options that
+    make it) and fulfils ``posterior`` and ``inject``; a prior other than one group of N(0, I) overrides ``groups``,
+    ``prior`` and ``sample_prior``; the rest follows.
+    """
+
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, backbone: GPT2, options: Options) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.options = options
+
+    # What a method says about itself -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def posterior(self, batch: Batch) -> Posterior:
+        """q(z|x) of a batch. Must not depend on the padding or on the other examples of the batch."""
+
+    @abstractmethod
+    def inject(self, z: Tensor) -> Injection:
+        """z [N, G, D] -> where it enters the decoder for N sequences."""
+
+    @property
+    def groups(self) -> int:
+        """Number of latent groups G (0: a plain language model)."""
+        return 1
+
+    def prior(self, z: Tensor, batch: Batch | None = None) -> Gaussian:
+        """The Gaussians p(z_g | z_<g, condition) at z [..., G, D]; by default N(0, I)."""
+        return standard_normal(z)
+
+    def sample_prior(self, n: int, condition: Batch | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """n ancestral draws from the prior, [n, G, D]; by default from N(0, I)."""
+        like = next(self.parameters())
+        return standard_normal(like.new_zeros(n, self.groups, self.options.latent)).sample(generator)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[..., d] -> [..., V]."""
+        return self.backbone.logits(hidden)
+
+    # What follows from it ----------------------------------------------------------------------------------------
+
+    def terms(self, batch: Batch, generator: torch.Generator | None = None) -> Terms:
+        """rec and kl of each example at one posterior sample; kl is closed-form given that sample (DELLA Eq. 6)."""
+        posterior = self.posterior(batch)
+        z = posterior.sample(1, generator)[0]
+        return Terms(-self.log_likelihood(batch, z), posterior.conditional(z).kl(self.prior(z, batch)))
+
+    def log_prior(self, z: Tensor, batch: Batch | None = None) -> Tensor:
+        """log p(z_g | z_<g, condition) at z [..., G, D], nats: [..., G]."""
+        return self.prior(z, batch).log_prob(z)
+
+    def log_likelihood(self, batch: Batch, z: Tensor) -> Tensor:
+        """log p(x|z) at z [..., B, G, D], nats, summed over predicted tokens: [..., B]."""
+        lead = z.shape[:-2]  # [..., B]
+        samples = math.prod(lead[:-1])
+        flat = z.reshape(samples * len(batch), *z.shape[-2:])
+        injection = self.inject(flat)
+        if injection.embedding is None and injection.memory is None and injection.value is None:
+            # z enters after the blocks, so all samples of an example share one pass through them
+            hidden = self.backbone.decode(batch.inputs).repeat(samples, 1, 1)
+            hidden = hidden if injection.hidden is None else hidden + injection.hidden
+        else:
+            hidden = self.backbone.decode(batch.inputs.repeat(samples, 1), injection)
+        real = (torch.arange(batch.inputs.shape[1], device=z.device) < batch.predicted[:, None]).repeat(samples, 1)
+        targets = batch.targets.repeat(samples, 1)
+        nll = F.cross_entropy(self.logits(hidden[real]), targets[real], reduction="none")
+        return -torch.zeros(real.shape, device=z.device, dtype=nll.dtype).masked_scatter(real, nll).sum(-1).view(lead)

@@ -1,0 +1,62 @@
+"""Build, save and load a trained cell's model directory: ``config.json``, ``weights.safetensors``, ``tokenizer.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bench import registry
+from bench.backbones.gpt2 import GPT2
+from bench.errors import BenchError
+from bench.files import read_json, write_json
+from bench.methods.base import Method
+from bench.validation import validate
+
+if TYPE_CHECKING:
+    from bench.suite import Backbone, MethodSpec
+
+
+def build(spec: MethodSpec, backbone: Backbone, seed: int) -> Method:
+    """A freshly initialised method of a suite; the same seed gives the same weights, bit for bit."""
+    assert spec.use is not None
+    source = registry.describe(spec.use)
+    cls = registry.load_class(source)
+    missing = [part for part in ("posterior", "inject", "Options") if not hasattr(cls, part)]
+    if not (isinstance(cls, type) and issubclass(cls, Method)) or missing or getattr(cls, "__abstractmethods__", None):
+        lacking = ", ".join(missing or sorted(getattr(cls, "__abstractmethods__", ())) or ["bench.methods.base.Method"])
+        raise BenchError(f"method '{spec.use}': {source.cls} in {source.file} lacks {lacking} (see CONTRIBUTING.md)")
+    options = validate(cls.Options, {**source.options, **spec.options}, f"method '{source.name}' options")
+    torch.manual_seed(seed)
+    size = (backbone.layers, backbone.width, backbone.heads, backbone.vocabulary, backbone.max_tokens, backbone.dropout)
+    return cls(GPT2(*size), options)
+
+
+def save(method: Method, config: dict[str, Any], folder: Path) -> None:
+    """Write weights and config into an existing directory (which the caller makes appear at once)."""
+    from safetensors.torch import save_file
+
+    write_json(folder / "config.json", config)
+    save_file({name: tensor.contiguous() for name, tensor in method.state_dict().items()}, folder / "weights.safetensors")
+
+
+def load(path: str | Path) -> Method:
+    """The trained method in a model directory, in evaluation mode."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from bench.suite import Backbone, MethodSpec
+
+    folder = Path(path)
+    config = read_json(folder / "config.json", "model config")
+    spec = validate(MethodSpec, {"use": config["use"], "options": config["options"]}, str(folder / "config.json"))
+    method = build(spec, validate(Backbone, config["backbone"], str(folder / "config.json")), seed=0)
+    weights = folder / "weights.safetensors"
+    try:
+        method.load_state_dict(load_file(weights))
+    except (OSError, SafetensorError) as error:
+        raise BenchError(f"{weights}: missing or damaged ({error}); delete {folder} and run again") from None
+    except RuntimeError as error:
+        raise BenchError(f"{weights}: does not fit {config['use']} ({str(error).splitlines()[0]})") from None
+    return method.eval()

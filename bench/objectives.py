@@ -1,0 +1,44 @@
+"""What training minimises: pure functions of a step and of the two parts of the negative ELBO."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+BETA_MIN = 1e-5  # DELLA A.1: the weight "keeps 1e-5 in the first half" of a cycle, not 0
+
+
+def beta(kind: str, step: int, period: int, total: int) -> float:
+    """Weight of the KL term at 0-based ``step``.
+
+    "cyclical" (DELLA A.1; Fu et al. 2019): over each period of steps, BETA_MIN for the first half, a linear ramp to 1
+    over the next quarter, 1 for the last quarter. "linear": from BETA_MIN to 1 over one period, then 1.
+    "constant": 1. ``total`` cuts a cycle longer than the whole training to the training's length.
+    """
+    period = min(period, total)
+    match kind:
+        case "constant":
+            return 1.0
+        case "linear":
+            return min(1.0, max(BETA_MIN, (step + 1) / period))
+        case "cyclical":
+            position = (step % period + 1) / period
+            return min(1.0, max(BETA_MIN, (position - 0.5) * 4))
+    raise ValueError(f"unknown annealing '{kind}'")
+
+
+def loss(rec: Tensor, kl: Tensor, beta: float, kl_reduction: str) -> Tensor:
+    """Mean over examples of rec + beta * KL, nats. rec [B], kl [B, G].
+
+    KL is the sum over groups (the bound), or their mean ("mean_groups": DELLA's released training code).
+    """
+    if kl.shape[-1] == 0:
+        return rec.mean()
+    groups = kl.sum(-1) if kl_reduction == "sum" else kl.mean(-1)
+    return (rec + beta * groups).mean()
+
+
+def learning_rate(step: int, total: int, peak: float, warmup: int, decay: str) -> float:
+    """Linear warm-up over ``warmup`` steps, then constant, or linear decay that reaches 0 after the last step."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak if decay == "constant" else peak * (total - step) / max(1, total - warmup)

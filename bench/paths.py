@@ -1,0 +1,73 @@
+"""Where everything of a run lives, relative to the repository root. One place, read by the DAG and by the verbs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+RUNS = Path("results/runs")
+FROZEN = Path("results/frozen")
+PUBLISHED = Path("results/published")
+
+
+@dataclass(frozen=True)
+class CellPaths:
+    """The files of one cell: ``results/runs/<suite>/<dataset>/<method>/seed<k>/``. All may hold Snakemake wildcards."""
+
+    suite: str
+    dataset: str
+    method: str
+    seed: int | str
+
+    @property
+    def data(self) -> Path:
+        """The prepared dataset, shared by the cells of a suite: train.txt, valid.txt, test.txt, tokenizer, manifest."""
+        return RUNS / self.suite / self.dataset / "data"
+
+    @property
+    def manifest(self) -> Path:
+        """The small file that stands for the data in the DAG (it holds the checksums of the rest)."""
+        return self.data / "manifest.json"
+
+    @property
+    def root(self) -> Path:
+        """The cell's directory."""
+        return RUNS / self.suite / self.dataset / self.method / f"seed{self.seed}"
+
+    @property
+    def model(self) -> Path:
+        """Trained weights, a directory."""
+        return self.root / "model"
+
+    @property
+    def history(self) -> Path:
+        """Training terms by step."""
+        return self.root / "history.csv"
+
+    @property
+    def resume(self) -> Path:
+        """Training state of an unfinished run; undeclared in the DAG, so that it survives a kill."""
+        return self.root / ".resume"
+
+    @property
+    def likelihood(self) -> Path:
+        """Per-example sufficient statistics."""
+        return self.root / "likelihood.npz"
+
+    @property
+    def samples(self) -> Path:
+        """Generated texts."""
+        return self.root / "samples.jsonl"
+
+    def scores(self, family: str) -> Path:
+        """Values of one metric family."""
+        return self.root / "scores" / f"{family}.json"
+
+    @property
+    def record(self) -> Path:
+        """The cell's whole result."""
+        return self.root / "record.json"
+
+    def cost(self, stage: str) -> Path:
+        """Wall time, peak memory and speed of one stage; measured, so never part of a record's values."""
+        return self.root / "cost" / f"{stage}.json"

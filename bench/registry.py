@@ -1,0 +1,182 @@
+"""Names to files, read from the source by ``ast``: neither the DAG nor ``--help`` ever imports torch to know a name.
+
+A method is any class in ``bench/methods/*.py`` with a literal ``variants``; a dataset is any file of ``bench/data``
+with a literal ``NAMES``; a metric is any file of ``bench/metrics`` that ends with ``METRIC = Metric(...)``. Packages
+elsewhere add methods by an entry point in the group ``bench.methods`` (``name = "module:Class"``), and a suite may
+name ``module:Class`` or ``path/to/file.py:Class`` directly.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bench.errors import BenchError, suggest
+
+PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class MethodSource:
+    """Where a method is written: its name, class, the file, the importable module (if any) and its option values."""
+
+    name: str
+    cls: str
+    file: Path
+    module: str | None
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class MetricSource:
+    """Where a metric is written."""
+
+    name: str
+    family: str
+    needs: str
+    module: str
+
+
+@cache
+def methods() -> dict[str, MethodSource]:
+    """Every registered method by name."""
+    found: dict[str, MethodSource] = {}
+    for file in sorted((PACKAGE / "methods").glob("*.py")):
+        for cls, variants in _classes(file).items():
+            for name, options in variants.items():
+                found[name] = MethodSource(name, cls, file, f"bench.methods.{file.stem}", options)
+    for entry in entry_points(group="bench.methods"):
+        source = _from_spec(entry.value)
+        found[entry.name] = MethodSource(entry.name, source.cls, source.file, source.module, source.options)
+    return found
+
+
+def describe(spec: str) -> MethodSource:
+    """A registered name, ``module:Class`` or ``path/to/file.py:Class`` -> where that method is written."""
+    if ":" in spec:
+        return _from_spec(spec)
+    known = methods()
+    if spec not in known:
+        raise BenchError(f"unknown method '{spec}'{suggest(spec, known)}")
+    return known[spec]
+
+
+def _from_spec(spec: str) -> MethodSource:
+    where, _, cls = spec.rpartition(":")
+    if where.endswith(".py"):
+        file, module = Path(where).expanduser(), None
+        if not file.is_file():
+            raise BenchError(f"method '{spec}': no file {file}")
+    else:
+        found = importlib.util.find_spec(where) if where else None
+        if found is None or found.origin is None:
+            raise BenchError(f"method '{spec}': no module '{where}'")
+        file, module = Path(found.origin), where
+    classes = _classes(file)
+    if cls not in classes:
+        raise BenchError(
+            f"method '{spec}': {file} has no class '{cls}' with a literal `variants = {{...}}`"
+            f"{suggest(cls, classes) if classes else ''}"
+        )
+    if len(classes[cls]) == 0:
+        raise BenchError(f"method '{spec}': `variants` of {cls} in {file} names no method")
+    name, options = next(iter(classes[cls].items()))
+    return MethodSource(name, cls, file, module, options)
+
+
+def load_class(source: MethodSource) -> Any:
+    """Import a method's class (this is where torch comes in)."""
+    module = importlib.import_module(source.module) if source.module else _module_from_file(source.file)
+    return getattr(module, source.cls)
+
+
+def _module_from_file(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"bench_plugin_{file.stem}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise BenchError(f"method file {file}: {type(error).__name__}: {error}") from error
+    return module
+
+
+@cache
+def _classes(file: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Class name -> its literal ``variants``, for the classes of a file that have one."""
+    found = {}
+    for node in _parse(file).body:
+        if isinstance(node, ast.ClassDef):
+            variants = _literal(node.body, "variants")
+            if isinstance(variants, dict) and all(isinstance(v, dict) for v in variants.values()):
+                found[node.name] = variants
+    return found
+
+
+def datasets() -> dict[str, str]:
+    """Every dataset by name -> the module that prepares it."""
+    found = {}
+    for file in sorted((PACKAGE / "data").glob("*.py")):
+        for name in _literal(_parse(file).body, "NAMES") or ():
+            found[name] = f"bench.data.{file.stem}"
+    return found
+
+
+def dataset_source(name: str) -> str:
+    """The module of one dataset."""
+    known = datasets()
+    if name not in known:
+        raise BenchError(f"unknown dataset '{name}'{suggest(name, known)}")
+    return known[name]
+
+
+@cache
+def metrics() -> dict[str, MetricSource]:
+    """Every metric by name."""
+    found = {}
+    for file in sorted((PACKAGE / "metrics").glob("*.py")):
+        call = next((n.value for n in _parse(file).body if _assigns(n, "METRIC")), None)
+        if isinstance(call, ast.Call):
+            given = {k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)}
+            name = given["name"]
+            found[name] = MetricSource(name, given["family"], given["needs"], f"bench.metrics.{file.stem}")
+    return found
+
+
+def metric(name: str) -> MetricSource:
+    """One metric by name."""
+    known = metrics()
+    if name not in known:
+        raise BenchError(f"unknown metric '{name}'{suggest(name, known)}")
+    return known[name]
+
+
+def _parse(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise BenchError(f"{file}: not valid Python: {error}") from None
+
+
+def _assigns(node: ast.stmt, name: str) -> bool:
+    if isinstance(node, ast.Assign):
+        return any(isinstance(t, ast.Name) and t.id == name for t in node.targets)
+    return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name
+
+
+def _literal(body: list[ast.stmt], name: str) -> Any:
+    """The literal value assigned to ``name`` in a body, or None."""
+    for node in body:
+        if _assigns(node, name) and isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            try:
+                return ast.literal_eval(node.value)
+            except ValueError:
+                return None
+    return None

@@ -1,0 +1,246 @@
+"""A suite: one YAML naming datasets × methods × seeds × metrics × scale, validated into typed cells."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from bench import registry
+from bench.errors import BenchError
+from bench.validation import validate
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+HUMAN = "human"  # the row that scores held-out human text; never trained, so its only seed is 0
+
+
+class Section(BaseModel):
+    """A part of a suite; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Dataset(Section):
+    """Which part of a prepared dataset this suite uses.
+
+    Counts are upper limits; the first ones of each fixed, seeded split are taken.
+    """
+
+    train: PositiveInt | None = None
+    valid: PositiveInt | None = None
+    test: PositiveInt | None = None
+    seeds: list[Seed] | None = None  # in place of the suite's
+    data_dir: str | None = None  # local files in place of the dataset's own source
+
+
+class Backbone(Section):
+    """GPT-2 from scratch: its size and its tokenizer's."""
+
+    kind: Literal["gpt2"] = "gpt2"
+    layers: PositiveInt = 12
+    width: PositiveInt = 768
+    heads: PositiveInt = 12
+    vocabulary: Annotated[int, Field(ge=260)] = 16000  # bytes, four special tokens, at least one merge... and up
+    max_tokens: Annotated[int, Field(ge=4)] = 256  # BOS x EOS; longer texts are cut, and counted in the manifest
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Backbone:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        return self
+
+
+class Training(Section):
+    """One optimiser schedule, the same for every method of the suite."""
+
+    epochs: PositiveInt = 40
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 5e-5
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    decay: Literal["constant", "linear"] = "linear"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    clip: PositiveFloat = 1.0
+    annealing_period: PositiveInt = 2  # epochs a cycle of cyclical annealing (DELLA A.1)
+    log_points: PositiveInt = 40  # rows of history.csv with validation terms, evenly spaced
+    threads: PositiveInt = 1  # torch threads a cell; part of the numbers, since sums are split by thread
+
+
+class Likelihood(Section):
+    """How the sufficient statistics are measured."""
+
+    importance_samples: PositiveInt = 100  # K
+    importance_examples: PositiveInt | None = None  # the first of the test set; None: all of it
+    posterior_samples: PositiveInt = 8  # draws an example that posterior means are averaged over
+    mi_batch: PositiveInt = 32  # batch of mi@batch
+
+
+class Decoding(Section):
+    """How text is drawn; the same for every method of a suite."""
+
+    strategy: Literal["greedy", "sample", "top_k", "top_p", "beam"] = "top_k"
+    k: PositiveInt = 50  # top_k: tokens kept; beam: beams
+    p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    temperature: PositiveFloat = 1.0
+    repetition_penalty: PositiveFloat = 1.0
+
+    @property
+    def signature(self) -> str:
+        """``"top_k(50)"``: what a table's caption says."""
+        inner = {"greedy": "", "sample": "", "top_k": str(self.k), "top_p": str(self.p), "beam": str(self.k)}
+        extras = [f"T={self.temperature:g}"] if self.temperature != 1 else []
+        extras += [f"rep={self.repetition_penalty:g}"] if self.repetition_penalty != 1 else []
+        return f"{self.strategy}({','.join([*filter(None, [inner[self.strategy]]), *extras])})"
+
+
+class Generation(Section):
+    """Unconditional samples from the prior."""
+
+    samples: PositiveInt = 1000
+    decoding: Decoding = Decoding()
+
+
+class MethodSpec(Section):
+    """A method under the name it has in this suite: which class and which options over its variant's own."""
+
+    use: str | None = None  # a registered method, "package.module:Class" or "path/to/file.py:Class"
+    options: dict[str, Any] = {}
+
+
+class Suite(Section):
+    """The whole YAML."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    datasets: dict[str, Dataset]
+    methods: dict[str, MethodSpec]
+    seeds: list[Seed]
+    metrics: dict[str, dict[str, Any]]
+    backbone: Backbone = Backbone()
+    training: Training = Training()
+    likelihood: Likelihood = Likelihood()
+    generation: Generation = Generation()
+
+    @field_validator("datasets", "methods", "metrics", mode="before")
+    @classmethod
+    def _empty_means_defaults(cls, value: Any) -> Any:
+        """A list of names, or a mapping whose values may be left empty."""
+        if isinstance(value, list):
+            value = dict.fromkeys(value)
+        if not isinstance(value, dict) or not value:
+            raise ValueError("expected a non-empty list of names or a mapping")
+        return {str(key): {} if item is None else item for key, item in value.items()}
+
+    @field_validator("seeds")
+    @classmethod
+    def _some_distinct(cls, value: list[int]) -> list[int]:
+        if not value or len(set(value)) < len(value):
+            raise ValueError("expected at least one seed, each named once")
+        return value
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One (dataset, method, seed) of a suite."""
+
+    dataset: str
+    method: str
+    seed: int
+
+
+def load(path: str | Path, methods: tuple[str, ...] = ()) -> Suite:
+    """Read, validate and resolve a suite; ``methods`` are specs (see :class:`MethodSpec`) added from outside.
+
+    Raises :class:`BenchError`, one line naming file, key, value and what is allowed.
+    """
+    return _load(str(path), methods)
+
+
+@cache
+def _load(path: str, methods: tuple[str, ...]) -> Suite:
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchError(f"suite {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BenchError(f"suite {path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise BenchError(f"suite {path}: expected a mapping at the top, found {type(raw).__name__}")
+    suite: Suite = validate(Suite, raw, f"suite {path}")
+    added = {name: MethodSpec(use=use) for name, use in map(named_spec, methods)}
+    suite = suite.model_copy(update={"methods": {**suite.methods, **added}})
+    _resolve_names(suite, f"suite {path}")
+    return suite
+
+
+def named_spec(spec: str) -> tuple[str, str]:
+    """``"file.py:Class"`` -> the method's name as the file gives it, and the spec; a plain name is its own."""
+    return (registry.describe(spec).name, spec) if ":" in spec else (spec, spec)
+
+
+def _resolve_names(suite: Suite, where: str) -> None:
+    try:
+        for name, spec in suite.methods.items():
+            registry.describe(spec.use or name)
+        for dataset in suite.datasets:
+            registry.dataset_source(dataset)
+        for metric in suite.metrics:
+            registry.metric(metric)
+    except BenchError as error:
+        raise BenchError(f"{where}: {error}") from None
+
+
+def cells(suite: Suite) -> list[Cell]:
+    """Every trained cell, datasets outermost, in the order of the YAML."""
+    return [
+        Cell(dataset, method, seed)
+        for dataset, part in suite.datasets.items()
+        for method in suite.methods
+        for seed in (suite.seeds if part.seeds is None else part.seeds)
+    ]
+
+
+def digest(*parts: Any) -> str:
+    """A short hash of JSON-able or pydantic values: what a stage of a cell depends on besides its code and inputs."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, BaseModel):
+            return value.model_dump(mode="json")
+        return dict(value) if isinstance(value, Mapping) else str(value)
+
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=plain).encode()).hexdigest()[:16]
+
+
+def spec_of(suite: Suite, method: str) -> MethodSpec:
+    """The spec of one method of the suite, its registered name filled in."""
+    spec = suite.methods[method]
+    return spec if spec.use else spec.model_copy(update={"use": method})
+
+
+def settings(suite: Suite, stage: str, dataset: str = "", method: str = "", family: str = "") -> str:
+    """The digest of exactly those suite settings that one stage of one cell depends on.
+
+    Editing the YAML then re-runs what the edit concerns and nothing else.
+    """
+    part = suite.datasets.get(dataset)
+    scale = part and part.model_copy(update={"seeds": None})
+    match stage:
+        case "data":
+            return digest(scale, suite.backbone.vocabulary, suite.backbone.max_tokens)
+        case "train":
+            return digest(spec_of(suite, method), suite.backbone, suite.training)
+        case "likelihood":
+            return digest(suite.likelihood, suite.training.threads)
+        case "generate" | "human":
+            return digest(suite.generation, suite.training.threads)
+        case "score":
+            wanted = {name: given for name, given in suite.metrics.items() if registry.metric(name).family == family}
+            return digest(wanted)
+        case _:
+            return digest(suite)
