@@ -91,9 +91,8 @@ class Bootstrap:
             return [None] * len(estimates)
         leave_one_out = without_each()
         n = len(leave_one_out)
-        with np.errstate(invalid="ignore"):  # infinities (CND of disjoint texts) become NaN, and their interval None
-            pseudo_minus_estimate = (n - 1) * (estimates - leave_one_out)
-            pseudo_minus_estimate -= pseudo_minus_estimate.mean(axis=0)
+        pseudo_minus_estimate = (n - 1) * (estimates - leave_one_out)
+        pseudo_minus_estimate -= pseudo_minus_estimate.mean(axis=0)
         intervals = self.means(pseudo_minus_estimate)
         lows, highs = (np.broadcast_to(bound, len(estimates)).tolist() for bound in bounds)
         return [

@@ -17,8 +17,9 @@ here is our reconstruction, and is labelled so wherever it is shown. The column 
 * ``norm`` cannot exceed 1 + sum G^2 / sum P^2, so that among sets which share little it ranks by how peaked G is, not
   by what is shared; ``logcos`` has no such ceiling and is symmetric.
 
-All of them are estimated with a bias that shrinks with N and M: both are in the signature. Two sets that share no
-n-gram have logcos = infinity. The distribution of texts all shorter than n is all zeros.
+All of them are estimated with a bias that shrinks with N and M: both are in the signature. Where the two sets share no
+n-gram, logcos is infinite; so that it can be averaged, stored and bounded, CR counts as half of one shared occurrence
+there, and the value's note says so. Generated texts all shorter than n have G = 0 (and sum G^2 = 1 within logcos).
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ Floats = NDArray[np.float64]
 
 ORDERS = range(1, 5)
 COLUMN_ORDER = 3  # of the quantity "cnd"
+HALF_AN_OCCURRENCE = 0.5
+NOTHING_SHARED = "no n-gram is shared (infinite): half an occurrence assumed"
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,11 @@ def _forms(
     cr = np.asarray(cross / (total * float(references.total)))
     gg = np.asarray(squares / total**2.0)
     pp = _sum_of_squares(references) / references.total**2
+    log_cr = np.log(np.maximum(cross, HALF_AN_OCCURRENCE) / (total * float(references.total)))
+    log_gg = np.log(np.where(gg > 0, gg, 1.0))
     # Both divergences are >= 0 but for rounding.
     raw = np.maximum(0.0, pp - 2 * cr + gg)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logcos = np.maximum(0.0, np.log(pp) + np.log(gg) - 2 * np.log(cr))
-    logcos = np.where(cr > 0, logcos, np.inf)  # nothing shared, also where a set has no n-gram at all
+    logcos = np.maximum(0.0, np.log(pp) + log_gg - 2 * log_cr)
     return Cnd(cr, -gg, raw, raw / pp, logcos)
 
 
@@ -113,7 +116,7 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     values: dict[str, Value] = {}
     for (n, form), estimate, interval in zip(columns, estimates.tolist(), intervals, strict=True):
         signed = _signature(form, n, n_texts, m_texts, bootstrap)
-        note = "no shared n-gram: infinite" if estimate == np.inf else ""
+        note = NOTHING_SHARED if form == "logcos" and values[f"cnd_cr{n}"].value == 0 else ""
         values[f"cnd_{form}{n}"] = Value(estimate, interval, n_texts, signed, note)
     return {"cnd": values[f"cnd_logcos{COLUMN_ORDER}"], **values}
 

@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 
 ORDERS = range(1, 5)
 COLUMN_ORDERS = range(2, 5)  # averaged in js and js_max
+NOTE = "interval: of the per-text maxima, each over the others held fixed"
 _TILE = 256  # a tile's float64 similarities (512 KB) stay in cache
 _SPARSE_BELOW = 0.1  # share of pairs with something in common below which sparse x sparse is faster than tiles
 
@@ -132,7 +133,8 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
         values[key] = Value(estimate, interval, n_texts, signed)
     (interval,) = bootstrap.means(maxima)
     parts = {"form": "max", "n": orders[-1], "N": n_texts, "tok": TOKENISATION, "ci": bootstrap.signature()}
-    values["js_max"] = Value(float(maxima.mean()), interval, n_texts, signature("jaccard", METRIC.version, **parts))
+    signed = signature("jaccard", METRIC.version, **parts)
+    values["js_max"] = Value(float(maxima.mean()), interval, n_texts, signed, NOTE)
     return values
 
 

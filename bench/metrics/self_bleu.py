@@ -29,6 +29,8 @@ from bench.metrics.tokenise import TOKENISATION
 
 Floats = NDArray[np.float64]
 
+NOTE = "interval: of the per-text scores, each against the others held fixed"
+
 
 def self_bleu_scores(index: NgramIndex) -> Floats:
     """Sentence BLEU-1..5 of each generated text against the N-1 others: [N >= 2, 5] in 0..1.
@@ -71,7 +73,7 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
         raise BenchError(f"self_bleu: needs at least two generated texts, got {n}")
     scores = 100 * self_bleu_scores(inputs.index)
     return {
-        f"self_bleu{order}": Value(value, interval, n, _signature(order, n, bootstrap))
+        f"self_bleu{order}": Value(value, interval, n, _signature(order, n, bootstrap), NOTE)
         for order, value, interval in zip(ORDERS, scores.mean(axis=0).tolist(), bootstrap.means(scores), strict=True)
     }
 

@@ -53,7 +53,8 @@ def cnd(generated: Sequence[str], references: Sequence[str], n: int) -> dict[str
     raw = sum((p[w] / total_p - g[w] / total_g) ** 2 for w in grams)
     pp, gg = sum((c / total_p) ** 2 for c in p.values()), sum((c / total_g) ** 2 for c in g.values())
     cr = sum(p[w] / total_p * g[w] / total_g for w in grams)
-    logcos = -math.log(cr**2 / (pp * gg)) if cr else math.inf
+    cr_or_half = cr or 0.5 / (total_g * total_p)
+    logcos = -math.log(cr_or_half**2 / (pp * (gg or 1)))
     return {"cr": cr, "nrr": -gg, "raw": raw, "norm": raw / pp, "logcos": logcos}
 
 

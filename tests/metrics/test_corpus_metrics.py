@@ -63,10 +63,13 @@ def test_cnd_of_equal_sets_is_zero_and_its_column_is_the_trigram_logcos() -> Non
     assert values["cnd"].signature == "cnd|form:logcos|n:3|N:3|refs:3|tok:regex|ci:jack1000s0|v:1"
 
 
-def test_cnd_of_disjoint_sets_is_infinite_and_says_so() -> None:
+def test_cnd_of_disjoint_sets_is_finite_and_says_so() -> None:
     values = cnd.METRIC.compute(TextInputs(["a b c d", "e f g h"], ["p q r s"]), {})
-    assert values["cnd"].value == math.inf and values["cnd"].ci95 is None and "infinite" in values["cnd"].note
-    assert values["cnd_raw1"].value == pytest.approx(1 / 8 + 1 / 4) and values["cnd_raw1"].ci95 is not None
+    assert values["cnd_logcos1"].value == pytest.approx(-math.log((0.5 / (8 * 4)) ** 2 / (1 / 8 * 1 / 4)))
+    assert "infinite" in values["cnd_logcos1"].note and not values["cnd_raw1"].note
+    assert values["cnd_raw1"].value == pytest.approx(1 / 8 + 1 / 4)
+    one_shared = cnd.METRIC.compute(TextInputs(["a b c d", "e f g h"], ["p q r a"]), {})
+    assert one_shared["cnd_logcos1"].value < values["cnd_logcos1"].value and not one_shared["cnd_logcos1"].note
 
 
 def test_cnd_is_called_reconstructed_wherever_it_is_shown() -> None:

@@ -1,0 +1,169 @@
+"""MAUVE: the area under the divergence curve of generated and reference texts, in encoder feature space.
+
+    r_w = w P + (1 - w) Q,    curve: { (exp(-c KL(Q || r_w)), exp(-c KL(P || r_w))) : 0 < w < 1 }
+
+with P and Q the histograms of generated and reference features over the clusters of a joint k-means (after L2
+normalisation and a PCA that keeps 90 % of the variance), c the scaling factor. 1: the same distribution; 0: disjoint.
+``mauve_star`` adds 1/2 to every histogram count (Krichevsky-Trofimov), which lessens its dependence on N.
+
+Computed by mauve-text's ``compute_mauve`` from features of :mod:`bench.metrics.features`. The value moves with the
+encoder, N, M, the number of clusters (``buckets: auto`` is mauve-text's rule, max(2, round(min(N, M) / 10))), c and the
+seed: all are in the signature, and none of its values means anything without the same number on human text beside it.
+k-means runs in one thread, so that a seed determines the value.
+
+No interval: MAUVE is no mean over examples, and a resample with duplicates fills clusters that the sample does not: its
+values are far below the estimate. Leaving out one example at a time moves k-means, not just that example's share.
+
+Pillutla et al. (2021), "MAUVE", section 2; smoothing: Pillutla et al. (2023), JMLR 24.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any
+
+from bench.errors import BenchError
+from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
+from bench.metrics.bootstrap import resolve_options, whole_number
+from bench.metrics.features import PACKAGED, POOLINGS, Encoder, Features, encoder_directory, features
+
+DEFAULTS: Mapping[str, Any] = {
+    "model": "minilm",
+    "pooling": "mean",
+    "max_length": 256,
+    "batch_size": 64,
+    "threads": 1,
+    "seed": 25,
+    "buckets": "auto",
+    "scaling": 5.0,
+}
+
+
+def mauve(generated: Features, references: Features, buckets: int, scaling: float, seed: int) -> tuple[float, float]:
+    """(MAUVE, MAUVE*) in 0..1 of features [N, d] and [M, d]; N + M >= buckets >= 2."""
+    from mauve import compute_mauve
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1), _quiet():
+        result = compute_mauve(
+            p_features=generated,
+            q_features=references,
+            num_buckets=buckets,
+            mauve_scaling_factor=scaling,
+            seed=seed,
+        )
+    return min(1.0, float(result.mauve)), min(1.0, float(result.mauve_star))  # above 1 only by rounding
+
+
+def auto_buckets(n: int, m: int) -> int:
+    """mauve-text's rule for the number of clusters, for N generated and M reference texts.
+
+    >>> auto_buckets(3000, 2500), auto_buckets(7, 3)
+    (250, 2)
+    """
+    return max(2, round(min(n, m) / 10))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop what faiss's C++ writes to file descriptors 1 and 2: it wants more points a cluster than MAUVE gives."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [(fd, os.dup(fd)) for fd in (1, 2)]
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for fd, _ in kept:
+            os.dup2(null, fd)
+        yield
+    finally:
+        for fd, copy in kept:
+            os.dup2(copy, fd)
+            os.close(copy)
+        os.close(null)
+
+
+def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
+    checked = resolve_options("mauve", options, DEFAULTS)
+    encoder, name = _encoder(checked)
+    seed = whole_number("mauve", checked, "seed", 0)
+    scaling = _scaling(checked["scaling"])
+    n, m = len(inputs.generated), len(inputs.references)
+    if not n or not m:
+        raise BenchError(f"mauve: needs at least one generated and one reference text, got {n} and {m}")
+    buckets = auto_buckets(n, m) if checked["buckets"] == "auto" else whole_number("mauve", checked, "buckets", 2)
+    if buckets > n + m:
+        raise BenchError(f"mauve: option 'buckets' is {buckets}, more than the {n + m} texts there are")
+
+    ours = features(inputs.generated, encoder, inputs.features.get("generated"))
+    theirs = features(inputs.references, encoder, inputs.features.get("references"))
+    parts: dict[str, object] = {
+        "model": f"{name}-{encoder.hash}",
+        "pool": encoder.pooling,
+        "layer": "last",
+        "len": encoder.max_length,
+        "batch": encoder.batch_size,
+        "N": n,
+        "refs": m,
+        "buckets": buckets,
+        "scale": f"{scaling:g}",
+        "seed": seed,
+        "mauve-text": metadata.version("mauve-text"),
+    }
+    note = "no interval: a bootstrap by example is not valid for MAUVE"
+    return {
+        key: Value(value, None, n, signature("mauve", METRIC.version, form=form, **parts), note)
+        for (key, form), value in zip(_FORMS.items(), mauve(ours, theirs, buckets, scaling, seed), strict=True)
+    }
+
+
+def _encoder(checked: Mapping[str, Any]) -> tuple[Encoder, str]:
+    """The encoder and its name in signatures: of a directory its last part, so that machines agree."""
+    model, pooling = checked["model"], checked["pooling"]
+    if not isinstance(model, str):
+        raise BenchError(f"mauve: option 'model' must be an encoder's name or directory, not {model!r}")
+    if pooling not in POOLINGS:
+        raise BenchError(f"mauve: option 'pooling' must be one of {', '.join(POOLINGS)}, not {pooling!r}")
+    numbers = {key: whole_number("mauve", checked, key, 1) for key in ("max_length", "batch_size", "threads")}
+    directory = encoder_directory(model)
+    return Encoder(directory, pooling, **numbers), model if model in PACKAGED else directory.resolve().name
+
+
+def _scaling(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise BenchError(f"mauve: option 'scaling' must be a positive number, not {value!r}")
+    return float(value)
+
+
+_FORMS = {"mauve": "plain", "mauve_star": "smoothed"}  # quantity key -> as named in signatures
+
+METRIC = Metric(
+    name="mauve",
+    family="mauve",
+    needs="texts",
+    quantities=(
+        Quantity(
+            key="mauve",
+            label="MAUVE",
+            direction="up",
+            formula="area under { (exp(-c KL(Q||r_w)), exp(-c KL(P||r_w))) }, r_w = w P + (1-w) Q",
+            unit="1",
+            range=(0.0, 1.0),
+            source="Pillutla et al. 2021, section 2; mauve-text",
+        ),
+        Quantity(
+            key="mauve_star",
+            label="MAUVE*",
+            direction="up",
+            formula="MAUVE of histograms with 1/2 added to every count",
+            unit="1",
+            range=(0.0, 1.0),
+            source="Pillutla et al. 2023, JMLR 24; mauve-text",
+        ),
+    ),
+    compute=_compute,
+    defaults=DEFAULTS,
+)

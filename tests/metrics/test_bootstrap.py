@@ -1,0 +1,113 @@
+"""Intervals cover what they should, do not depend on chance or block sizes, and options are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from bench.errors import BenchError
+from bench.metrics import bootstrap as module
+from bench.metrics import cnd, distinct, entropy, jaccard
+from bench.metrics.base import Metric, TextInputs
+from bench.metrics.bootstrap import Bootstrap, mean_ci, resample_counts, resolve_options, whole_number
+
+
+def coverage(interval: Callable[[np.random.Generator], tuple[float, float]], truth: float, trials: int) -> float:
+    rng = np.random.default_rng(7)
+    return float(np.mean([low <= truth <= high for low, high in (interval(rng) for _ in range(trials))]))
+
+
+def test_mean_ci_covers_a_skewed_mean_about_as_often_as_it_says() -> None:
+    covered = coverage(lambda rng: mean_ci(rng.exponential(2.0, 200), resamples=300), 2.0, trials=400)
+    assert 0.90 <= covered <= 0.98
+
+
+def test_mean_ci_has_the_width_of_the_central_limit() -> None:
+    values = np.random.default_rng(0).normal(5.0, 3.0, 2000)
+    low, high = mean_ci(values, resamples=4000)
+    assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.01)
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 2000**0.5, rel=0.05)
+
+
+def test_the_same_seed_gives_the_same_interval_and_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=50)
+    first = mean_ci(values, seed=3)
+    assert first == mean_ci(values, seed=3) != mean_ci(values, seed=4)
+    monkeypatch.setattr(module, "_DRAWS_AT_ONCE", 170)
+    assert mean_ci(values, seed=3) == pytest.approx(first, rel=1e-14)
+
+
+def test_resample_counts_are_multinomial() -> None:
+    counts = np.concatenate(list(resample_counts(30, 4000, seed=0)))
+    assert counts.shape == (4000, 30) and (counts.sum(axis=1) == 30).all()
+    np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.08)
+    np.testing.assert_allclose(counts.var(axis=0), 29 / 30, atol=0.12)
+
+
+def test_columns_share_their_resamples() -> None:
+    values = np.random.default_rng(0).normal(size=40)
+    one, same, shifted = Bootstrap().means(np.stack([values, values, values + 1], axis=1))
+    assert one == same and one is not None and shifted == pytest.approx((one[0] + 1, one[1] + 1))
+
+
+def test_where_there_is_no_interval() -> None:
+    values = np.array([[1.0, np.inf], [2.0, 3.0]])
+    both = Bootstrap().means(values)
+    assert both[0] is not None and both[1] is None
+    assert Bootstrap().means(values[:1]) == [None, None]
+    assert Bootstrap(resamples=0).means(values) == [None, None]
+    assert Bootstrap(resamples=0).jackknife(values[0], pytest.fail) == [None, None]
+    for bad in ([1.0], [], [1.0, np.nan]):
+        with pytest.raises(BenchError, match="at least 2 values, all finite"):
+            mean_ci(bad)
+
+
+def test_jackknife_of_a_mean_is_the_bootstrap_of_the_mean_and_stays_in_bounds() -> None:
+    values = np.random.default_rng(0).uniform(size=60)
+    without = (values.sum() - values) / 59
+    (ours,) = Bootstrap().jackknife(values.mean(keepdims=True), lambda: without[:, None])
+    assert ours == pytest.approx(mean_ci(values), rel=1e-9)
+    (bounded,) = Bootstrap().jackknife(values.mean(keepdims=True), lambda: without[:, None], bounds=(0.0, 0.5))
+    assert bounded == pytest.approx((mean_ci(values)[0], 0.5), rel=1e-9)
+
+
+def random_texts(rng: np.random.Generator, n: int) -> list[str]:
+    """Zipf words, lengths 3..24: texts that differ in how much they contribute."""
+    p = 1 / np.arange(1, 301)
+    return [" ".join(map(str, rng.choice(300, rng.integers(3, 25), p=p / p.sum()))) for _ in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "keys"),
+    [
+        (distinct.METRIC, ["dist1", "dist2", "dist3"]),
+        (entropy.METRIC, ["ent1", "ent2"]),
+        (cnd.METRIC, ["cnd_logcos1", "cnd_norm2", "cnd_cr3"]),
+        (jaccard.METRIC, ["js1", "js2"]),
+    ],
+    ids=lambda parameter: getattr(parameter, "name", ""),
+)
+def test_intervals_of_whole_set_metrics_cover_the_expectation_at_this_n(metric: Metric, keys: list[str]) -> None:
+    """Nominal 95 %; 120 samples of 100 texts, the expectation taken as their mean."""
+    rng = np.random.default_rng(11)
+    references = random_texts(rng, 100)
+    samples = [TextInputs(random_texts(rng, 100), references) for _ in range(120)]
+    results = [metric.compute(sample, {"resamples": 300}) for sample in samples]
+    for key in keys:
+        expectation = np.mean([values[key].value for values in results])
+        ends = [values[key].ci95 or (np.inf, np.inf) for values in results]
+        covered = np.mean([low <= expectation <= high for low, high in ends])
+        assert 0.85 <= covered <= 0.995, (key, covered)
+
+
+def test_options() -> None:
+    assert Bootstrap.of("bleu", {}) == Bootstrap(1000, 0)
+    assert Bootstrap.of("bleu", {"resamples": 200, "seed": 5}).signature() == "boot200s5"
+    assert Bootstrap(0).signature("jack") == "none"
+    with pytest.raises(BenchError, match="bleu: unknown option 'resample'; did you mean 'resamples'"):
+        resolve_options("bleu", {"resample": 1}, module.DEFAULTS)
+    for bad in (-1, 1.5, True, "many"):
+        with pytest.raises(BenchError, match="bleu: option 'seed' must be a whole number >= 0, not"):
+            whole_number("bleu", {"seed": bad}, "seed", 0)
