@@ -46,8 +46,12 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o755)
         if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+            older = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+            os.replace(path, older)
+            os.replace(temporary, path)
+            shutil.rmtree(older)
+        else:
+            os.replace(temporary, path)
     except OSError as error:
         raise BenchError(f"cannot write {path}: {error.strerror or error}") from error
     finally:

@@ -36,6 +36,8 @@ class Dataset(Section):
     train: PositiveInt | None = None
     valid: PositiveInt | None = None
     test: PositiveInt | None = None
+    batch_size: PositiveInt | None = None  # in place of the suite's, where texts are longer
+    importance_examples: PositiveInt | None = None  # likewise
     seeds: list[Seed] | None = None  # in place of the suite's
     data_dir: str | None = None  # local files in place of the dataset's own source
 
@@ -69,7 +71,8 @@ class Training(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     clip: PositiveFloat = 1.0
     annealing_period: PositiveInt = 2  # epochs a cycle of cyclical annealing (DELLA A.1)
-    log_points: PositiveInt = 40  # rows of history.csv with validation terms, evenly spaced
+    log_points: PositiveInt = 40  # rows of history.csv, evenly spaced
+    valid_examples: PositiveInt = 256  # of the validation set, for the validation terms of those rows
     threads: PositiveInt = 1  # torch threads a cell; part of the numbers, since sums are split by thread
 
 
@@ -223,22 +226,37 @@ def spec_of(suite: Suite, method: str) -> MethodSpec:
     return spec if spec.use else spec.model_copy(update={"use": method})
 
 
+def training_of(suite: Suite, dataset: str) -> Training:
+    """The training plan on one dataset: the suite's, with the dataset's own batch size where it has one."""
+    size = suite.datasets[dataset].batch_size
+    return suite.training.model_copy(update={"batch_size": size}) if size else suite.training
+
+
+def likelihood_of(suite: Suite, dataset: str) -> Likelihood:
+    """The likelihood plan on one dataset, likewise."""
+    examples = suite.datasets[dataset].importance_examples
+    return suite.likelihood.model_copy(update={"importance_examples": examples}) if examples else suite.likelihood
+
+
 def settings(suite: Suite, stage: str, dataset: str = "", method: str = "", family: str = "") -> str:
     """The digest of exactly those suite settings that one stage of one cell depends on.
 
     Editing the YAML then re-runs what the edit concerns and nothing else.
     """
     part = suite.datasets.get(dataset)
-    scale = part and part.model_copy(update={"seeds": None})
     match stage:
-        case "data":
-            return digest(scale, suite.backbone.vocabulary, suite.backbone.max_tokens)
+        case "prepare":
+            assert part is not None
+            return digest(part.train, part.valid, part.test, part.data_dir, suite.backbone.vocabulary,
+                          suite.backbone.max_tokens)  # fmt: skip
         case "train":
-            return digest(spec_of(suite, method), suite.backbone, suite.training)
+            return digest(spec_of(suite, method), suite.backbone, training_of(suite, dataset))
         case "likelihood":
-            return digest(suite.likelihood, suite.training.threads)
-        case "generate" | "human":
+            return digest(likelihood_of(suite, dataset), suite.training.threads)
+        case "generate":
             return digest(suite.generation, suite.training.threads)
+        case "human":
+            return digest(suite.generation.samples)
         case "score":
             wanted = {name: given for name, given in suite.metrics.items() if registry.metric(name).family == family}
             return digest(wanted)

@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,10 @@ from torch import Tensor, nn
 
 from bench.backbones.gpt2 import GPT2, Injection
 from bench.batch import Batch
+from bench.decoding import decode
+
+if TYPE_CHECKING:
+    from bench.suite import Decoding
 
 
 @dataclass(frozen=True)
@@ -212,3 +216,9 @@ class Method(nn.Module, ABC):
         targets = batch.targets.repeat(samples, 1)
         nll = F.cross_entropy(self.logits(hidden[real]), targets[real], reduction="none")
         return -torch.zeros(real.shape, device=z.device, dtype=nll.dtype).masked_scatter(real, nll).sum(-1).view(lead)
+
+    def decode(
+        self, z: Tensor, decoding: Decoding, max_tokens: int, generator: torch.Generator | None = None
+    ) -> list[list[int]]:
+        """z [N, G, D] -> N token lists, ``x EOS`` (EOS missing where cut at ``max_tokens``)."""
+        return decode(self, z, decoding, max_tokens, generator)

@@ -1,0 +1,227 @@
+"""``python -m bench VERB``: one verb a stage. Parsing only: a verb imports what it needs when it runs.
+
+A mistake of the user's (``BenchError``) is one line on standard error and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.suite import Cell, Suite
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, a directory that may not be written
+        print(f"bench: {error.filename or arguments.verb}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, run, text: str, *groups) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        for group in groups:
+            group(sub)
+        return sub
+
+    verb("prepare", _prepare, "write a dataset's splits, tokenizer and manifest", _suite, _dataset)
+    verb("train", _train, "train one cell", _suite, _cell, _device)
+    verb("likelihood", _likelihood, "measure a trained cell's per-example statistics", _suite, _cell, _device)
+    verb("generate", _generate, "draw a trained cell's samples", _suite, _cell, _device)
+    verb("human", _human, "take validation texts as the samples of the human row", _suite, _dataset)
+    score = verb("score", _score, "compute one metric family of one cell", _suite, _cell)
+    score.add_argument("--family", required=True, help="metric family, e.g. ngrams")
+    verb("record", _record, "collect a cell's scores and provenance", _suite, _cell)
+    verb("table", _table, "render reports/table1 as md, csv, tex and html", _suite, _out)
+    verb("curves", _curves, "plot learning curves as png and svg", _suite, _out)
+    compare = verb("compare", _compare, "put a method beside frozen rows", _suite, _out)
+    compare.add_argument("--frozen", required=True, metavar="RELEASE", help="a directory of results/frozen")
+    freeze = verb("freeze", _freeze, "keep a finished run's records as results/frozen/RELEASE", _suite)
+    freeze.add_argument("release", help="name of the release, e.g. 2026.11-embedded")
+    freeze.add_argument("--allow-dirty", action="store_true", help="accept records made from uncommitted code")
+    verb("metrics", _metrics, "list every metric with its formula, direction, range and source")
+    verb("methods", _methods, "list every registered method and dataset")
+    return parser
+
+
+def _suite(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--suite", required=True, metavar="FILE", help="a suite YAML, e.g. workflow/config/embedded.yaml")
+    sub.add_argument(
+        "--use", action="append", default=[], metavar="SPEC",
+        help="a method from outside the suite: path/to/file.py:Class or package.module:Class (repeatable)",
+    )  # fmt: skip
+
+
+def _dataset(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--dataset", required=True)
+
+
+def _cell(sub: argparse.ArgumentParser) -> None:
+    _dataset(sub)
+    sub.add_argument("--method", required=True)
+    sub.add_argument("--seed", required=True, type=int)
+
+
+def _device(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+
+
+def _out(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--out", required=True, type=Path, help="the file to write; its siblings get its stem")
+
+
+def _load(arguments: argparse.Namespace) -> Suite:
+    from bench import suite as suites
+
+    return suites.load(arguments.suite, tuple(arguments.use))
+
+
+def _load_dataset(arguments: argparse.Namespace) -> tuple[Suite, str]:
+    from bench.errors import suggest
+
+    suite = _load(arguments)
+    if arguments.dataset not in suite.datasets:
+        raise BenchError(
+            f"suite '{suite.name}' has no dataset '{arguments.dataset}'{suggest(arguments.dataset, suite.datasets)}"
+        )
+    return suite, arguments.dataset
+
+
+def _load_cell(arguments: argparse.Namespace) -> tuple[Suite, Cell]:
+    from bench.errors import suggest
+    from bench.suite import HUMAN, Cell
+
+    suite, dataset = _load_dataset(arguments)
+    if arguments.method not in (HUMAN, *suite.methods):
+        raise BenchError(
+            f"suite '{suite.name}' has no method '{arguments.method}'{suggest(arguments.method, suite.methods)}"
+        )
+    if arguments.seed < 0:
+        raise BenchError(f"seed {arguments.seed} is negative")
+    return suite, Cell(dataset, arguments.method, arguments.seed)
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    from bench.data.prepare import prepare
+    from bench.paths import CellPaths
+
+    suite, dataset = _load_dataset(arguments)
+    prepare(dataset, suite.datasets[dataset], suite.backbone, CellPaths(suite.name, dataset, "", 0).data)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from bench import closure
+    from bench.files import sha256
+    from bench.paths import CellPaths
+    from bench.suite import digest, settings
+    from bench.training import train
+
+    suite, cell = _load_cell(arguments)
+    key = digest(
+        closure.stage_fingerprint(suite, "train", cell.dataset, cell.method),
+        settings(suite, "train", cell.dataset, cell.method),
+        sha256(CellPaths(suite.name, cell.dataset, cell.method, cell.seed).manifest),
+        cell.seed,
+        arguments.device,
+    )
+    train(suite, cell, key, arguments.device)
+
+
+def _likelihood(arguments: argparse.Namespace) -> None:
+    from bench.likelihood import measure
+
+    measure(*_load_cell(arguments), arguments.device)
+
+
+def _generate(arguments: argparse.Namespace) -> None:
+    from bench.generation import generate
+
+    generate(*_load_cell(arguments), arguments.device)
+
+
+def _human(arguments: argparse.Namespace) -> None:
+    from bench.human import human
+
+    human(*_load_dataset(arguments))
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from bench.score import score
+
+    score(*_load_cell(arguments), arguments.family)
+
+
+def _record(arguments: argparse.Namespace) -> None:
+    from bench.record import record
+
+    record(*_load_cell(arguments))
+
+
+def _table(arguments: argparse.Namespace) -> None:
+    from bench.report.table import table
+
+    table(arguments.suite, tuple(arguments.use), arguments.out)
+
+
+def _curves(arguments: argparse.Namespace) -> None:
+    from bench.report.figures import curves
+
+    curves(arguments.suite, tuple(arguments.use), arguments.out)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from bench.report.compare import compare
+
+    compare(arguments.suite, tuple(arguments.use), arguments.frozen, arguments.out)
+
+
+def _freeze(arguments: argparse.Namespace) -> None:
+    from bench.freeze import freeze
+
+    freeze(arguments.suite, arguments.release, arguments.allow_dirty)
+
+
+def _metrics(arguments: argparse.Namespace) -> None:
+    from bench import registry
+    from bench.score import load_metric
+
+    for name, source in registry.metrics().items():
+        print(f"{name} (family {source.family}, from {source.needs})")
+        for quantity in load_metric(name).quantities:
+            low, high = quantity.range
+            print(
+                f"  {quantity.key}: {quantity.formula}\n"
+                f"    better: {quantity.direction}; unit: {quantity.unit}; range: {low:g}..{high:g}; {quantity.source}"
+            )
+
+
+def _methods(arguments: argparse.Namespace) -> None:
+    from bench import registry
+
+    for name, source in registry.methods().items():
+        options = ", ".join(f"{key}={value}" for key, value in source.options.items())
+        print(f"{name:16} {source.module or source.file}:{source.cls}{f' ({options})' if options else ''}")
+    for name, module in registry.datasets().items():
+        print(f"{name:16} {module} (dataset)")

@@ -1,0 +1,37 @@
+"""What a stage cost: wall time, peak memory, speed. Kept apart from results, since no two runs cost the same."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.files import write_json
+
+
+@dataclass
+class Meter:
+    """Filled in by the stage: how many tokens it processed, on which device."""
+
+    tokens: int = 0
+    device: str = "cpu"
+
+
+@contextmanager
+def measured(path: Path) -> Iterator[Meter]:
+    """Time the block and write ``{wall_s, peak_mb, tokens_per_s, device}`` when it succeeds."""
+    meter, began = Meter(), time.monotonic()
+    yield meter
+    wall = time.monotonic() - began
+    write_json(
+        path,
+        {
+            "wall_s": round(wall, 3),
+            "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "tokens_per_s": round(meter.tokens / wall, 1) if meter.tokens else None,
+            "device": meter.device,
+        },
+    )

@@ -1,0 +1,26 @@
+"""Which device a stage computes on, and the settings that make a CPU repeat itself bit for bit."""
+
+from __future__ import annotations
+
+import torch
+
+from bench.errors import BenchError
+
+
+def select(name: str, threads: int) -> torch.device:
+    """``"cpu"`` or ``"cuda"``; a CUDA device that is not there is one clear line.
+
+    The number of threads is part of a CPU result (sums are split by thread), so it is set, never left to the machine.
+    """
+    torch.set_num_threads(threads)
+    if name == "cpu":
+        torch.use_deterministic_algorithms(True)
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise BenchError("device 'cuda': PyTorch sees no CUDA GPU here; use --device cpu")
+    return torch.device("cuda")
+
+
+def describe(device: torch.device) -> str:
+    """``"cpu"``, or the GPU's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -1,0 +1,124 @@
+"""Sufficient statistics of a trained cell on its test set, one example at a time: the file every protocol reads.
+
+Nothing is averaged here. Which groups are summed, which tokens are counted and how many samples are used is
+arithmetic on this file (``bench.metrics``), so no paper's protocol ever needs a model to be run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench import device as devices
+from bench import model as models
+from bench.batch import Batch, sorted_batches
+from bench.cost import measured
+from bench.data.prepare import read_split
+from bench.files import atomic
+from bench.methods.base import Method, Posterior
+from bench.metrics.likelihood_file import LikelihoodFile
+from bench.paths import CellPaths
+from bench.progress import progress
+from bench.suite import Cell, Likelihood, Suite, likelihood_of
+from bench.vocabulary import encode, load_tokenizer
+
+TOKENS_AT_ONCE = 4096  # decoder positions a pass of the importance sampler holds
+PAIRS_AT_ONCE = 1 << 22  # latent numbers a block of the aggregated posterior holds
+
+
+def measure(suite: Suite, cell: Cell, device: str = "cpu") -> None:
+    """Write ``likelihood.npz`` of one cell."""
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+    target = devices.select(device, suite.training.threads)
+    method = models.load(paths.model).to(target)
+    texts = read_split(paths.data, "test")
+    sequences = encode(load_tokenizer(paths.model / "tokenizer.json"), texts, suite.backbone.max_tokens)
+    with measured(paths.cost("likelihood")) as meter:
+        meter.device = devices.describe(target)
+        result = statistics(method, sequences, likelihood_of(suite, cell.dataset), cell.seed, target)
+        passes = len(result.log_px) * result.log_px.shape[1]
+        meter.tokens = int(result.predicted.mean() * (passes + len(texts)))
+    words = np.array([len(text.split()) for text in texts], dtype=np.int64)
+    with atomic(paths.likelihood, "wb") as stream:
+        LikelihoodFile(**{**vars(result), "words": words}).write(stream)
+
+
+@torch.inference_mode()
+def statistics(
+    method: Method, sequences: list[list[int]], plan: Likelihood, seed: int, device: torch.device | str = "cpu"
+) -> LikelihoodFile:
+    """All statistics of N test sequences; see :class:`LikelihoodFile` for shapes and units.
+
+    The first M = ``plan.importance_examples`` get K = ``plan.importance_samples`` importance weights. A plain
+    language model has one exact weight whatever K is.
+    """
+    n, groups = len(sequences), method.groups
+    m = min(n, plan.importance_examples or n)
+    k = plan.importance_samples if groups else 1
+    out = LikelihoodFile.empty(n, m, k, groups, method.options.latent, plan.importance_samples, plan.mi_batch)
+    out.predicted[:] = [len(s) - 1 for s in sequences]
+    torch.manual_seed(seed)
+    z = torch.zeros(n, groups, method.options.latent, device=device)
+    for rows, batch in sorted_batches(sequences, 32):
+        batch = batch.to(device)
+        posterior = method.posterior(batch)
+        draws = posterior.sample(plan.posterior_samples)  # [S, B, G, D]
+        conditional = posterior.conditional(draws)
+        z[rows] = draws[0]
+        out.rec[rows] = _array(-method.log_likelihood(batch, draws[0]))
+        out.kl[rows] = _array(conditional.kl(method.prior(draws, batch))[0])
+        out.mean[rows] = _array(conditional.mean.mean(0))
+        out.logvar[rows] = _array(conditional.logvar.mean(0))
+    torch.manual_seed(seed + 1)
+    for rows, batch in progress(sorted_batches(sequences[:m], 1), m, "importance weights"):
+        out.log_px[rows], out.log_pz_qz[rows] = importance_weights(method, batch.to(device), k)
+    if groups:
+        _aggregated_posterior(method, sequences, z, out, plan.mi_batch, device)
+    return out
+
+
+def importance_weights(method: Method, batch: Batch, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The two parts of log w_k = log p(x|z_k) + sum_g [log p(z_g) - log q(z_g|x)], z_k ~ q(z|x): each [B, K], nats."""
+    posterior = method.posterior(batch)
+    at_once = max(1, TOKENS_AT_ONCE // batch.ids.numel())
+    px, pz_qz = [], []
+    for start in range(0, k, at_once):
+        z = posterior.sample(min(at_once, k - start))
+        px.append(_array(method.log_likelihood(batch, z)))
+        pz_qz.append(_array((method.log_prior(z, batch) - posterior.log_prob(z)).double().sum(-1)))
+    return np.concatenate(px).T, np.concatenate(pz_qz).T
+
+
+def _aggregated_posterior(
+    method: Method, sequences: list[list[int]], z: Tensor, out: LikelihoodFile, mi_batch: int, device: torch.device | str
+) -> None:
+    """log q(z_i|x_i), and log (1/N) sum_j q(z_i|x_j) over the whole set and over batches of ``mi_batch``.
+
+    Hierarchical posteriors are re-evaluated at every pair (i, j): their conditionals depend on z_i.
+    """
+    n = len(sequences)
+    full = np.full(n, -np.inf)
+    for columns, batch in sorted_batches(sequences, mi_batch):
+        log_q = _pairs(method.posterior(batch.to(device)), z, lambda g: g.double().sum(-1))  # [N, columns]
+        full = np.logaddexp(full, np.logaddexp.reduce(log_q, axis=1))
+        out.log_q[columns] = log_q[columns, np.arange(len(columns))]
+    out.log_q_full[:] = full - np.log(n)
+    for start in range(0, n, mi_batch):  # batches in test order, as they come
+        rows = np.arange(start, min(n, start + mi_batch))
+        (_, batch), = sorted_batches([sequences[i] for i in rows], len(rows))
+        log_q = _pairs(method.posterior(batch.to(device)), z[rows], lambda g: g.double().sum(-1))
+        out.log_q_batch[rows] = np.logaddexp.reduce(log_q, axis=1) - np.log(len(rows))
+
+
+def _pairs(posterior: Posterior, z: Tensor, reduce: Callable[[Tensor], Tensor]) -> np.ndarray:
+    """reduce(log q(z_i | x_j) [.., G]) for every z_i [N, G, D] and every x_j of a batch of B: [N, B], in blocks."""
+    width = posterior.mean.shape[0] * z[0].numel()
+    blocks = z.split(max(1, PAIRS_AT_ONCE // max(1, width)))
+    return np.concatenate([_array(reduce(posterior.log_prob(block[:, None]))) for block in blocks])
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.double().cpu().numpy()

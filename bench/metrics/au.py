@@ -1,0 +1,53 @@
+"""Active units: latent dimensions whose posterior mean varies over examples by more than a threshold.
+
+    AU(delta) = #{ (g, d) : Var_i E_q[z_gd | x_i] > delta },   unbiased variance over the N test examples
+
+Counted over all dimensions of all groups. Burda et al. 2016, Sec. 5.1 (delta = 0.01); DELLA A.3 uses 0.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bench.metrics.base import Metric, Quantity, Value, signature
+from bench.metrics.bootstrap import DEFAULTS, resolve_options
+from bench.metrics.likelihood_file import LikelihoodFile
+
+THRESHOLDS = (0.01, 0.1, 0.2)
+
+
+def active_units(mean: np.ndarray, threshold: float) -> np.ndarray:
+    """Posterior means [N, G, D] -> active dims of each group, [G]."""
+    return (mean.astype(np.float64).var(axis=0, ddof=1) > threshold).sum(axis=1)
+
+
+def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
+    resolve_options("au", options, METRIC.defaults)
+    if not stats.groups:
+        return {}
+    n, groups, dims = stats.mean.shape
+    return {
+        f"au_{threshold:g}": Value(
+            float(active_units(stats.mean, threshold).sum()), None, n,
+            signature("au", METRIC.version, protocol="exact", groups="sum", delta=threshold, N=n),
+            f"of {groups * dims} dims; no interval: a count of thresholded variances has no useful bootstrap",
+        )
+        for threshold in THRESHOLDS
+    }  # fmt: skip
+
+
+METRIC = Metric(
+    name="au",
+    family="likelihood",
+    needs="likelihood",
+    quantities=tuple(
+        Quantity(f"au_{t:g}", f"AU {t:g}", "none", f"#{{(g,d): Var_i E[z_gd|x_i] > {t:g}}}", "dims",
+                 (0, float("inf")), "Burda et al. 2016 Sec. 5.1; DELLA A.3")
+        for t in THRESHOLDS
+    ),
+    compute=_compute,
+    defaults=DEFAULTS,
+)  # fmt: skip

@@ -1,0 +1,126 @@
+"""``likelihood.npz``: per-example sufficient statistics of a trained cell. Numpy only, so that scoring needs no torch."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from bench.errors import BenchError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LikelihoodFile:
+    """N test examples, the first M of them with K importance weights; G latent groups of D dims. All nats.
+
+    Attributes
+    ----------
+    rec: [N] -log p(x|z) at one posterior sample.
+    kl: [N, G] KL(q(z_g|z_<g, x) || p(z_g|z_<g)), closed form along that sample.
+    log_px: [M, K] log p(x|z_k), z_k ~ q(z|x).
+    log_pz_qz: [M, K] sum over groups of log p(z_g|.) - log q(z_g|.); a mean over groups is this divided by G.
+    log_q: [N] log q(z_i|x_i), groups summed, at one sample z_i.
+    log_q_full: [N] log (1/N) sum_j q(z_i|x_j).
+    log_q_batch: [N] the same over batches of ``mi_batch`` in test order.
+    mean, logvar: [N, G, D] posterior means and log-variances, averaged over draws of the lower groups.
+    predicted: [N] predicted tokens (x and EOS); + 1 counts BOS.
+    words: [N] white-space words.
+    samples: K as the suite asks (a plain language model has one exact weight, whatever K is).
+    mi_batch: batch size of ``log_q_batch``.
+    """
+
+    rec: Floats
+    kl: Floats
+    log_px: Floats
+    log_pz_qz: Floats
+    log_q: Floats
+    log_q_full: Floats
+    log_q_batch: Floats
+    mean: Floats
+    logvar: Floats
+    predicted: NDArray[np.int64]
+    words: NDArray[np.int64]
+    samples: int
+    mi_batch: int
+
+    @classmethod
+    def empty(cls, n: int, m: int, k: int, groups: int, latent: int, samples: int, mi_batch: int) -> LikelihoodFile:
+        """Zero-filled arrays of the right shapes."""
+        vector, counts = (lambda: np.zeros(n)), (lambda: np.zeros(n, dtype=np.int64))
+        return cls(
+            vector(), np.zeros((n, groups)), np.zeros((m, k)), np.zeros((m, k)), vector(), vector(), vector(),
+            np.zeros((n, groups, latent)), np.zeros((n, groups, latent)), counts(), counts(), samples, mi_batch,
+        )  # fmt: skip
+
+    def write(self, stream: IO[bytes]) -> None:
+        """As .npz; posterior means and log-variances in float32, everything that is summed in float64."""
+        arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        arrays.update(mean=arrays["mean"].astype(np.float32), logvar=arrays["logvar"].astype(np.float32))
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def read(cls, path: str | Path) -> LikelihoodFile:
+        """From disk, nothing unpickled; a missing, damaged or foreign file is a :class:`BenchError`."""
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {f.name: archive[f.name] for f in fields(cls)}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BenchError(f"likelihood file {path}: cannot be read ({error})") from None
+        return cls(**{**arrays, "samples": int(arrays["samples"]), "mi_batch": int(arrays["mi_batch"])})
+
+    @property
+    def groups(self) -> int:
+        """G; 0 for a plain language model."""
+        return self.kl.shape[1]
+
+    @property
+    def importance_examples(self) -> int:
+        """M."""
+        return self.log_px.shape[0]
+
+    @cached_property
+    def log_w(self) -> Floats:
+        """[M, K] log importance weights of the bound: groups summed."""
+        return self.log_px + self.log_pz_qz
+
+    @property
+    def nelbo(self) -> Floats:
+        """[N] rec + KL summed over groups."""
+        return self.rec + self.kl.sum(axis=1)
+
+    @property
+    def nll(self) -> Floats:
+        """[M] the importance-weighted bound NLL_K."""
+        return importance_weighted_nll(self.log_w)
+
+
+def importance_weighted_nll(log_w: Floats, k: int | None = None) -> Floats:
+    """NLL_K of each example, [M], nats: -(logsumexp_k log w_k - log K), Burda et al. 2016 Eq. 8; DELLA Eq. 13.
+
+    With ``k`` smaller than the number of weights, the mean over disjoint blocks of k (a rest that does not fill a
+    block is left out): less noise than the first k alone, and where one k divides the next, decreasing on every
+    sample, not only in expectation.
+    """
+    m, samples = log_w.shape
+    k = samples if k is None else k
+    blocks = log_w[:, : samples // k * k].reshape(m, samples // k, k)
+    return -(logsumexp(blocks, axis=2) - np.log(k)).mean(axis=1)
+
+
+def per_example(path: str | Path) -> dict[str, list[float]]:
+    """What a frozen record keeps for a paired bootstrap: nelbo and KL of N examples, NLL of the first M, nats."""
+    stats = LikelihoodFile.read(path)
+    return {
+        "nelbo": stats.nelbo.tolist(),
+        "kl": stats.kl.sum(axis=1).tolist(),
+        "nll": stats.nll.tolist(),
+        "predicted": stats.predicted.tolist(),
+    }

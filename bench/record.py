@@ -1,0 +1,53 @@
+"""``record.json``: a cell's whole result, its values and where they come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench import closure, provenance, registry
+from bench.files import read_json, sha256, write_json
+from bench.paths import CellPaths
+from bench.record_schema import Record
+from bench.suite import HUMAN, Cell, Suite, settings
+
+TRAINED_STAGES = ("train", "likelihood", "generate")
+
+
+def record(suite: Suite, cell: Cell) -> None:
+    """Collect the scores of one cell, add its provenance, and write it, checked against the schema."""
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+    human = cell.method == HUMAN
+    values: dict[str, Any] = {}
+    for family in families(suite, texts_only=human):
+        values.update(read_json(paths.scores(family), "scores"))
+    stages = ("human",) if human else TRAINED_STAGES
+    config = {} if human else read_json(paths.model / "config.json", "model config")
+    costs = {} if human else {stage: read_json(paths.cost(stage), "cost") for stage in stages}
+    manifest = read_json(paths.manifest, "manifest")
+    content = {
+        "schema": 1,
+        "suite": suite.name,
+        "dataset": cell.dataset,
+        "method": cell.method,
+        "seed": cell.seed,
+        "values": values,
+        "provenance": {
+            "git": provenance.git_state(),
+            "code": {stage: closure.stage_fingerprint(suite, stage, cell.dataset, cell.method) for stage in stages},
+            "data": sha256(paths.manifest),
+            "settings": {stage: settings(suite, stage, cell.dataset, cell.method) for stage in stages},
+            "versions": provenance.versions(),
+            "device": costs["train"]["device"] if costs else "",
+            "parameters": config.get("parameters", 0),
+            "cost": {stage: {k: v for k, v in cost.items() if k != "device"} for stage, cost in costs.items()},
+            "tokens": {split: part["tokens_a_text"] for split, part in manifest["splits"].items()},
+        },
+    }
+    Record.model_validate(content)
+    write_json(paths.record, content)
+
+
+def families(suite: Suite, texts_only: bool = False) -> list[str]:
+    """The metric families of a suite, in the order they are first named."""
+    sources = [registry.metric(name) for name in suite.metrics]
+    return list(dict.fromkeys(s.family for s in sources if s.needs == "texts" or not texts_only))

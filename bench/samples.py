@@ -1,0 +1,35 @@
+"""``samples.jsonl``: one JSON object a line with id, text, decoding and seed; all a text metric reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.files import atomic
+
+
+def write_samples(path: Path, texts: Sequence[str], decoding: str, seed: int) -> None:
+    """Write texts, whole or not at all."""
+    with atomic(path) as stream:
+        for i, text in enumerate(texts):
+            row = {"id": i, "text": text, "decoding": decoding, "seed": seed}
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_samples(path: Path) -> list[str]:
+    """The texts of a ``samples.jsonl``; a line that is not a sample is named."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"samples {path}: {error}") from None
+    texts = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            texts.append(str(json.loads(line)["text"]))
+        except (ValueError, KeyError, TypeError):
+            raise BenchError(f"samples {path}: line {number} is not a JSON object with a 'text'") from None
+    if not texts:
+        raise BenchError(f"samples {path}: no text")
+    return texts

@@ -1,0 +1,42 @@
+"""One metric family of one cell: from texts or likelihood statistics to signed values in ``scores/<family>.json``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from bench import registry
+from bench.data.prepare import read_split
+from bench.errors import BenchError, suggest
+from bench.files import write_json
+from bench.metrics.base import Metric, TextInputs
+from bench.metrics.likelihood_file import LikelihoodFile
+from bench.paths import CellPaths
+from bench.samples import read_samples
+from bench.suite import Cell, Suite
+
+
+def score(suite: Suite, cell: Cell, family: str) -> None:
+    """Compute every metric of the suite that belongs to ``family`` and write their values."""
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+    wanted = {name: options for name, options in suite.metrics.items() if registry.metric(name).family == family}
+    if not wanted:
+        families = {registry.metric(name).family for name in suite.metrics}
+        raise BenchError(f"suite '{suite.name}' has no metric of family '{family}'{suggest(family, families)}")
+    inputs: Any
+    if registry.metric(next(iter(wanted))).needs == "likelihood":
+        inputs = LikelihoodFile.read(paths.likelihood)
+    else:
+        references = read_split(paths.data, "test")
+        inputs = TextInputs(read_samples(paths.samples), references, cache=paths.data / "features")
+    values = {}
+    for name, options in wanted.items():
+        for key, value in load_metric(name).compute(inputs, options).items():
+            values[key] = value.as_dict()
+    write_json(paths.scores(family), values)
+
+
+def load_metric(name: str) -> Metric:
+    """The metric of that name, imported."""
+    metric: Metric = importlib.import_module(registry.metric(name).module).METRIC
+    return metric
