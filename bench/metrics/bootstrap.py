@@ -4,11 +4,11 @@
 row of multinomial counts times the statistics, so all resamples of all columns are one matrix product and nothing is
 scored again.
 
-**Statistics of the whole set** (Dist, Ent, CND, JS): a text drawn twice is a duplicate, and duplicates are precisely
-what these metrics punish: a resample holds 63 % distinct texts, so its Dist and Ent are biased and a percentile
+**Statistics of the whole set** (Dist, Ent, CND, JS, Self-BLEU): a text drawn twice is a duplicate, and duplicates are
+precisely what these metrics punish: a resample holds 63 % distinct texts, so its values are biased and a percentile
 interval need not even contain the estimate. Centring would repair the bias but not the spread, and subsampling
 without replacement changes N, on which these metrics depend. Instead we use the leave-one-out values theta_(i), which
-all of them have in closed form, contain no duplicates and hold N fixed up to one. The pseudo-values
+all of them have at the cost of one pass, contain no duplicates and hold N fixed up to one. The pseudo-values
 psi_i = N theta - (N-1) theta_(i) (Tukey 1958; for JS, a U-statistic, twice its Hajek projection up to O(1/N)) are
 bootstrapped like a mean, and the interval is shifted onto theta: the jackknife's own bias correction would report
 another quantity, the metric at infinite N. Efron & Stein (1981): the jackknife's variance is conservative in

@@ -8,7 +8,7 @@
 Intersections of all pairs are products of 0/1 text x n-gram matrices, taken tile by tile (never [N, N] in memory) in
 integers, and divided in float64. ``js`` is a U-statistic: its interval comes from the per-text means over partners (see
 :mod:`bench.metrics.bootstrap`). ``js_max`` grows with N (in its signature); its interval bootstraps the per-text maxima
-against the full other set, for the reason given for Self-BLEU.
+with the other texts held fixed, which understates it (the value's note says so).
 
 Wang & Wan (2018), "SentiGAN", section 4.4 (Jaccard, maximum); Hu et al. (2022), "DELLA", appendix A.3 (all pairs).
 """
@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 ORDERS = range(1, 5)
 COLUMN_ORDERS = range(2, 5)  # averaged in js and js_max
-NOTE = "interval: of the per-text maxima, each over the others held fixed"
+NOTE = "interval: too narrow, of per-text maxima over the other texts held fixed"
 _TILE = 256  # a tile's float64 similarities (512 KB) stay in cache
 _SPARSE_BELOW = 0.1  # share of pairs with something in common below which sparse x sparse is faster than tiles
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bench.metrics.tokenise import tokenise
 
 # Few words, so that repeats, shared n-grams and duplicate texts are common; some need care in tokenising.
-WORDS = ["a", "b", "c", "A", "the", "don't", "é", "e\u0301", "日本", "<unk>", ".", "x\0y", "\u2028", "🙂"]
+WORDS = ["a", "b", "c", "A", "the", "don't", "é", "e\u0301", "日本", "<unk>", ".", "x\0y", "\0", "\u2028", "🙂"]
 
 text = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)
 

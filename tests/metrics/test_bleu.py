@@ -49,6 +49,17 @@ def test_self_bleu_is_nltks_without_the_text_itself(generated: list[str], refere
     np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=0)
 
 
+@settings(deadline=None, max_examples=150)
+@given(oracles.text_sets(3))
+def test_self_bleu_without_each_text(generated: list[str]) -> None:
+    """With every text of one length, so that leaving one out changes no closest length, it is Self-BLEU of the rest."""
+    same_length = [" ".join((tokenise(text) + ["x", "y", "x", "z", "z"])[:5]) for text in generated]
+    without = self_bleu.self_bleu_without_each(NgramIndex(same_length, []))
+    indices = [NgramIndex(texts, []) for texts in oracles.without_each(same_length)]
+    rest = [self_bleu.self_bleu_scores(index).mean(axis=0) for index in indices]
+    np.testing.assert_allclose(without, rest, rtol=1e-12, atol=1e-14)
+
+
 def test_values() -> None:
     inputs = TextInputs(["the cat sat on the mat", "a dog"], ["the cat sat on a mat", "the dog"])
     values = bleu.METRIC.compute(inputs, {})
@@ -79,6 +90,9 @@ def test_bleu_needs_both_sets(generated: list[str], references: list[str]) -> No
         bleu.METRIC.compute(TextInputs(generated, references), {})
 
 
-def test_self_bleu_needs_two_texts() -> None:
+def test_self_bleu_needs_two_texts_and_its_interval_three() -> None:
+    two = self_bleu.METRIC.compute(TextInputs(["a", "a b"], ["a"]), {})["self_bleu1"]
+    assert two.value == pytest.approx(100 * (1 / np.e + 1 / 2) / 2)  # "a": BP exp(1 - 2/1); "a b": one match of two
+    assert two.ci95 is None
     with pytest.raises(BenchError, match="self_bleu: needs at least two generated texts, got 1"):
         self_bleu.METRIC.compute(TextInputs(["a"], ["a"]), {})

@@ -9,7 +9,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.metrics import bootstrap as module
-from bench.metrics import cnd, distinct, entropy, jaccard
+from bench.metrics import cnd, distinct, entropy, jaccard, self_bleu
 from bench.metrics.base import Metric, TextInputs
 from bench.metrics.bootstrap import Bootstrap, mean_ci, resample_counts, resolve_options, whole_number
 
@@ -86,6 +86,7 @@ def random_texts(rng: np.random.Generator, n: int) -> list[str]:
         (entropy.METRIC, ["ent1", "ent2"]),
         (cnd.METRIC, ["cnd_logcos1", "cnd_norm2", "cnd_cr3"]),
         (jaccard.METRIC, ["js1", "js2"]),
+        (self_bleu.METRIC, ["self_bleu2", "self_bleu4"]),
     ],
     ids=lambda parameter: getattr(parameter, "name", ""),
 )
