@@ -1,0 +1,1 @@
+"""From records to what a person reads: tables, figures, comparisons with frozen results."""

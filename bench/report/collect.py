@@ -1,0 +1,147 @@
+"""Records of a run -> what was measured of each (dataset, method) over its seeds, and whether it may be compared."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench import registry
+from bench.files import read_json
+from bench.metrics.base import Quantity
+from bench.paths import CellPaths
+from bench.record_schema import Record, read_cell
+from bench.report import signatures
+from bench.report.seeds import Estimate, over_seeds
+from bench.suite import HUMAN, Cell, Suite, cells
+
+Key = tuple[str, str]  # (dataset, method)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One quantity of one (dataset, method).
+
+    ``ci95`` is sampling uncertainty: the ends of the seeds' intervals, averaged. ``problem`` says why the number
+    cannot stand beside others of its column; "" where it can.
+    """
+
+    estimate: Estimate
+    ci95: tuple[float, float] | None
+    n: int
+    signature: str
+    data: str
+    note: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Every record of a suite, by (dataset, method) in the suite's order, and the data manifests."""
+
+    suite: Suite
+    records: Mapping[Key, tuple[Record, ...]]
+    manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def methods(self, dataset: str) -> list[str]:
+        """Trained methods, then human text where it was scored."""
+        return [method for at, method in self.records if at == dataset]
+
+    def keys(self) -> list[str]:
+        """Every quantity that any record has, in order of appearance."""
+        found = (key for records in self.records.values() for record in records for key in record.values)
+        return list(dict.fromkeys(found))
+
+    def column(self, dataset: str, key: str) -> dict[str, Measured]:
+        """One quantity of every method of a dataset that has it, judged against the column's own signature and data."""
+        measured = {method: measure(self.records[dataset, method], key) for method in self.methods(dataset)}
+        return judge({method: value for method, value in measured.items() if value is not None})
+
+
+def gather(suite: Suite, root: Path = Path()) -> Results:
+    """Read the record of every cell; one that is missing or broken is a :class:`BenchError`."""
+    found: dict[Key, list[Record]] = {}
+    for dataset in suite.datasets:
+        for cell in cells(suite):
+            if cell.dataset == dataset:
+                found.setdefault((dataset, cell.method), []).append(read_cell(suite.name, cell, root))
+        human = Cell(dataset, HUMAN, 0)  # scored where the suite measures texts
+        if (root / CellPaths(suite.name, dataset, HUMAN, 0).record).exists():
+            found[dataset, HUMAN] = [read_cell(suite.name, human, root)]
+    manifests = {}
+    for dataset in suite.datasets:
+        path = root / CellPaths(suite.name, dataset, "", 0).manifest
+        if path.exists():
+            manifests[dataset] = read_json(path, "manifest")
+    return Results(suite, {key: tuple(records) for key, records in found.items()}, manifests)
+
+
+def measure(records: Sequence[Record], key: str) -> Measured | None:
+    """One quantity over the seeds of a method; None where no seed has it."""
+    having = [record for record in records if key in record.values]
+    if not having:
+        return None
+    values = [record.values[key] for record in having]
+    intervals = [value.ci95 for value in values if value.ci95 is not None]
+    ci95 = None
+    if len(intervals) == len(values):
+        low, high = (over_seeds([ends[side] for ends in intervals]).mean for side in (0, 1))
+        ci95 = (low, high)
+    problems = [signatures.difference(value.signature, values[0].signature) for value in values]
+    problem = next((f"its seeds differ: {text}" for text in problems if text), "")
+    if len({record.provenance.data for record in having}) > 1:
+        problem = "its seeds were run on different data"
+    return Measured(
+        estimate=over_seeds([value.value for value in values]),
+        ci95=ci95,
+        n=values[0].n,
+        signature=values[0].signature,
+        data=having[0].provenance.data,
+        note="; ".join(dict.fromkeys(value.note for value in values if value.note)),
+        problem=problem,
+    )
+
+
+def judge(column: Mapping[str, Measured]) -> dict[str, Measured]:
+    """Refuse to mix: a value whose signature or data differ from the column's gets a ``problem`` that says how.
+
+    Trained methods decide what the column's are; human text has no vote.
+    """
+    voters = [m for method, m in column.items() if not m.problem and method != HUMAN]
+    if not voters:
+        return dict(column)
+    data = max((m.data for m in voters), key=[m.data for m in voters].count)
+    signature = signatures.prevailing([m.signature for m in voters if m.data == data])
+
+    def problem(measured: Measured) -> str:
+        if measured.problem:
+            return measured.problem
+        if measured.data != data:
+            return "it was run on other data"
+        return signatures.difference(measured.signature, signature)
+
+    return {method: replace(measured, problem=problem(measured)) for method, measured in column.items()}
+
+
+@cache
+def registered() -> dict[str, Quantity]:
+    """Every registered quantity by key."""
+    modules = [importlib.import_module(source.module) for source in registry.metrics().values()]
+    return {quantity.key: quantity for module in modules for quantity in module.METRIC.quantities}
+
+
+def quantity(key: str) -> Quantity:
+    """A registered quantity; of a key that no metric here registers, only its name is known."""
+    return registered().get(key) or Quantity(key, key, "none", "", "", (float("-inf"), float("inf")), "")
+
+
+def by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """(who, text) -> text: [who, ...], both in order of appearance, empty texts left out."""
+    found: dict[str, list[str]] = {}
+    for who, text in pairs:
+        if text:
+            found.setdefault(text, []).append(who)
+    return found

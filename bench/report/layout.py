@@ -1,0 +1,70 @@
+"""Which quantities stand in which column, and what a paper's own arithmetic does differently."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from bench.report.collect import quantity
+from bench.report.model import Column
+
+REPRESENTATION, QUALITY, DIVERSITY = "Representation learning", "Quality", "Diversity"
+
+# DELLA, Table 1: quantity key, head, decimals, and a label where the registered one needs its context.
+MAIN: tuple[tuple[str, str, int, str], ...] = (
+    ("ppl", REPRESENTATION, 2, "PPL (IW)"),
+    ("nelbo", REPRESENTATION, 2, "−ELBO"),
+    ("kl", REPRESENTATION, 2, ""),
+    ("mi", REPRESENTATION, 2, ""),
+    ("au_0.01", REPRESENTATION, 1, ""),
+    ("au_0.1", REPRESENTATION, 1, ""),
+    ("au_0.2", REPRESENTATION, 1, ""),
+    ("bleu4", QUALITY, 2, ""),
+    ("cnd", QUALITY, 2, ""),
+    ("mauve", QUALITY, 3, ""),
+    ("self_bleu4", DIVERSITY, 2, ""),
+    ("dist2", DIVERSITY, 2, ""),
+    ("js", DIVERSITY, 2, ""),
+)
+
+
+def main_columns(measured: Collection[str]) -> tuple[Column, ...]:
+    """The columns of the first table, without those that nobody measured."""
+    return tuple(
+        Column(key, label or quantity(key).label, head, quantity(key).direction, digits)
+        for key, head, digits, label in MAIN
+        if key in measured
+    )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A paper's own arithmetic: its name in keys (``paper:<name>/ppl``), its quantities and why they differ."""
+
+    name: str
+    label: str
+    quantities: tuple[str, ...]
+    why: tuple[str, ...]
+
+    def key(self, base: str) -> str:
+        """The key of a quantity under this arithmetic."""
+        return f"paper:{self.name}/{base}"
+
+
+PROTOCOLS = (
+    Protocol(
+        name="della",
+        label="DELLA's arithmetic",
+        quantities=("ppl", "nelbo", "kl", "mi", "au_0.2"),
+        why=(
+            "Three numbers for one trained model. The exact columns are the variational bound: KL, log p(z) and "
+            "log q(z) are summed over all latent groups, and PPL divides by the tokens the model predicts (the text's "
+            "and EOS). DELLA's arithmetic, as in its released code, averages the KL, and inside the importance "
+            "weights log p(z) and log q(z), over layers where the bound sums them; it uses at most 30 importance "
+            "samples, divides by a token count that includes BOS, and averages active units over layers.",
+            "With one latent group (embed, memory, softmax) an average over groups changes nothing, and only the token "
+            "count and the number of samples move PPL; with L groups (della) a method is charged 1/L of its KL. What "
+            "comes out for L > 1 is not a bound on log p(x): a smaller number there is not a better model.",
+        ),
+    ),
+)

@@ -1,0 +1,204 @@
+"""What must be read with the numbers: how they were measured, on what, by which code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bench.data.base import SPLITS
+from bench.report import signatures
+from bench.report.collect import Measured, Results, by_text, quantity
+from bench.report.layout import PROTOCOLS, Protocol, main_columns
+from bench.report.model import Note, NoteGroup, number
+from bench.suite import HUMAN
+
+
+def main_caption(results: Results, printed: bool) -> str:
+    """How to read the first table."""
+    per_dataset = {
+        dataset: sorted({len(results.records[dataset, m]) for m in results.methods(dataset) if m != HUMAN})
+        for dataset in results.suite.datasets
+    }
+    sizes = {n for found in per_dataset.values() for n in found}
+    sentences = []
+    if sizes - {1}:
+        sentences.append("Mean ± half-width of the 95 % t interval over seeds.")
+    if 2 in sizes:
+        sentences.append("With two seeds the interval is 12.7 standard errors to each side.")
+    if 1 in sizes:
+        alone = [dataset for dataset, found in per_dataset.items() if 1 in found]
+        where = "" if len(alone) == len(per_dataset) else f" ({', '.join(alone)})"
+        sentences.append(f"One seed{where}: the value alone; its bootstrap interval over examples is in the csv.")
+    sentences.append("Best in bold, second underlined, within a dataset; not where no direction is better.")
+    if any(method == HUMAN for _, method in results.records):
+        sentences.append("human: held-out human text scored as if it were generated; never ranked.")
+    if printed:
+        sentences.append("In parentheses: the number the paper prints.")
+    sentences.append("-: not defined or not measured; n/c: not comparable, see the footnote.")
+    return " ".join(sentences)
+
+
+def verdicts(results: Results, protocol: Protocol) -> list[str]:
+    """A sentence a dataset: which method has the lowest PPL by either arithmetic."""
+    found = []
+    for dataset in results.suite.datasets:
+        exact = _lowest(results, dataset, "ppl")
+        paper = _lowest(results, dataset, protocol.key("ppl"))
+        if exact and paper:
+            turn = "and also" if exact[0] == paper[0] else "but"
+            found.append(
+                f"On {dataset} the lowest PPL is that of {exact[0]} ({number(exact[1], 2)}) exactly, "
+                f"{turn} that of {paper[0]} ({number(paper[1], 2)}) by {protocol.label}."
+            )
+    return found
+
+
+def _lowest(results: Results, dataset: str, key: str) -> tuple[str, float] | None:
+    means = {
+        method: measured.estimate.mean
+        for method, measured in results.column(dataset, key).items()
+        if not measured.problem and method != HUMAN
+    }
+    best = min(means, key=lambda method: means[method], default=None)
+    return None if best is None else (best, means[best])
+
+
+def notes(results: Results) -> tuple[NoteGroup, ...]:
+    """Protocol, data, models, what each column is, signatures, provenance."""
+    groups = (
+        NoteGroup("Protocol", _protocol(results)),
+        NoteGroup("Data", _data(results)),
+        NoteGroup("Models", _models(results)),
+        NoteGroup("Columns", _columns(results)),
+        NoteGroup("Signatures", _signatures(results)),
+        NoteGroup("Provenance", _provenance(results)),
+    )
+    return tuple(group for group in groups if group.notes)
+
+
+def _protocol(results: Results) -> tuple[Note, ...]:
+    suite = results.suite
+    examples = suite.likelihood.importance_examples
+    of = "all test examples" if examples is None else f"the first {examples} test examples"
+    overrides = [
+        f"{name}: {part.importance_examples}" for name, part in suite.datasets.items() if part.importance_examples
+    ]
+    also = f" ({', '.join(overrides)})" if overrides else ""
+    seeds = by_text(
+        (dataset, ", ".join(str(record.seed) for record in results.records[dataset, method]))
+        for dataset in suite.datasets
+        for method in results.methods(dataset)[:1]
+    )
+    generation = suite.generation
+    return (
+        Note("Likelihood", f"K = {suite.likelihood.importance_samples} importance samples for {of}{also}; other "
+             "likelihood columns over the whole test set. A finite K bounds PPL from above; the effective number of "
+             "samples is ess in the csv."),
+        Note("Texts", f"{generation.samples} texts a cell from the prior, decoded by {generation.decoding.signature}; "
+             "the same for every method."),
+        Note("Seeds", "; ".join(f"{text} ({', '.join(who)})" for text, who in seeds.items())),
+    )  # fmt: skip
+
+
+def _data(results: Results) -> tuple[Note, ...]:
+    found = []
+    for dataset in results.suite.datasets:
+        manifest = results.manifests.get(dataset, {})
+        splits = manifest.get("splits", {})
+        sizes = ", ".join(f"{splits[part].get('texts', '?')} {part}" for part in SPLITS if part in splits)
+        licence = f"licence: {manifest['licence']}" if "licence" in manifest else ""
+        said = [text for text in (sizes, str(manifest.get("origin", "")), licence) if text]
+        found.append(Note(dataset, "; ".join(said) if said else "no manifest found"))
+    return tuple(found)
+
+
+def _models(results: Results) -> tuple[Note, ...]:
+    """Trained parameters a method; by dataset only where they differ."""
+    found = []
+    for method in dict.fromkeys(method for _, method in results.records if method != HUMAN):
+        sizes = by_text(
+            (dataset, f"{records[0].provenance.parameters:,}")
+            for (dataset, at), records in results.records.items()
+            if at == method
+        )
+        text = next(iter(sizes)) if len(sizes) == 1 else "; ".join(f"{n} ({', '.join(w)})" for n, w in sizes.items())
+        found.append(Note(method, f"{text} parameters"))
+    return tuple(found)
+
+
+def _columns(results: Results) -> tuple[Note, ...]:
+    """Formula, unit and the notes on values of every column shown."""
+    found = []
+    for key in _shown(results):
+        of, remarks = quantity(key), _remarks(results, key)
+        owner = next((f" ({p.label})" for p in PROTOCOLS if key.startswith(p.key(""))), "")
+        unit = f"{of.unit}." if of.unit not in ("", "1") else ""
+        found.append(Note(f"{of.label}{owner}", f"{unit} {remarks}".strip(), code=of.formula))
+    return tuple(found)
+
+
+def _remarks(results: Results, key: str) -> str:
+    """Notes on a quantity's values, each once, with the datasets or methods it is about where not about all."""
+    said: dict[str, dict[str, tuple[str, ...]]] = {}  # text -> dataset -> methods
+    everyone = {}
+    for dataset in results.suite.datasets:
+        column = results.column(dataset, key)
+        everyone[dataset] = tuple(column)
+        for text, methods in by_text((method, measured.note) for method, measured in column.items()).items():
+            said.setdefault(text, {})[dataset] = tuple(methods)
+    return " ".join(f"{text}{_about(where, everyone)}." for text, where in said.items())
+
+
+def _about(where: dict[str, tuple[str, ...]], everyone: dict[str, tuple[str, ...]]) -> str:
+    """`` (who)``: the methods where they are the same on every dataset, else datasets, with methods where not all."""
+    if where == everyone:
+        return ""
+    if set(where) == set(everyone) and len(set(where.values())) == 1:
+        return f" ({', '.join(next(iter(where.values())))})"
+    parts = [d if methods == everyone[d] else f"{d}: {', '.join(methods)}" for d, methods in where.items()]
+    return f" ({'; '.join(parts)})"
+
+
+def _signatures(results: Results) -> tuple[Note, ...]:
+    lines, seen = [], []
+    for key in _shown(results):
+        columns = [results.column(dataset, key) for dataset in results.suite.datasets]
+        used = [s for column in columns if (s := _column_signature(column.values()))]
+        if used:
+            seen += used
+            lines.append(Note(quantity(key).label, code=signatures.merged(used)))
+    legend = signatures.legend(seen)
+    if legend:
+        lines.append(Note("Parts", "; ".join(f"{key}: {text}" for key, text in legend.items())))
+    return tuple(lines)
+
+
+def _column_signature(column: Iterable[Measured]) -> str:
+    usable = [measured.signature for measured in column if not measured.problem]
+    return usable[0] if usable else ""
+
+
+def _shown(results: Results) -> list[str]:
+    keys = results.keys()
+    main = [column.key for column in main_columns(keys)]
+    return main + [p.key(base) for p in PROTOCOLS for base in p.quantities if p.key(base) in keys]
+
+
+def _provenance(results: Results) -> tuple[Note, ...]:
+    records = [record for group in results.records.values() for record in group]
+    commits = by_text(
+        ("", record.provenance.git.sha[:12] + (" with uncommitted changes" if record.provenance.git.dirty else ""))
+        for record in records
+    )
+    devices = by_text(("", record.provenance.device) for record in records)
+    versions = _versions([record.provenance.versions for record in records])
+    return (
+        Note("Code", ", ".join(commits)),
+        Note("Devices", ", ".join(devices)),
+        Note("Libraries", versions),
+    )
+
+
+def _versions(found: Sequence[dict[str, str]]) -> str:
+    """package version, with every version where records disagree."""
+    names = dict.fromkeys(name for versions in found for name in versions)
+    return ", ".join(f"{name} {'/'.join(dict.fromkeys(v[name] for v in found if name in v))}" for name in sorted(names))

@@ -1,0 +1,145 @@
+"""One report, one path to every format: a jinja2 template each, everything printed through that format's escape."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from markupsafe import escape as html
+
+from bench.report.model import Cell, Report, Table
+
+FORMATS = ("md", "csv", "tex", "html")
+
+_TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
+    "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "∞": r"$\infty$", "×": r"$\times$", "Δ": r"$\Delta$",
+    "−": "$-$", "\N{NO-BREAK SPACE}": "~", "–": "--", "—": "---",
+    "→": r"$\rightarrow$", "≤": r"$\le$", "≥": r"$\ge$", "β": r"$\beta$",
+    "§": r"\S{}",
+}  # fmt: skip
+
+_TEX_DELIMITERS: dict[str, Any] = {  # LaTeX is full of braces and percent signs
+    "variable_start_string": "<<",
+    "variable_end_string": ">>",
+    "block_start_string": "<%",
+    "block_end_string": "%>",
+    "comment_start_string": "<#",
+    "comment_end_string": "#>",
+}
+
+
+def tex(text: object) -> Markup:
+    """Text for LaTeX (pdflatex, T1): specials escaped, letters it has no glyph for by their code point.
+
+    >>> print(tex("50 % of a_b & ±1"))
+    50 \\% of a\\_b \\& $\\pm$1
+    """
+    if isinstance(text, Markup):
+        return text
+    return Markup("".join(map(_tex_character, str(text))))
+
+
+def _tex_character(character: str) -> str:
+    if character in _TEX:
+        return _TEX[character]
+    if ord(character) < 0x180:  # inputenc knows Latin-1 and Latin Extended-A
+        return character if character.isprintable() else " "
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return "".join(_TEX.get(c, c) for c in plain) or rf"\texttt{{U+{ord(character):04X}}}"
+
+
+def markdown(text: object) -> Markup:
+    """Text for GitHub-flavoured Markdown, also inside a table: no emphasis, link, HTML or cell border by accident.
+
+    >>> print(markdown("a|b *c* <i>"))
+    a\\|b \\*c\\* \\<i\\>
+    """
+    return text if isinstance(text, Markup) else Markup(re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", str(text)))
+
+
+def markdown_code(text: str) -> Markup:
+    """A code span, whatever backticks the text holds."""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    pad = " " if "`" in text else ""
+    return Markup(f"{fence}{pad}{text}{pad}{fence}")
+
+
+def markdown_cell(cell: Cell) -> Markup:
+    """A number as it stands in a Markdown table."""
+    left, right = {"best": ("**", "**"), "second": ("<ins>", "</ins>"), "": ("", "")}[cell.emphasis]
+    spread = f" ± {cell.spread}" if cell.spread else ""
+    printed = f" ({markdown(cell.printed)}{_superscript(cell.printed_marks)})" if cell.printed else ""
+    return Markup(f"{left}{markdown(cell.text)}{right}{spread}{_superscript(cell.marks)}{printed}")
+
+
+def _superscript(marks: Sequence[str]) -> str:
+    return f"<sup>{','.join(marks)}</sup>" if marks else ""
+
+
+def markdown_table(table: Table) -> list[str]:
+    """Aligned pipes. Heads over column groups are the header row, and column heads the first row, in bold."""
+    heads = [Markup(f"**{markdown(c.head)}**") for c in table.columns]
+    rows: list[list[str]] = []
+    if table.heads:
+        over = [text for head in table.heads for text in (markdown(head.label), *[""] * (head.span - 1))]
+        rows = [["", *over], [f"**{markdown(table.stub)}**", *heads]]
+    else:
+        rows = [[str(markdown(table.stub)), *(str(markdown(c.head)) for c in table.columns)]]
+    for group in table.groups:
+        if group.label:
+            rows.append([f"**{markdown(group.label)}**", *[""] * len(table.columns)])
+        for row in group.rows:
+            label = markdown(row.label)
+            rows.append([f"*{label}*" if row.apart else label, *map(markdown_cell, row.cells)])
+    rights = [False, *(column.align == "right" for column in table.columns)]
+    widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(rights))]
+    rule = ["-" * (width - 1) + ":" if right else "-" * width for width, right in zip(widths, rights, strict=True)]
+    padded = [
+        [
+            str(cell).rjust(w) if right else str(cell).ljust(w)
+            for cell, w, right in zip(row, widths, rights, strict=True)
+        ]
+        for row in (rows[0], rule, *rows[1:])
+    ]
+    return ["| " + " | ".join(row) + " |" for row in padded]
+
+
+def tex_code(text: str) -> Markup:
+    """Fixed-width text that may break after its separators: signatures are longer than a line."""
+    return Markup(r"\texttt{" + re.sub(r"(\\textbar\{\}|[,;)])", r"\1\\allowbreak{}", tex(text)) + "}")
+
+
+def csv_line(fields: Sequence[str]) -> Markup:
+    """One line of RFC 4180 CSV, without its end."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="").writerow(fields)
+    return Markup(stream.getvalue())
+
+
+def render(report: Report, form: str) -> str:
+    """A report in one of :data:`FORMATS`."""
+    return _environment(form).get_template(f"report.{form}.j2").render(report=report)
+
+
+def _environment(form: str) -> Environment:
+    escapes: dict[str, Callable[[Any], Markup]] = {"md": markdown, "tex": tex, "html": html, "csv": Markup}
+    environment = Environment(
+        loader=PackageLoader("bench.report"),
+        finalize=escapes[form],  # every printed value is escaped; what a filter below made is Markup, and kept
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **(_TEX_DELIMITERS if form == "tex" else {}),
+    )
+    environment.filters.update(pipes=markdown_table, code=tex_code if form == "tex" else markdown_code, csv=csv_line)
+    return environment

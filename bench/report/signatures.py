@@ -1,0 +1,80 @@
+"""When two values may stand in one column: their signatures agree in every part but how the interval was made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+INFORMATIVE = frozenset({"ci"})  # says how the interval was made: it does not change the value
+
+LEGEND = {  # parts of a signature in words, in this order
+    "protocol": "exact sums over latent groups, paper:* is a paper's own arithmetic",
+    "groups": "latent groups are summed or averaged",
+    "K": "importance samples an example",
+    "tokens": "what PPL divides by",
+    "per": "what PPL divides by",
+    "mixture": "examples in the aggregated posterior",
+    "delta": "variance threshold of an active unit",
+    "n": "n-gram order",
+    "N": "examples or generated texts",
+    "refs": "reference texts",
+    "tok": "tokenisation",
+    "smooth": "BLEU smoothing",
+    "form": "form of the divergence",
+    "model": "encoder and its hash",
+    "v": "version of the metric",
+}
+
+
+def parts(signature: str) -> dict[str, str]:
+    """``"bleu|n:4|v:1"`` -> {"": "bleu", "n": "4", "v": "1"}; parts that do not bear on the value are left out."""
+    name, *rest = signature.split("|")
+    named = dict(part.partition(":")[::2] for part in rest)
+    return {"": name, **{key: value for key, value in named.items() if key not in INFORMATIVE}}
+
+
+def difference(ours: str, theirs: str) -> str:
+    """Why two values cannot be compared, in words; "" where they can.
+
+    >>> difference("bleu|n:4|refs:all500|v:1", "bleu|n:4|refs:all200|v:1")
+    'refs is all500, not all200'
+    """
+    left, right = parts(ours), parts(theirs)
+    if left[""] != right[""]:
+        return f"the metric is {left['']}, not {right['']}"
+    found = []
+    for key in dict.fromkeys([*left, *right]):
+        mine, other = left.get(key, "absent"), right.get(key, "absent")
+        if mine != other:
+            found.append(f"{key} is {mine}, not {other}")
+    return ", ".join(found)
+
+
+def prevailing(signatures: Sequence[str]) -> str:
+    """The signature of a column: that of most of its values, of equals the first."""
+    counts = Counter(short(s) for s in signatures)
+    return max(signatures, key=lambda s: counts[short(s)])
+
+
+def short(signature: str) -> str:
+    """Only the parts that bear on the value."""
+    named = parts(signature)
+    return "|".join([named.pop(""), *(f"{key}:{value}" for key, value in named.items())])
+
+
+def merged(signatures: Sequence[str]) -> str:
+    """One short form for the signatures of several datasets: parts that differ show every value, in order.
+
+    >>> merged(["bleu|n:4|N:500|v:1", "bleu|n:4|N:200|v:1"])
+    'bleu|n:4|N:500,200|v:1'
+    """
+    rows = [parts(s) for s in signatures]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    joined = {key: ",".join(dict.fromkeys(row.get(key, "-") for row in rows)) for key in keys}
+    return "|".join([joined.pop(""), *(f"{key}:{value}" for key, value in joined.items())])
+
+
+def legend(signatures: Sequence[str]) -> dict[str, str]:
+    """The parts that occur in ``signatures``, in words."""
+    used = {key for signature in signatures for key in parts(signature)}
+    return {key: text for key, text in LEGEND.items() if key in used}

@@ -1,0 +1,52 @@
+"""The machine-readable form of a report: one row a dataset × method × quantity."""
+
+from __future__ import annotations
+
+from bench.metrics.base import Quantity
+from bench.report.collect import Measured, Results, quantity
+from bench.report.layout import MAIN
+from bench.report.published import Published
+
+HEADER = (
+    "dataset", "method", "quantity", "label", "unit", "direction", "value", "half_width", "n_seeds", "ci95_low",
+    "ci95_high", "n", "signature", "protocol", "published", "published_note", "not_comparable", "note",
+)  # fmt: skip
+
+
+def tidy_rows(results: Results, published: Published) -> tuple[tuple[str, ...], ...]:
+    """Every quantity of every record, those of the table first. Numbers in full precision, empty where there is none.
+
+    ``half_width`` is over seeds (Student's t, 95 %), ``ci95_*`` over examples (mean of the seeds' interval ends).
+    """
+    first = [key for key, *_ in MAIN]
+    keys = sorted(results.keys(), key=lambda key: (first.index(key) if key in first else len(first), key))
+    decoding = results.suite.generation.decoding.signature
+    rows = []
+    for dataset in results.suite.datasets:
+        columns = {key: results.column(dataset, key) for key in keys}
+        for method in results.methods(dataset):
+            for key in keys:
+                if method in columns[key]:
+                    printed = published.find(dataset, method, key)
+                    beside = (printed.text, printed.note) if printed else ("", "")
+                    rows.append(_row(dataset, method, quantity(key), columns[key][method], decoding, beside))
+    return tuple(rows)
+
+
+def _row(
+    dataset: str, method: str, of: Quantity, measured: Measured, decoding: str, printed: tuple[str, str]
+) -> tuple[str, ...]:
+    estimate = measured.estimate
+    low, high = measured.ci95 or (None, None)
+    numbers = (estimate.mean, estimate.half_width, estimate.n, low, high, measured.n)
+    return (
+        dataset, method, of.key, of.label, of.unit, of.direction,
+        *("" if value is None else repr(value) for value in numbers),
+        measured.signature, protocol_of(measured.signature, decoding), *printed, measured.problem, measured.note,
+    )  # fmt: skip
+
+
+def protocol_of(signature: str, decoding: str) -> str:
+    """Whose arithmetic (likelihood), or how the texts were decoded."""
+    found = [part.partition(":")[2] for part in signature.split("|") if part.startswith("protocol:")]
+    return found[0] if found else f"decoding {decoding}"

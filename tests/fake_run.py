@@ -1,0 +1,156 @@
+"""A finished run made of invented numbers: what the report, freeze and compare tests read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import suite as suites
+from bench.files import sha256, write_json
+from bench.paths import CellPaths
+from bench.suite import HUMAN, Cell, Suite
+
+YAML = """
+name: tiny
+datasets: {bbe: {train: 20, valid: 5, test: 5}, sotu: {train: 20, valid: 5, test: 4, seeds: [1]}}
+methods: [gpt2, embed, della, della@paper]
+seeds: [1, 2]
+metrics: [iw, elbo, mi, au, "paper:della", bleu, self_bleu, distinct, cnd, jaccard]
+generation: {samples: 250}
+"""
+BASE = {"gpt2": 60.0, "embed": 55.0, "della": 58.0, "della@paper": 57.0, HUMAN: 50.0}
+GROUPS = {"gpt2": 0, "embed": 1, "della": 3, "della@paper": 3}
+EXAMPLES = 40
+
+
+def write_suite(root: Path, text: str = YAML) -> str:
+    """The suite's YAML as a file."""
+    path = root / "tiny.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def write_run(root: Path, suite_path: str, uses: tuple[str, ...] = ()) -> Suite:
+    """Every record, history, manifest and likelihood file of a finished run under ``root``."""
+    suite = suites.load(suite_path, uses)
+    for dataset in suite.datasets:
+        manifest = root / CellPaths(suite.name, dataset, "", 0).manifest
+        splits = {part: {"texts": n} for part, n in (("train", 20), ("valid", 5), ("test", 5))}
+        write_json(manifest, {"dataset": dataset, "licence": "public domain", "origin": "x 1.0", "splits": splits})
+    for cell in [*suites.cells(suite), *(Cell(dataset, HUMAN, 0) for dataset in suite.datasets)]:
+        write_cell(root, suite, cell)
+    return suite
+
+
+def write_cell(root: Path, suite: Suite, cell: Cell) -> None:
+    """One cell's record, history and likelihood file."""
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+    write_json(root / paths.record, record(root, suite, cell))
+    if cell.method != HUMAN:
+        history(root / paths.history, cell)
+        likelihood(root / paths.likelihood, cell)
+
+
+def record(root: Path, suite: Suite, cell: Cell) -> dict[str, Any]:
+    """The JSON of one record."""
+    human = cell.method == HUMAN
+    stages = ("human",) if human else ("train", "likelihood", "generate")
+    manifest = root / CellPaths(suite.name, cell.dataset, "", 0).manifest
+    return {
+        "schema": 1, "suite": suite.name, "dataset": cell.dataset, "method": cell.method, "seed": cell.seed,
+        "values": {**({} if human else _likelihood_values(cell)), **_text_values(cell)},
+        "provenance": {
+            "git": {"sha": "0123456789abcdef", "dirty": False},
+            "code": {stage: f"{stage}-code" for stage in stages},
+            "data": sha256(manifest),
+            "settings": {stage: suites.settings(suite, stage, cell.dataset, cell.method) for stage in stages},
+            "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
+            "device": "cpu", "parameters": 0 if human else 200_000 + len(cell.method),
+            "cost": {} if human else {"train": {"wall_s": 1.5, "peak_mb": 300.0, "tokens_per_s": 1000.0}},
+            "tokens": {"test": 25.0},
+        },
+    }  # fmt: skip
+
+
+def value(number: float, signature: str, note: str = "", half: float = 0.5) -> dict[str, Any]:
+    """One recorded value."""
+    return {"value": number, "ci95": [number - half, number + half], "n": 5, "signature": signature, "note": note}
+
+
+def _likelihood_values(cell: Cell) -> dict[str, Any]:
+    nelbo, predicted = per_example(cell)
+    groups = GROUPS.get(cell.method, 1)
+    kl = 4.0 * groups
+    ppl = math.exp(float((nelbo - 1).sum() / predicted.sum()))
+    exact, paper = "protocol:exact|groups:sum", "protocol:paper:della|groups:mean"
+    found = {
+        "ppl": value(ppl, f"ppl|{exact}|K:100|N:5|v:1", "K = 100" if groups else "exact: no latent variable"),
+        "nelbo": value(float(nelbo.mean()), f"nelbo|{exact}|N:5|v:1"),
+        "paper:della/ppl": value(ppl * 0.9 - groups, f"ppl|{paper}|K:30|N:5|v:1"),
+        "paper:della/nelbo": value(float(nelbo.mean()) - kl / 2, f"nelbo|{paper}|N:5|v:1"),
+    }
+    if groups:
+        found |= {
+            "kl": value(kl, f"kl|{exact}|N:5|v:1"),
+            "mi": value(1.2 + cell.seed / 10, f"mi|{exact}|N:5|v:1", "cannot exceed log 5 = 1.61"),
+            **{f"au_{t}": value(20.0 * groups, f"au|{exact}|delta:{t}|v:1", f"of {32 * groups} dims")
+               for t in (0.01, 0.1, 0.2)},
+            "paper:della/kl": value(kl / groups, f"kl|{paper}|N:5|v:1"),
+            "paper:della/au_0.2": value(20.0, f"au|{paper}|delta:0.2|v:1"),
+        }  # fmt: skip
+    return found
+
+
+def _text_values(cell: Cell) -> dict[str, Any]:
+    base = BASE.get(cell.method, 56.0) + cell.seed + len(cell.dataset)
+    return {
+        "bleu4": value(base / 2, "bleu|n:4|tok:13a|refs:all5|ci:boot1000s0|v:1"),
+        "cnd": value(base / 60, "cnd|form:logcos|n:3|N:250|refs:5|v:1"),
+        "self_bleu4": value(base / 3, "self_bleu|n:4|N:250|tok:13a|v:1"),
+        "dist2": value(base, "dist|n:2|N:250|v:1"),
+        "js": value(base / 100, "js|N:250|v:1"),
+    }
+
+
+def per_example(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
+    """nelbo and predicted tokens of each test example: the examples' difficulty is shared by all cells."""
+    shared = np.random.default_rng(len(cell.dataset))
+    difficulty, predicted = shared.normal(0, 8, EXAMPLES), shared.integers(15, 30, EXAMPLES)
+    own = np.random.default_rng([cell.seed, *cell.method.encode()]).normal(0, 0.3, EXAMPLES)
+    return BASE.get(cell.method, 56.0) + difficulty + own, predicted
+
+
+def likelihood(path: Path, cell: Cell) -> None:
+    """A likelihood file whose nelbo, kl, nll and token counts are those of the record."""
+    from bench.metrics.likelihood_file import LikelihoodFile
+
+    nelbo, predicted = per_example(cell)
+    groups = GROUPS.get(cell.method, 1)
+    stats = LikelihoodFile.empty(EXAMPLES, EXAMPLES, 1, groups, 2, 100, 32)
+    stats.kl[:] = 4.0
+    stats.rec[:] = nelbo - 4.0 * groups
+    stats.log_px[:] = -(nelbo - 1)[:, None]
+    stats.predicted[:] = predicted
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as stream:
+        stats.write(stream)
+
+
+def history(path: Path, cell: Cell) -> None:
+    """A plausible learning curve under cyclical annealing."""
+    noise = np.random.default_rng([cell.seed, *cell.method.encode()])
+    groups = GROUPS.get(cell.method, 1)
+    lines = ["step,epoch,beta,lr,train_rec,train_kl,valid_rec,valid_kl,valid_nelbo"]
+    for step in range(0, 801, 20):
+        phase = (step % 400) / 400
+        beta = 1e-5 if phase < 0.5 else min(1.0, 1e-5 + (phase - 0.5) * 4)
+        rec = 70 + 150 * math.exp(-step / 60) + noise.normal(0, 0.6)
+        kl = groups * (0.02 + step / 12 * (1.2 - beta) ** 3 * math.exp(noise.normal(0, 0.1)))
+        train = ("", "") if step == 0 else (f"{rec - 2 + noise.normal(0, 2):.4f}", f"{kl * 1.1:.4f}")
+        shown = f"{beta:g}" if groups else ""
+        lines.append(f"{step},{step / 200},{shown},0.001,{train[0]},{train[1]},{rec:.4f},{kl:.4f},{rec + kl:.4f}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
