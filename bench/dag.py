@@ -1,0 +1,166 @@
+"""What the Snakefile knows about a suite: its targets, the inputs of each job, and the parameters that re-run it.
+
+Everything here is plain lookup in a validated suite: no data is read and nothing heavy imported while the DAG is built.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench import closure, registry
+from bench import suite as suites
+from bench.errors import BenchError, suggest
+from bench.paths import FROZEN, PUBLISHED, CellPaths
+from bench.suite import HUMAN, Cell, Suite
+
+DEFAULTS: Mapping[str, Any] = {
+    "suite": "workflow/config/embedded.yaml",
+    "method": [],  # specs of methods from outside the suite
+    "frozen": "",  # a release to compare with; the newest where not given
+    "device": "cpu",
+}
+NO_RELEASE = "no-frozen-release"  # named in Snakemake's "missing input" where there is nothing to compare with
+
+
+@dataclass(frozen=True)
+class Dag:
+    """A suite as one invocation of snakemake sees it."""
+
+    file: str
+    uses: tuple[str, ...]
+    suite: Suite
+    frozen: str
+    device: Literal["cpu", "cuda"]
+
+    @property
+    def cell(self) -> CellPaths:
+        """The files of a cell, with Snakemake's wildcards for dataset, method and seed."""
+        return CellPaths(self.suite.name, "{dataset}", "{method}", "{seed}")
+
+    @property
+    def human(self) -> CellPaths:
+        """The files of a dataset's human row, with a wildcard for the dataset."""
+        return CellPaths(self.suite.name, "{dataset}", HUMAN, 0)
+
+    @property
+    def gpu(self) -> int:
+        """GPUs a job needs that computes with a model."""
+        return int(self.device == "cuda")
+
+    def paths(self, cell: Cell) -> CellPaths:
+        """The files of one cell."""
+        return CellPaths(self.suite.name, cell.dataset, cell.method, cell.seed)
+
+    @staticmethod
+    def log(folder: Path, job: str) -> Path:
+        """What a job printed."""
+        return folder / "logs" / f"{job}.log"
+
+    @staticmethod
+    def benchmark(folder: Path, job: str) -> Path:
+        """What a job cost, as Snakemake measures it."""
+        return folder / "logs" / f"{job}.tsv"
+
+    def records(self) -> list[str]:
+        """The records of all cells and, where a metric needs texts, of the human row of each dataset."""
+        cells = suites.cells(self.suite)
+        if self.families(HUMAN):
+            cells += [Cell(dataset, HUMAN, 0) for dataset in self.suite.datasets]
+        return [str(self.paths(cell).record) for cell in cells]
+
+    def compared(self) -> list[str]:
+        """The records of the methods given from outside, or else of all the suite's."""
+        chosen = {name for name, _ in map(suites.named_spec, self.uses)} or set(self.suite.methods)
+        return [str(self.paths(cell).record) for cell in suites.cells(self.suite) if cell.method in chosen]
+
+    def histories(self) -> list[str]:
+        """The learning curves of all cells."""
+        return [str(self.paths(cell).history) for cell in suites.cells(self.suite)]
+
+    def published(self) -> list[str]:
+        """What the papers print."""
+        return sorted(map(str, PUBLISHED.glob("*.csv")))
+
+    def frozen_manifest(self) -> str:
+        """The small file that stands for a frozen release."""
+        return str(FROZEN / (self.frozen or NO_RELEASE) / "manifest.json")
+
+    def families(self, method: str) -> dict[str, str]:
+        """Metric family -> "texts" or "likelihood", for one method or the human row."""
+        sources = map(registry.metric, self.suite.metrics)
+        return {s.family: s.needs for s in sources if s.needs == "texts" or method != HUMAN}
+
+    def scored(self, wildcards: Any) -> str:
+        """What one metric family of one cell is computed from."""
+        paths = self.cell_of(wildcards)
+        return str(paths.samples if self.families(wildcards.method)[wildcards.family] == "texts" else paths.likelihood)
+
+    def recorded(self, wildcards: Any) -> list[str]:
+        """What a record collects: scores, and of a trained cell its history and its costs."""
+        paths = self.cell_of(wildcards)
+        files = [paths.scores(family) for family in self.families(wildcards.method)]
+        if wildcards.method != HUMAN:
+            files += [paths.history, *map(paths.cost, ("train", "likelihood", "generate"))]
+        return list(map(str, files))
+
+    def cell_of(self, wildcards: Any) -> CellPaths:
+        """The files of the cell of one job."""
+        return CellPaths(self.suite.name, wildcards.dataset, wildcards.method, wildcards.seed)
+
+    def code(self, stage: str, **part: str) -> str:
+        """The hash of a stage's code; see :func:`bench.closure.stage_fingerprint`."""
+        return closure.stage_fingerprint(self.suite, stage, **part)
+
+    def settings(self, stage: str, **part: str) -> str:
+        """The hash of a stage's settings; see :func:`bench.suite.settings`."""
+        return suites.settings(self.suite, stage, **part)
+
+    def arguments(self, wildcards: Any, **more: str) -> str:
+        """The options of the verb of one job: suite, methods from outside, wildcards, and what one verb alone takes."""
+        options = [("suite", self.file), *(("use", use) for use in self.uses), *wildcards.items(), *more.items()]
+        return " ".join(f"--{key} {shlex.quote(str(value))}" for key, value in options)
+
+    def constraints(self) -> dict[str, str]:
+        """What each wildcard may be: exactly the names of the suite, so that a mistyped target is refused at once."""
+        return {
+            "dataset": _one_of(self.suite.datasets),
+            "method": _one_of([*self.suite.methods, HUMAN]),
+            "family": _one_of(self.families("")),
+            "seed": r"\d+",
+        }
+
+
+def load(config: Mapping[str, Any]) -> Dag:
+    """The suite of a snakemake ``--config``; :class:`BenchError` says in one line what is wrong with it."""
+    unknown = next((key for key in config if key not in DEFAULTS), None)
+    if unknown:
+        raise BenchError(f"--config: unknown key '{unknown}'{suggest(unknown, DEFAULTS)}")
+    given = {**DEFAULTS, **config}
+    uses = [given["method"]] if isinstance(given["method"], str) else given["method"]
+    if not isinstance(uses, list) or not all(isinstance(use, str) for use in uses):
+        raise BenchError(f"--config: 'method' is {given['method']!r}: expected file.py:Class, module:Class or a list")
+    if given["device"] not in ("cpu", "cuda"):
+        raise BenchError(f"--config: 'device' is {given['device']!r}: expected cpu or cuda")
+    suite = suites.load(str(given["suite"]), tuple(uses))
+    return Dag(str(given["suite"]), tuple(uses), suite, _release(str(given["frozen"])), given["device"])
+
+
+def _release(name: str) -> str:
+    """A frozen release by name; the newest (by name, numbers compared as numbers) for ""; "" where there is none."""
+    known = [folder.name for folder in FROZEN.iterdir() if folder.is_dir()] if FROZEN.is_dir() else []
+    if name and name not in known:
+        raise BenchError(f"--config: 'frozen' is '{name}': no such release in {FROZEN}{suggest(name, known)}")
+    return name or max(known, key=_natural, default="")
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _one_of(names: Any) -> str:
+    return "|".join(map(re.escape, names))

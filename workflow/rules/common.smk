@@ -1,0 +1,35 @@
+"""What every rule shares: the suite, what its wildcards may be, one GPU at a time, and errors that can be read.
+
+A job re-runs when `params.code` or `params.settings` differ from those recorded with its outputs, or when one of its
+inputs holds other bytes. `params.args` is a function of `input` as well as `wildcards`, and so for Snakemake a derived
+value that never re-runs anything: neither the suite's file name nor a --use for another method is part of a result.
+"""
+
+import sys
+
+from bench import dag as dags
+from bench.errors import BenchError
+
+try:
+    dag = dags.load(config)
+except BenchError as error:  # a WorkflowError would come with a traceback into this file
+    print(f"bench: {error}", file=sys.stderr)
+    sys.exit(2)
+
+cell = dag.cell
+human = dag.human
+
+
+wildcard_constraints:
+    **dag.constraints(),
+
+
+# A limit that Snakemake knows makes `resources: gpu=1` count; without one it is ignored and cells share the GPU.
+if "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", 1)
+
+# `logged LOG COMMAND`: output goes to the log, and its end to the terminal where the command fails. Not written into
+# the rules because an edit of a rule's shell command re-runs all of its jobs.
+shell.prefix(
+    'logged() {{ "${{@:2}}" > "$1" 2>&1 || {{ local code=$?; tail -n 20 "$1" >&2; return $code; }}; }}; '
+)

@@ -1,0 +1,23 @@
+"""A method beside a frozen release: --config method=path/to/file.py:Class trains that method's cells and no other."""
+
+
+rule compare:
+    input:
+        records=dag.compared(),
+        frozen=dag.frozen_manifest(),
+    output:
+        md=report("reports/compare.md", caption="../report/compare.rst", category="Tables"),
+    params:
+        code=lambda wildcards: dag.code("compare"),
+        settings=lambda wildcards: dag.settings("compare"),
+        args=lambda wildcards, output: dag.arguments(wildcards, frozen=dag.frozen, out=output.md),
+    log:
+        "reports/logs/compare.log",
+    benchmark:
+        "reports/logs/compare.tsv"
+    conda:
+        "../envs/bench.yaml"
+    message:
+        "compare with frozen release {input.frozen}"
+    shell:
+        "logged {log} python -m bench compare {params.args}"

@@ -1,0 +1,131 @@
+"""From a trained cell to its record: likelihood statistics and samples, once; then scores, one file a metric family.
+
+Files over 1 MB (`--max-checksum-file-size`) compare by time: a touched likelihood.npz of a large suite is scored again,
+which takes seconds. Models are dearer: `ancient` ignores their time, and history.csv says when they differ.
+"""
+
+
+rule likelihood:
+    input:
+        manifest=cell.manifest,
+        history=cell.history,
+        model=ancient(cell.model),
+    output:
+        statistics=cell.likelihood,
+        cost=cell.cost("likelihood"),
+    params:
+        code=lambda wildcards: dag.code("likelihood", method=wildcards.method),
+        settings=lambda wildcards: dag.settings("likelihood", dataset=wildcards.dataset),
+        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
+    log:
+        dag.log(cell.root, "likelihood"),
+    benchmark:
+        dag.benchmark(cell.root, "likelihood")
+    conda:
+        "../envs/bench.yaml"
+    threads: dag.suite.training.threads
+    resources:
+        gpu=dag.gpu,
+    message:
+        "measure likelihood of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
+    priority: 40
+    shell:
+        "logged {log} python -m bench likelihood {params.args}"
+
+
+rule generate:
+    input:
+        manifest=cell.manifest,
+        history=cell.history,
+        model=ancient(cell.model),
+    output:
+        samples=cell.samples,
+        cost=cell.cost("generate"),
+    params:
+        code=lambda wildcards: dag.code("generate", method=wildcards.method),
+        settings=lambda wildcards: dag.settings("generate", dataset=wildcards.dataset),
+        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
+    log:
+        dag.log(cell.root, "generate"),
+    benchmark:
+        dag.benchmark(cell.root, "generate")
+    conda:
+        "../envs/bench.yaml"
+    threads: dag.suite.training.threads
+    resources:
+        gpu=dag.gpu,
+    message:
+        "generate from {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
+    priority: 40
+    shell:
+        "logged {log} python -m bench generate {params.args}"
+
+
+# The row of human text is a method without a model: it has samples, and everything after them is the same.
+ruleorder: human > generate
+
+
+rule human:
+    input:
+        manifest=human.manifest,
+    output:
+        samples=human.samples,
+    params:
+        code=lambda wildcards: dag.code("human"),
+        settings=lambda wildcards: dag.settings("human"),
+        args=lambda wildcards, output: dag.arguments(wildcards),
+    log:
+        dag.log(human.root, "human"),
+    benchmark:
+        dag.benchmark(human.root, "human")
+    conda:
+        "../envs/bench.yaml"
+    message:
+        "take human text of {wildcards.dataset}"
+    shell:
+        "logged {log} python -m bench human {params.args}"
+
+
+rule score:
+    input:
+        manifest=cell.manifest,
+        scored=dag.scored,
+    output:
+        scores=cell.scores("{family}"),
+    params:
+        code=lambda wildcards: dag.code("score", family=wildcards.family),
+        settings=lambda wildcards: dag.settings("score", family=wildcards.family),
+        args=lambda wildcards, output: dag.arguments(wildcards),
+    log:
+        dag.log(cell.root, "score-{family}"),
+    benchmark:
+        dag.benchmark(cell.root, "score-{family}")
+    conda:
+        "../envs/bench.yaml"
+    message:
+        "score {wildcards.family} of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
+    priority: 10
+    shell:
+        "logged {log} python -m bench score {params.args}"
+
+
+rule record:
+    input:
+        manifest=cell.manifest,
+        results=dag.recorded,
+    output:
+        record=cell.record,
+    params:
+        # no settings: those of every earlier stage re-run it, and the suite's other cells are none of its business
+        code=lambda wildcards: dag.code("record"),
+        args=lambda wildcards, output: dag.arguments(wildcards),
+    log:
+        dag.log(cell.root, "record"),
+    benchmark:
+        dag.benchmark(cell.root, "record")
+    conda:
+        "../envs/bench.yaml"
+    message:
+        "record {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        "logged {log} python -m bench record {params.args}"

@@ -1,0 +1,30 @@
+"""Training: by far the longest jobs, so they start before any scoring that is also ready."""
+
+
+rule train:
+    input:
+        manifest=cell.manifest,
+    output:
+        model=directory(cell.model),
+        # Ends with the validation terms of the final weights in full precision, and is small: the file that stands
+        # for the model in the DAG. Snakemake compares it by checksum, while for a directory it has only the time.
+        history=cell.history,
+        cost=cell.cost("train"),
+    params:
+        code=lambda wildcards: dag.code("train", method=wildcards.method),
+        settings=lambda wildcards: dag.settings("train", dataset=wildcards.dataset, method=wildcards.method),
+        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
+    log:
+        dag.log(cell.root, "train"),
+    benchmark:
+        dag.benchmark(cell.root, "train")
+    conda:
+        "../envs/bench.yaml"
+    threads: dag.suite.training.threads
+    resources:
+        gpu=dag.gpu,
+    message:
+        "train {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
+    priority: 50
+    shell:
+        "logged {log} python -m bench train {params.args}"
