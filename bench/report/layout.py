@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.report.collect import quantity
 from bench.report.model import Column
@@ -68,3 +68,16 @@ PROTOCOLS = (
         ),
     ),
 )
+
+
+def shown_columns(measured: Collection[str]) -> tuple[Column, ...]:
+    """The columns of the first table, then those of every paper's own arithmetic, labelled with whose it is."""
+    main = main_columns(measured)
+    of = {column.key: column for column in main_columns([key for key, *_ in MAIN])}
+    papers = [
+        replace(of[base], key=protocol.key(base), label=f"{of[base].label}, {protocol.label}", group=protocol.label)
+        for protocol in PROTOCOLS
+        for base in protocol.quantities
+        if protocol.key(base) in measured
+    ]
+    return (*main, *papers)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from bench.data.base import SPLITS
 from bench.report import signatures
 from bench.report.collect import Measured, Results, by_text, quantity
-from bench.report.layout import PROTOCOLS, Protocol, main_columns
+from bench.report.layout import PROTOCOLS, Protocol, shown_columns
 from bench.report.model import Note, NoteGroup, number
 from bench.suite import HUMAN
 
@@ -178,9 +178,7 @@ def _column_signature(column: Iterable[Measured]) -> str:
 
 
 def _shown(results: Results) -> list[str]:
-    keys = results.keys()
-    main = [column.key for column in main_columns(keys)]
-    return main + [p.key(base) for p in PROTOCOLS for base in p.quantities if p.key(base) in keys]
+    return [column.key for column in shown_columns(results.keys())]
 
 
 def _provenance(results: Results) -> tuple[Note, ...]:

@@ -63,7 +63,7 @@ def markdown(text: object) -> Markup:
     >>> print(markdown("a|b *c* <i>"))
     a\\|b \\*c\\* \\<i\\>
     """
-    return text if isinstance(text, Markup) else Markup(re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", str(text)))
+    return text if isinstance(text, Markup) else Markup(re.sub(r"[\\`*_<>|~]|\](?=[(\[:])", r"\\\g<0>", str(text)))
 
 
 def markdown_code(text: str) -> Markup:

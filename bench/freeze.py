@@ -1,0 +1,184 @@
+"""``results/frozen/<release>/``: a finished run kept as small JSON, to compare with later and never to change.
+
+A release holds ``manifest.json`` (the suite, its cells and their checksums, data manifests, signatures, versions,
+commits) and one file a cell, ``cells/<dataset>/<method>/seed<k>.json``: its record, and of trained cells the
+per-example statistics that a paired bootstrap needs. The same run always gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import suite as suites
+from bench.errors import BenchError, suggest
+from bench.files import atomic_directory, read_json, sha256, write_json
+from bench.paths import FROZEN, CellPaths
+from bench.record_schema import Record, parse_record, read_cell
+from bench.suite import HUMAN, Cell, Suite
+
+SCHEMA = 1
+DECIMALS = 4  # of per-example statistics, in nats: far below their Monte-Carlo error
+PerExample = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class FrozenCell:
+    """A cell of a release; ``per_example`` is empty for human text."""
+
+    record: Record
+    per_example: PerExample
+
+
+@dataclass(frozen=True)
+class Release:
+    """A frozen release, checksums verified."""
+
+    name: str
+    manifest: Mapping[str, Any]
+    cells: Mapping[Cell, FrozenCell]
+
+
+def freeze(suite_path: str, release: str, allow_dirty: bool = False, root: Path = Path()) -> Path:
+    """Write a finished run's release and return its folder; :class:`BenchError` says why not, and nothing is written.
+
+    Refused: a name that is taken or not a plain name, an unfinished cell, records made from uncommitted code (unless
+    ``allow_dirty``), from different data or code, or under settings that the suite no longer has.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", release):
+        raise BenchError(f"release '{release}': expected letters, digits, '.', '_' and '-'")
+    folder = root / FROZEN / release
+    if folder.exists():
+        raise BenchError(f"release '{release}': {folder} exists; a release never changes, choose another name")
+    suite = suites.load(suite_path)
+    records = _finished(suite, root)
+    _check(suite, records, allow_dirty, root)
+    with atomic_directory(folder) as temporary:
+        listed = [_write_cell(suite, record, temporary, root) for record in records]
+        write_json(temporary / "manifest.json", _manifest(release, suite, suite_path, records, listed, root))
+    return folder
+
+
+def _finished(suite: Suite, root: Path) -> list[Record]:
+    """The record of every cell, human text included where it was scored; the first that is missing is named."""
+    wanted = suites.cells(suite)
+    human = [Cell(dataset, HUMAN, 0) for dataset in suite.datasets]
+    wanted += [cell for cell in human if (root / CellPaths(suite.name, cell.dataset, HUMAN, 0).record).exists()]
+    for cell in wanted:
+        path = root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed).record
+        if not path.exists():
+            raise BenchError(
+                f"suite '{suite.name}': cell {cell.dataset}/{cell.method}/seed{cell.seed} is not finished ({path})"
+            )
+    return [read_cell(suite.name, cell, root) for cell in wanted]
+
+
+def _check(suite: Suite, records: Sequence[Record], allow_dirty: bool, root: Path) -> None:
+    data: dict[str, str] = {}
+    code: dict[tuple[str, str], str] = {}
+    for record in records:
+        name, provenance = f"cell {record.dataset}/{record.method}/seed{record.seed}", record.provenance
+        if provenance.git.dirty and not allow_dirty:
+            raise BenchError(f"{name}: made from uncommitted code; commit and run again, or pass --allow-dirty")
+        prepared = root / CellPaths(suite.name, record.dataset, "", 0).manifest
+        expected = data.setdefault(record.dataset, sha256(prepared) if prepared.exists() else provenance.data)
+        if provenance.data != expected:
+            raise BenchError(f"{name}: made from other data than the rest of '{record.dataset}'; run the suite again")
+        for stage, fingerprint in provenance.code.items():
+            # stages share code between methods only in part, so a mix shows within a method
+            if code.setdefault((record.method, stage), fingerprint) != fingerprint:
+                raise BenchError(f"{name}: stage '{stage}' ran other code than the method's other cells; run it again")
+        for stage, digest in provenance.settings.items():
+            if digest != suites.settings(suite, stage, record.dataset, record.method):
+                raise BenchError(f"{name}: stage '{stage}' ran under settings the suite no longer has; run it again")
+
+
+def _write_cell(suite: Suite, record: Record, folder: Path, root: Path) -> dict[str, Any]:
+    paths = CellPaths(suite.name, record.dataset, record.method, record.seed)
+    name = f"cells/{record.dataset}/{record.method}/seed{record.seed}.json"
+    statistics = {} if record.method == HUMAN else per_example(record, root / paths.likelihood)
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(_cell_text(record, statistics), encoding="utf-8")
+    return {"dataset": record.dataset, "method": record.method, "seed": record.seed, "file": name,
+            "sha256": sha256(file)}  # fmt: skip
+
+
+def per_example(record: Record, path: Path) -> PerExample:
+    """Rounded statistics of a trained cell; none where its suite measures no likelihood."""
+    if "nelbo" not in record.values and "ppl" not in record.values:
+        return {}
+    from bench.metrics.likelihood_file import per_example as read
+
+    return {key: [round(value, DECIMALS) for value in values] for key, values in sorted(read(path).items())}
+
+
+def _cell_text(record: Record, statistics: PerExample) -> str:
+    """JSON, the record readable, each array on one line."""
+    lines = [f"  {json.dumps(key)}: {json.dumps(values, allow_nan=False)}" for key, values in statistics.items()]
+    content = json.dumps(record.as_dict(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    arrays = ",\n".join(lines)
+    return f'{{\n"schema": {SCHEMA},\n"record": {content},\n"per_example": {{\n{arrays}\n}}\n}}\n'
+
+
+def _manifest(
+    release: str, suite: Suite, suite_path: str, records: Sequence[Record], listed: list[dict[str, Any]], root: Path
+) -> dict[str, Any]:
+    text = Path(suite_path).read_text(encoding="utf-8")
+    signatures: dict[str, dict[str, set[str]]] = {}
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        for key, value in record.values.items():
+            signatures.setdefault(record.dataset, {}).setdefault(key, set()).add(value.signature)
+        for package, version in record.provenance.versions.items():
+            versions.setdefault(package, set()).add(version)
+    commits = {(record.provenance.git.sha, record.provenance.git.dirty) for record in records}
+    return {
+        "schema": SCHEMA,
+        "release": release,
+        "suite": {"name": suite.name, "yaml": text, "digest": suites.digest(suite), "resolved": _resolved(suite)},
+        "cells": listed,
+        "data": {name: _data(suite, name, records, root) for name in suite.datasets},
+        "signatures": {d: {key: sorted(found) for key, found in by.items()} for d, by in signatures.items()},
+        "versions": {package: sorted(found) for package, found in versions.items()},
+        "git": [{"sha": sha, "dirty": dirty} for sha, dirty in sorted(commits)],
+    }
+
+
+def _resolved(suite: Suite) -> Any:
+    return suite.model_dump(mode="json")
+
+
+def _data(suite: Suite, dataset: str, records: Sequence[Record], root: Path) -> dict[str, Any]:
+    path = root / CellPaths(suite.name, dataset, "", 0).manifest
+    digest = next(record.provenance.data for record in records if record.dataset == dataset)
+    return {"sha256": digest, "manifest": read_json(path, "manifest") if path.exists() else None}
+
+
+def load_release(name: str, root: Path = Path()) -> Release:
+    """Read a release; one that is missing, damaged or of another schema is a :class:`BenchError`."""
+    folder = root / FROZEN / name
+    if not name or not (folder / "manifest.json").is_file():
+        known = [path.parent.name for path in (root / FROZEN).glob("*/manifest.json")]
+        raise BenchError(f"no frozen release '{name}' in {root / FROZEN}{suggest(name, known)}")
+    manifest = read_json(folder / "manifest.json", "release")
+    try:
+        if manifest["schema"] != SCHEMA:
+            raise BenchError(f"release {folder}: schema is {manifest['schema']!r}, this version reads {SCHEMA}")
+        cells = [_read_cell(folder, entry) for entry in manifest["cells"]]
+        _ = manifest["suite"]["resolved"], manifest["versions"], manifest["git"]
+    except (KeyError, TypeError) as error:
+        raise BenchError(f"release {folder}: manifest.json is damaged ({error!r})") from None
+    return Release(name, manifest, {cell.record.cell: cell for cell in cells})
+
+
+def _read_cell(folder: Path, entry: Mapping[str, Any]) -> FrozenCell:
+    file = folder / entry["file"]
+    if not file.is_file() or sha256(file) != entry["sha256"]:
+        raise BenchError(f"release {folder}: {entry['file']} is missing or changed since it was frozen")
+    content = read_json(file, "frozen cell")
+    return FrozenCell(parse_record(content["record"], f"frozen cell {file}"), content["per_example"])

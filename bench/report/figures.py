@@ -1,0 +1,242 @@
+"""``reports/curves.*``: rec, KL and beta against the step; a column a method, two rows of panels a dataset."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import suite as suites
+from bench.errors import BenchError
+from bench.files import atomic
+from bench.paths import CellPaths
+from bench.suite import Suite
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.gridspec import SubplotSpec
+
+COLUMNS = ("step", "beta", "train_rec", "train_kl", "valid_rec", "valid_kl")
+TERMS = ("rec", "kl")
+ACROSS = 6  # methods side by side; more continue in further rows
+TRAIN, VALID, BETA = "#e0863a", "#1f4e8c", "#c9cfd6"
+LINEAR_BELOW = 0.1  # nats: KL is linear below, logarithmic above; annealed KL spans 0.01 to 500
+STYLE: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs everywhere
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#eceff2",
+    "axes.axisbelow": True,
+    "svg.hashsalt": "bench",  # element ids, else random
+    "svg.fonttype": "none",  # text stays text
+}
+
+Curve = Mapping[str, Sequence[float]]  # column -> values, NaN where empty
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The curves of one method on one dataset, by seed."""
+
+    dataset: str
+    method: str
+    curves: Mapping[int, Curve]
+
+    @property
+    def latent(self) -> bool:
+        """Whether there is a KL at all."""
+        return any(math.isfinite(beta) for curve in self.curves.values() for beta in curve["beta"])
+
+
+def curves(suite_path: str, uses: tuple[str, ...], out: Path, root: Path = Path()) -> None:
+    """Write ``out`` and its sibling, .png and .svg, from the history of every cell of the suite."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot, rc_context
+
+    panels = read_panels(suites.load(suite_path, uses), root)
+    base = out.with_suffix("") if out.suffix in (".png", ".svg") else out / "curves"
+    with rc_context(STYLE):
+        figure = draw(panels)
+        for form, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+            with atomic(base.parent / f"{base.name}.{form}", "wb") as stream:
+                figure.savefig(stream, format=form, dpi=150, metadata=metadata)
+        pyplot.close(figure)
+
+
+def read_panels(suite: Suite, root: Path = Path()) -> list[Panel]:
+    """Histories by dataset and method, in the suite's order."""
+    found: dict[tuple[str, str], dict[int, Curve]] = {}
+    for cell in suites.cells(suite):
+        paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+        found.setdefault((cell.dataset, cell.method), {})[cell.seed] = read_history(root / paths.history)
+    return [Panel(dataset, method, by_seed) for (dataset, method), by_seed in found.items()]
+
+
+def read_history(path: Path) -> Curve:
+    """The columns of a ``history.csv`` that are plotted; a bad file is a :class:`BenchError` naming line and column."""
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"history {path}: {getattr(error, 'strerror', None) or error}") from None
+    if not rows:
+        raise BenchError(f"history {path}: no rows")
+    missing = [column for column in COLUMNS if column not in rows[0]]
+    if missing:
+        raise BenchError(f"history {path}: no column '{missing[0]}'")
+    return {column: [_number(row[column], path, i, column) for i, row in enumerate(rows, 2)] for column in COLUMNS}
+
+
+def _number(text: str | None, path: Path, line: int, column: str) -> float:
+    try:
+        return float(text) if text else math.nan
+    except ValueError:
+        raise BenchError(f"history {path}:{line}: {column} is '{text}', not a number") from None
+
+
+def draw(panels: Sequence[Panel]) -> Figure:
+    """One figure: for each dataset, rec above KL, methods across; scales are shared within a dataset."""
+    from matplotlib import pyplot
+
+    bands = list(_bands(panels))
+    across = max(len(band) for band in bands)
+    heights = [h for _ in bands for h in (1.0, 1.0, 0.5)][:-1]  # the last: room for titles and step labels
+    width, height = 1.1 + 2.15 * across, 1.0 + 1.55 * sum(heights)
+    figure = pyplot.figure(figsize=(max(width, 6.5), height))
+    grid = figure.add_gridspec(
+        len(heights), across, height_ratios=heights, hspace=0.12, wspace=0.12,
+        left=0.75 / max(width, 6.5), right=1 - 0.6 / max(width, 6.5), top=1 - 0.72 / height, bottom=0.42 / height,
+    )  # fmt: skip
+    shared: dict[tuple[str, str], Axes] = {}
+    for row, band in enumerate(bands):
+        rightmost = max((i for i, panel in enumerate(band) if panel.latent), default=-1)  # has beta's scale
+        for column, panel in enumerate(band):
+            rec, kl = (_subplot(figure, grid[3 * row + i, column], panel, name, shared) for i, name in enumerate(TERMS))
+            _draw_rec(rec, panel, first=column == 0)
+            _draw_kl(kl, panel, first=column == 0, last=column == rightmost)
+    _scale(shared, panels)
+    _legend(figure, panels)
+    return figure
+
+
+def _subplot(figure: Figure, spec: SubplotSpec, panel: Panel, term: str, shared: dict[tuple[str, str], Axes]) -> Axes:
+    """Axes of one term, on the scales of its dataset."""
+    x, y = shared.get((panel.dataset, "step")), shared.get((panel.dataset, term))
+    axes = figure.add_subplot(spec, sharex=x, sharey=y)
+    for name in ("step", term):
+        shared.setdefault((panel.dataset, name), axes)
+    return axes
+
+
+def _bands(panels: Sequence[Panel]) -> Iterator[list[Panel]]:
+    """Rows of at most ACROSS panels of one dataset."""
+    for dataset in dict.fromkeys(panel.dataset for panel in panels):
+        of = [panel for panel in panels if panel.dataset == dataset]
+        for start in range(0, len(of), ACROSS):
+            yield of[start : start + ACROSS]
+
+
+def _lines(axes: Axes, panel: Panel, term: str) -> None:
+    for curve in panel.curves.values():
+        train = [(x, y) for x, y in zip(curve["step"], curve[f"train_{term}"], strict=True) if math.isfinite(y)]
+        if train:
+            axes.plot(*zip(*train, strict=True), color=TRAIN, linewidth=0.7, linestyle=(0, (3, 1.2)))
+        axes.plot(curve["step"], curve[f"valid_{term}"], color=VALID, linewidth=0.8)
+
+
+def _draw_rec(axes: Axes, panel: Panel, first: bool) -> None:
+    axes.set_title(f"{panel.dataset} · {panel.method}" if first else panel.method, loc="left", fontweight="bold")
+    axes.set_yscale("log")
+    _lines(axes, panel, "rec")
+    axes.tick_params(labelbottom=False, labelleft=first)
+    if first:
+        axes.set_ylabel("rec (nats/example)")
+
+
+def _draw_kl(axes: Axes, panel: Panel, first: bool, last: bool) -> None:
+    axes.set_yscale("symlog", linthresh=LINEAR_BELOW, linscale=0.4)
+    axes.set_xlabel("step")
+    axes.tick_params(labelleft=first)
+    if first:
+        axes.set_ylabel("KL (nats/example)")
+    if not panel.latent:
+        axes.text(0.5, 0.5, "no latent variable", transform=axes.transAxes, ha="center", va="center", color="#7a828c")
+        return
+    beta = axes.twinx()
+    beta.set_ylim(0, 1.05)
+    beta.grid(False)
+    curve = next(iter(panel.curves.values()))  # the schedule is the same for every seed
+    beta.fill_between(curve["step"], curve["beta"], color=BETA, alpha=0.55, linewidth=0)
+    beta.set_yticks([0, 0.5, 1], ["0", "0.5", "1"] if last else ["", "", ""])
+    beta.tick_params(length=2.5 if last else 0, colors="#7a828c")
+    if last:
+        beta.set_ylabel("beta", color="#7a828c")
+    axes.set_zorder(beta.get_zorder() + 1)  # lines over the shading
+    axes.patch.set_visible(False)
+    _lines(axes, panel, "kl")
+
+
+def _scale(shared: Mapping[tuple[str, str], Axes], panels: Sequence[Panel]) -> None:
+    """Limits and ticks that all panels of a dataset share."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+
+    for (dataset, name), axes in shared.items():
+        of = [curve for panel in panels if panel.dataset == dataset for curve in panel.curves.values()]
+        if name == "step":
+            axes.set_xlim(0, max(step for curve in of for step in curve["step"]))
+            axes.xaxis.set_major_locator(MaxNLocator(3, integer=True, prune="upper"))
+            continue
+        values = [v for curve in of for part in ("train", "valid") for v in curve[f"{part}_{name}"] if math.isfinite(v)]
+        if name == "rec" and values and min(values) > 0:
+            low, high = min(values) * 0.92, max(values) * 1.08
+            axes.set_ylim(low, high)
+            axes.yaxis.set_major_locator(FixedLocator(_log_ticks(low, high)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        if name == "kl":
+            top = max([1.0, *values]) * 1.5
+            decades = [10.0**power for power in range(-1, 1 + math.floor(math.log10(top)))]
+            axes.set_ylim(min(0.0, *values, 0.0), top)
+            shown = decades if len(decades) <= 4 else decades[len(decades) % 2 :: 2]
+            axes.yaxis.set_major_locator(FixedLocator([0, *shown]))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between the limits: 1, 2, 5 a decade, finer or coarser where that gives too few or too many."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found: list[float] = []
+    for leading in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+        found = [digit * 10.0**power for power in decades for digit in leading if low <= digit * 10.0**power <= high]
+        if len(found) >= 3:
+            break
+    return found
+
+
+def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    seeds = max(len(panel.curves) for panel in panels)
+    handles = [
+        Line2D([], [], color=VALID, linewidth=1.2, label="validation"),
+        Line2D(
+            [], [], color=TRAIN, linewidth=1.2, linestyle=(0, (3, 1.2)), label="training (mean since the last point)"
+        ),
+        Patch(color=BETA, alpha=0.55, linewidth=0, label="beta"),
+    ]
+    title = "Log scales; KL is summed over latent groups, and its scale is linear below 0.1 nats" + (
+        "; one line a seed" if seeds > 1 else ""
+    )
+    figure.legend(handles=handles, loc="upper left", ncols=3, frameon=False, borderaxespad=0.2, title=title,
+                  alignment="left", title_fontsize=8)  # fmt: skip
