@@ -12,8 +12,6 @@ from torch import Tensor
 from bench.vocabulary import PAD
 
 
-
-
 @dataclass(frozen=True)
 class Batch:
     """Right-padded sequences ``BOS x EOS``.

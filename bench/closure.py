@@ -149,7 +149,10 @@ def fingerprint(
 
 @cache
 def meaning(file: Path) -> str:
-    """The hash of a file's syntax tree without comments, layout, docstrings and type-checking imports; else of its bytes."""
+    """The hash of a file's syntax tree without comments, layout, docstrings and type-checking imports.
+
+    Of a file that is no Python, the hash of its bytes.
+    """
     content = _dump(_tree(file)).encode() if file.suffix == ".py" else file.read_bytes()
     return hashlib.sha256(content).hexdigest()
 

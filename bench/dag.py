@@ -113,12 +113,16 @@ class Dag:
         return CellPaths(self.suite.name, wildcards.dataset, wildcards.method, wildcards.seed)
 
     def code(self, stage: str, **part: str) -> str:
-        """The hash of a stage's code; see :func:`bench.closure.stage_fingerprint`."""
-        return closure.stage_fingerprint(self.suite, stage, **part)
+        """The hash of a stage's code; see :func:`bench.closure.stage_fingerprint`. Named, for Snakemake's reasons."""
+        return f"code:{closure.stage_fingerprint(self.suite, stage, **part)}"
 
     def settings(self, stage: str, **part: str) -> str:
         """The hash of a stage's settings; see :func:`bench.suite.settings`."""
-        return suites.settings(self.suite, stage, **part)
+        return f"settings:{suites.settings(self.suite, stage, **part)}"
+
+    def order(self) -> str:
+        """What a report shows, in the order of the YAML, which no hash of settings sees."""
+        return f"order:{suites.digest(list(self.suite.datasets), list(self.suite.methods), list(self.suite.metrics))}"
 
     def arguments(self, wildcards: Any, **more: str) -> str:
         """The options of the verb of one job: suite, methods from outside, wildcards, and what one verb alone takes."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def decode(
     method: Method, z: Tensor, decoding: Decoding, max_tokens: int, generator: torch.Generator | None = None
 ) -> list[list[int]]:
-    """z [N, G, D] -> N token lists without BOS, each ended by EOS unless cut at ``max_tokens`` (BOS and EOS counted)."""
+    """z [N, G, D] -> N token lists without BOS, ended by EOS unless cut at ``max_tokens`` (BOS and EOS counted)."""
     processors = _processors(decoding)
     if decoding.strategy == "beam":
         return [_beam(method, row[None], decoding.k, processors, max_tokens) for row in z]
@@ -52,16 +52,14 @@ def decode(
             for row, tokens in zip(rows[ended].tolist(), ids[ended, 1:].tolist(), strict=True):
                 done[row] = tokens
             if ended.all():
-                return [done[row] for row in range(len(z))]
+                return [done[row] for row in sorted(done)]
             going = ~ended
             rows, ids, z = rows[going], ids[going], z[going]
             cache.select(going)
             injection = method.inject(z)
 
 
-def _beam(
-    method: Method, z: Tensor, beams: int, processors: LogitsProcessorList, max_tokens: int
-) -> list[int]:
+def _beam(method: Method, z: Tensor, beams: int, processors: LogitsProcessorList, max_tokens: int) -> list[int]:
     """The hypothesis of highest mean log-probability a token, for one z [1, G, D]."""
     ids = torch.full((1, 1), BOS, device=z.device)
     total = torch.zeros(1, device=z.device)  # log-probability of each open beam

@@ -93,7 +93,12 @@ def importance_weights(method: Method, batch: Batch, k: int) -> tuple[np.ndarray
 
 
 def _aggregated_posterior(
-    method: Method, sequences: list[list[int]], z: Tensor, out: LikelihoodFile, mi_batch: int, device: torch.device | str
+    method: Method,
+    sequences: list[list[int]],
+    z: Tensor,
+    out: LikelihoodFile,
+    mi_batch: int,
+    device: torch.device | str,
 ) -> None:
     """log q(z_i|x_i), and log (1/N) sum_j q(z_i|x_j) over the whole set and over batches of ``mi_batch``.
 
@@ -108,7 +113,7 @@ def _aggregated_posterior(
     out.log_q_full[:] = full - np.log(n)
     for start in range(0, n, mi_batch):  # batches in test order, as they come
         rows = np.arange(start, min(n, start + mi_batch))
-        (_, batch), = sorted_batches([sequences[i] for i in rows], len(rows))
+        ((_, batch),) = sorted_batches([sequences[i] for i in rows], len(rows))
         log_q = _pairs(method.posterior(batch.to(device)), z[rows], lambda g: g.double().sum(-1))
         out.log_q_batch[rows] = np.logaddexp.reduce(log_q, axis=1) - np.log(len(rows))
 

@@ -1,4 +1,4 @@
-"""Build, save and load a trained cell's model directory: ``config.json``, ``weights.safetensors``, ``tokenizer.json``."""
+"""Build, save and load a trained cell's model directory: ``config.json`` and ``weights.safetensors``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def save(method: Method, config: dict[str, Any], folder: Path) -> None:
     from safetensors.torch import save_file
 
     write_json(folder / "config.json", config)
-    save_file({name: tensor.contiguous() for name, tensor in method.state_dict().items()}, folder / "weights.safetensors")
+    weights = {name: tensor.contiguous() for name, tensor in method.state_dict().items()}
+    save_file(weights, folder / "weights.safetensors")
 
 
 def load(path: str | Path) -> Method:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from bench import closure, provenance, registry
-from bench.files import read_json, sha256, write_json
+from bench.files import read_json, sha256
 from bench.paths import CellPaths
-from bench.record_schema import Record
+from bench.record_schema import SCHEMA, parse_record, write_record
 from bench.suite import HUMAN, Cell, Suite, settings
 
 TRAINED_STAGES = ("train", "likelihood", "generate")
@@ -25,7 +25,7 @@ def record(suite: Suite, cell: Cell) -> None:
     costs = {} if human else {stage: read_json(paths.cost(stage), "cost") for stage in stages}
     manifest = read_json(paths.manifest, "manifest")
     content = {
-        "schema": 1,
+        "schema": SCHEMA,
         "suite": suite.name,
         "dataset": cell.dataset,
         "method": cell.method,
@@ -43,8 +43,7 @@ def record(suite: Suite, cell: Cell) -> None:
             "tokens": {split: part["tokens_a_text"] for split, part in manifest["splits"].items()},
         },
     }
-    Record.model_validate(content)
-    write_json(paths.record, content)
+    write_record(parse_record(content, f"record {paths.record}"), paths.record)
 
 
 def families(suite: Suite, texts_only: bool = False) -> list[str]:

@@ -142,9 +142,9 @@ def metrics() -> dict[str, MetricSource]:
     """Every metric by name."""
     found = {}
     for file in sorted((PACKAGE / "metrics").glob("*.py")):
-        call = next((n.value for n in _parse(file).body if _assigns(n, "METRIC")), None)
+        call = next((n.value for n in _parse(file).body if isinstance(n, ast.Assign) and _assigns(n, "METRIC")), None)
         if isinstance(call, ast.Call):
-            given = {k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)}
+            given = {str(k.arg): str(k.value.value) for k in call.keywords if isinstance(k.value, ast.Constant)}
             name = given["name"]
             found[name] = MetricSource(name, given["family"], given["needs"], f"bench.metrics.{file.stem}")
     return found

@@ -194,5 +194,3 @@ def _checkpoint(state: State, resume: Path, key: str) -> None:
         save_file(tensors, folder / "state.safetensors")
         content = {"key": key, "step": state.step, "rows": state.rows, "sums": state.sums}
         (folder / "state.json").write_text(json.dumps(content), encoding="utf-8")
-
-

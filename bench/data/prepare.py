@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.vocabulary import SPECIALS
 from bench.data.base import SPLITS, Source
 from bench.errors import BenchError
 from bench.files import atomic, atomic_directory, read_json, sha256, write_json
+from bench.vocabulary import SPECIALS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

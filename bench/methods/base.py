@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options:
+class MethodOptions:
     """What every latent-variable method can be told; a method adds its own fields.
 
     Attributes
@@ -94,20 +94,25 @@ class Posterior(Protocol):
 
     def sample(self, k: int, generator: torch.Generator | None = None) -> Tensor:
         """K ancestral draws, [K, B, G, D], reparameterised."""
+        ...
 
     def conditional(self, z: Tensor) -> Gaussian:
         """The Gaussians q(z_g | z_<g, x) at the given z [..., B, G, D] (z may broadcast over B)."""
+        ...
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log q(z_g | z_<g, x), [..., B, G]."""
+        ...
 
     @property
     def mean(self) -> Tensor:
         """[B, G, D] conditional means, lower groups at their means."""
+        ...
 
     @property
     def logvar(self) -> Tensor:
         """[B, G, D] conditional log-variances, lower groups at their means."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -153,9 +158,9 @@ class Method(nn.Module, ABC):
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[MethodOptions]] = MethodOptions
 
-    def __init__(self, backbone: GPT2, options: Options) -> None:
+    def __init__(self, backbone: GPT2, options: MethodOptions) -> None:
         super().__init__()
         self.backbone = backbone
         self.options = options

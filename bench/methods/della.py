@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from bench.backbones.gpt2 import GPT2, Injection
 from bench.batch import Batch
-from bench.methods.base import Gaussian, Method, Options, linear, split_gaussian, standard_normal
+from bench.methods.base import Gaussian, Method, MethodOptions, linear, split_gaussian, standard_normal
 from bench.methods.single import make_pooling
 
 
 @dataclass(frozen=True)
-class DellaOptions(Options):
+class DellaOptions(MethodOptions):
     """Choices the paper and its code leave open; the defaults are this suite's.
 
     Attributes
@@ -53,11 +53,12 @@ class Della(Method):
         "della@paper": {"kl_reduction": "mean_groups", "initialisation": "paper"},
     }
     Options = DellaOptions
+    options: DellaOptions
 
     def __init__(self, backbone: GPT2, options: DellaOptions) -> None:
         super().__init__(backbone, options)
         d, p, layers = backbone.width, options.latent, backbone.layers
-        self.w_hh = nn.ModuleList(linear(p, p, bias=False) for _ in range(layers - 1))
+        self.w_hh = nn.ModuleList(linear(p, p, bias=False) for _ in range(layers - 2))  # z_<1 = 0: no W_hh for l = 2
         self.w_ih = nn.ModuleList(linear(p, p, bias=False) for _ in range(layers - 1))
         self.pooling = nn.ModuleList(make_pooling(options.pooling, d) for _ in range(layers))
         self.w_p = nn.ModuleList(linear(p, 2 * p) for _ in range(layers - 1))
@@ -72,7 +73,8 @@ class Della(Method):
 
     def lower(self, layer: int, lower: Tensor, z: Tensor) -> Tensor:
         """Eq. 7: z_<l from z_<l-1 and z_{l-1}, for l = ``layer`` >= 1 counted from 0; all [..., p]."""
-        return torch.tanh(self.w_hh[layer - 1](lower) + self.w_ih[layer - 1](z))
+        from_z = self.w_ih[layer - 1](z)
+        return torch.tanh(from_z if layer == 1 else self.w_hh[layer - 2](lower) + from_z)
 
     def all_lower(self, z: Tensor) -> list[Tensor]:
         """z [..., L, p] -> z_<l of every layer, L × [..., p]; z_<1 = 0."""
@@ -85,9 +87,9 @@ class Della(Method):
         """Eq. 8, first line: p(z_l | z_<l)."""
         if layer > 0:
             return split_gaussian(self.w_p[layer - 1](lower), self.options.clamp)
-        return standard_normal(lower) if self.first is None else split_gaussian(
-            self.first.expand(*lower.shape[:-1], -1), self.options.clamp
-        )  # fmt: skip
+        if self.first is None:
+            return standard_normal(lower)
+        return split_gaussian(self.first.expand(*lower.shape[:-1], -1), self.options.clamp)
 
     def posterior_layer(self, layer: int, lower: Tensor, x: Tensor) -> Gaussian:
         """Eq. 8, second line: q(z_l | z_<l, x) with lower [..., B or 1, p] and x^(l) [B, d]."""

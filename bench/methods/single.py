@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from bench.backbones.gpt2 import GPT2, AttentionPooling, FirstToken
 from bench.batch import Batch
-from bench.methods.base import Gaussian, IndependentPosterior, Options, linear, split_gaussian
+from bench.methods.base import Gaussian, IndependentPosterior, MethodOptions, linear, split_gaussian
 
 
 @dataclass(frozen=True)
-class SingleOptions(Options):
+class SingleOptions(MethodOptions):
     """``pooling``: how encoder states become one vector; the paper's text says first token, its code attention."""
 
     pooling: Literal["attention", "first_token"] = "attention"

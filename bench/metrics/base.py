@@ -57,14 +57,11 @@ class Value:
 
 @dataclass(frozen=True)
 class TextInputs:
-    """What a text metric may look at: generated texts, reference texts, and where to cache features.
-
-    ``features`` maps ``"generated"``/``"references"`` to a file of precomputed encoder features, where there is one.
-    """
+    """What a text metric may look at: generated texts, reference texts, and a directory to cache reference features."""
 
     generated: list[str]
     references: list[str]
-    features: Mapping[str, Path] = field(default_factory=dict)
+    cache: Path | None = None
 
     @cached_property
     def index(self) -> NgramIndex:
@@ -79,7 +76,7 @@ class Metric:
     """A named metric. ``compute(inputs, options) -> {quantity key: Value}``.
 
     ``inputs`` is a :class:`TextInputs` where ``needs == "texts"`` and a
-    :class:`bench.likelihood_file.LikelihoodFile` where ``needs == "likelihood"``.
+    :class:`bench.metrics.likelihood_file.LikelihoodFile` where ``needs == "likelihood"``.
     ``options`` are the suite's options for this metric over ``defaults``; an unknown option is an error.
     """
 

@@ -7,8 +7,8 @@ Texts are cut at ``max_length`` tokens, sorted by length and encoded in fixed ba
 that the features of a list of texts are the same on every run. An empty text is encoded as its special tokens alone,
 or as one end-of-text token where there are none.
 
-A cache file holds the features of exactly one list of texts under one encoder: its key hashes both. Reading it for
-anything else is an error, because a stale file would silently score other texts.
+A cache file holds the features of exactly one list of texts under one encoder: its name and its key hash both, and a
+file whose key is another is an error, because it would silently score other texts.
 """
 
 from __future__ import annotations
@@ -86,10 +86,11 @@ def encoder_directory(model: str) -> Path:
     return directory
 
 
-def features(texts: Sequence[str], encoder: Encoder, file: Path | None = None) -> Features:
-    """float32 [N, d]; from ``file`` where it exists and holds these texts' features, else encoded, and saved there."""
-    if file is None:
+def features(texts: Sequence[str], encoder: Encoder, cache: Path | None = None) -> Features:
+    """float32 [N, d]; from the directory ``cache`` where it holds them, else encoded, and saved there."""
+    if cache is None:
         return encode(texts, encoder)
+    file = cache / f"{hashlib.sha256(encoder.key(texts).encode()).hexdigest()[:16]}.npz"
     if file.exists():
         return _read(file, encoder.key(texts))
     encoded = encode(texts, encoder)

@@ -46,7 +46,8 @@ def perplexity_interval(nll: Floats, tokens: Floats, bootstrap: Bootstrap) -> In
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
     bootstrap = Bootstrap.of("iw", options)
     m, nll = stats.importance_examples, stats.nll
-    tokens, words = stats.predicted[:m].astype(float), stats.words[:m] + 1.0  # words and EOS
+    tokens: Floats = stats.predicted[:m].astype(np.float64)
+    words: Floats = stats.words[:m].astype(np.float64) + 1  # and EOS
     note = f"K = {stats.samples}" if stats.groups else "exact: no latent variable"
     values = {
         "ppl": Value(

@@ -1,4 +1,4 @@
-"""``likelihood.npz``: per-example sufficient statistics of a trained cell. Numpy only, so that scoring needs no torch."""
+"""``likelihood.npz``: per-example sufficient statistics of a trained cell. Numpy only: scoring needs no torch."""
 
 from __future__ import annotations
 

@@ -98,8 +98,8 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     if buckets > n + m:
         raise BenchError(f"mauve: option 'buckets' is {buckets}, more than the {n + m} texts there are")
 
-    ours = features(inputs.generated, encoder, inputs.features.get("generated"))
-    theirs = features(inputs.references, encoder, inputs.features.get("references"))
+    ours = features(inputs.generated, encoder)
+    theirs = features(inputs.references, encoder, inputs.cache)
     parts: dict[str, object] = {
         "model": f"{name}-{encoder.hash}",
         "pool": encoder.pooling,

@@ -1,4 +1,4 @@
-"""``paper:della``: the arithmetic of DELLA's released code, on the same file. Not a bound where there are several groups.
+"""``paper:della``: the arithmetic of DELLA's released code, on the same file. No bound where there are several groups.
 
 Averaged over layers where the bound sums: the KL, and log p(z) and log q(z) inside the importance weights; 30 samples;
 tokens counted with BOS; active units averaged over layers (A.3). With one group (embed, memory, softmax) the averages
@@ -16,7 +16,7 @@ from bench.metrics.au import active_units
 from bench.metrics.base import Metric, Quantity, Value, signature
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap
 from bench.metrics.iw import perplexity, perplexity_interval
-from bench.metrics.likelihood_file import LikelihoodFile, importance_weighted_nll
+from bench.metrics.likelihood_file import Floats, LikelihoodFile, importance_weighted_nll
 
 INFINITY = float("inf")
 SAMPLES = 30  # importance samples in the released code
@@ -28,7 +28,7 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
     n, m, groups = len(stats.rec), stats.importance_examples, max(1, stats.groups)
     k = min(SAMPLES, stats.samples)
     nll = importance_weighted_nll((stats.log_px + stats.log_pz_qz / groups)[:, :k])
-    tokens = stats.predicted[:m] + 1.0  # with BOS
+    tokens: Floats = stats.predicted[:m].astype(np.float64) + 1  # with BOS
     columns = {"nelbo": stats.rec + stats.kl.sum(axis=1) / groups}
     if stats.groups:
         columns["kl"] = stats.kl.mean(axis=1)

@@ -90,17 +90,21 @@ def test_features_are_the_mean_over_tokens_whatever_the_batch(encoder: Encoder) 
 def test_the_cache_answers_only_for_what_it_holds(
     encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "new" / "features.npz"
-    stored = features(TEXTS, encoder, file)
-    assert [path.name for path in file.parent.iterdir()] == ["features.npz"]
+    cache = tmp_path / "new"
+    stored = features(TEXTS, encoder, cache)
+    (file,) = cache.iterdir()
+    others = [(TEXTS[::-1], encoder), (TEXTS, Encoder(encoder.directory, max_length=8))]
+    for texts, other in others:
+        features(texts, other, cache)
+    assert len(list(cache.iterdir())) == 3  # each has a file of its own
     monkeypatch.setattr(features_module, "encode", pytest.fail)
-    assert (features(TEXTS, encoder, file) == stored).all()
-    for texts, other in [(TEXTS[::-1], encoder), (TEXTS, Encoder(encoder.directory, max_length=8))]:
-        with pytest.raises(BenchError, match="features.npz: holds features of other texts or of another encoder"):
-            features(texts, other, file)
+    assert (features(TEXTS, encoder, cache) == stored).all()
+    next(other for other in cache.iterdir() if other != file).replace(file)
+    with pytest.raises(BenchError, match="npz: holds features of other texts or of another encoder"):
+        features(TEXTS, encoder, cache)
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(BenchError, match="features.npz: not a readable file of encoder features"):
-        features(TEXTS, encoder, file)
+    with pytest.raises(BenchError, match="npz: not a readable file of encoder features"):
+        features(TEXTS, encoder, cache)
 
 
 def test_text_boundaries_are_part_of_the_key(tmp_path: Path) -> None:

@@ -1,0 +1,20 @@
+"""Shared fixtures: a tiny backbone, a tiny batch, and ``--method`` to run the contract on a method from outside."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import registry
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--method", action="append", default=[], metavar="SPEC",
+        help="also run the method contract on path/to/file.py:Class or package.module:Class",
+    )  # fmt: skip
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "method_name" in metafunc.fixturenames:
+        names = [*registry.methods(), *metafunc.config.getoption("--method")]
+        metafunc.parametrize("method_name", names)
