@@ -76,7 +76,7 @@ def markdown_code(text: str) -> Markup:
 def markdown_cell(cell: Cell) -> Markup:
     """A number as it stands in a Markdown table."""
     left, right = {"best": ("**", "**"), "second": ("<ins>", "</ins>"), "": ("", "")}[cell.emphasis]
-    spread = f" ± {cell.spread}" if cell.spread else ""
+    spread = f" ± {markdown(cell.spread)}" if cell.spread else ""
     printed = f" ({markdown(cell.printed)}{_superscript(cell.printed_marks)})" if cell.printed else ""
     return Markup(f"{left}{markdown(cell.text)}{right}{spread}{_superscript(cell.marks)}{printed}")
 

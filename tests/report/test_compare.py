@@ -1,0 +1,191 @@
+"""A method beside frozen rows."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fake_run
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.errors import BenchError
+from bench.freeze import freeze
+from bench.paths import CellPaths
+from bench.report.collect import Measured
+from bench.report.compare import compare
+from bench.report.difference import combined, paired, welch
+from bench.report.seeds import Estimate
+
+PLUGIN = """
+class Mine:
+    variants = {"mine": {}}
+"""
+
+
+@pytest.fixture
+def mine(run: str, tmp_path: Path) -> tuple[str, tuple[str, ...]]:
+    """A frozen release r1 without the method ``mine``, whose cells are finished."""
+    freeze(run, "r1")
+    (tmp_path / "mine.py").write_text(PLUGIN, encoding="utf-8")
+    uses = ("mine.py:Mine",)
+    fake_run.write_run(tmp_path, run, uses)
+    return run, uses
+
+
+def compared(suite: str, uses: tuple[str, ...]) -> tuple[dict[tuple[str, ...], dict[str, str]], str]:
+    """The rows of the csv by (dataset, new, frozen, quantity), and the Markdown."""
+    compare(suite, uses, "r1", Path("compare.md"))
+    with open("compare.csv", encoding="utf-8", newline="") as stream:
+        rows = {tuple(list(row.values())[:4]): row for row in csv.DictReader(stream)}
+    return rows, Path("compare.md").read_text(encoding="utf-8")
+
+
+def edit(method: str, seed: int, values: dict[str, Any], provenance: dict[str, Any]) -> None:
+    path = CellPaths("tiny", "bbe", method, seed).record
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for key, change in values.items():
+        content["values"][key].update(change)
+    content["provenance"].update(provenance)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_a_new_method_stands_beside_every_frozen_row(mine: tuple[str, tuple[str, ...]]) -> None:
+    rows, text = compared(*mine)
+    assert {key[2] for key in rows} == {"gpt2", "embed", "della", "della@paper"} and {key[1] for key in rows} == {
+        "mine"
+    }
+    assert sorted(p.name for p in Path().glob("compare.*")) == ["compare.csv", "compare.html", "compare.md"]
+    assert "**bbe: mine against frozen della**" in text and "n/c" not in text.split("|")[-1]
+    assert "Read with caution" not in text
+
+
+def test_each_quantity_gets_the_sharpest_interval_there_is(mine: tuple[str, tuple[str, ...]]) -> None:
+    rows, _ = compared(*mine)
+    how = {key[3]: row["how"] for key, row in rows.items() if key[0] == "bbe" and key[2] == "della"}
+    assert (how["ppl"], how["nelbo"], how["kl"]) == ("paired",) * 3
+    assert (how["bleu4"], how["mi"], how["paper:della/ppl"]) == ("Welch",) * 3
+    assert how["au_0.2"] == "combined", "no variation over seeds"
+    one_seed = {key[3]: row["how"] for key, row in rows.items() if key[0] == "sotu" and key[2] == "della"}
+    assert (one_seed["bleu4"], one_seed["ppl"]) == ("combined", "paired")
+    ppl = rows["bbe", "mine", "della", "ppl"]
+    assert float(ppl["difference"]) == float(ppl["new"]) - float(ppl["frozen"])
+    assert float(ppl["low"]) < float(ppl["difference"]) < float(ppl["high"]) < 0 and ppl["better"] == "new"
+    assert rows["bbe", "mine", "della", "kl"]["better"] == "", "neither direction is better"
+    missing = rows["bbe", "mine", "gpt2", "kl"]
+    assert (missing["frozen"], missing["difference"], missing["not_comparable"]) == ("", "", "")
+
+
+def test_a_run_beside_its_own_release_differs_by_nothing(run: str) -> None:
+    freeze(run, "r1")
+    rows, _ = compared(run, ())
+    assert all(key[1] == key[2] for key in rows)
+    assert all(float(row["difference"]) == 0 for row in rows.values())
+    assert {row["better"] for row in rows.values()} == {"undecided", ""}
+
+
+@pytest.mark.parametrize(
+    ("values", "provenance", "reason"),
+    [
+        (
+            {"bleu4": {"signature": "bleu|n:4|tok:13a|refs:all9|v:1"}},
+            {},
+            "measured differently: refs is all9, not all5",
+        ),
+        ({}, {"data": "0" * 64}, "the data differ"),
+    ],
+)
+def test_what_differs_is_refused_with_its_reason(
+    mine: tuple[str, tuple[str, ...]], values: dict[str, Any], provenance: dict[str, Any], reason: str
+) -> None:
+    for seed in (1, 2):
+        edit("mine", seed, values, provenance)
+    rows, text = compared(*mine)
+    refused = rows["bbe", "mine", "della", "bleu4"]
+    assert reason in refused["not_comparable"] and refused["difference"] == "" and reason in text and "n/c" in text
+    assert (rows["bbe", "mine", "della", "ppl"]["difference"] == "") == bool(provenance)
+
+
+def test_other_decoding_refuses_text_metrics_only(run: str, tmp_path: Path) -> None:
+    freeze(run, "r1")
+    other = tmp_path / "other.yaml"
+    text = fake_run.YAML.replace("{samples: 250}", "{samples: 250, decoding: {strategy: greedy}}")
+    other.write_text(text, encoding="utf-8")
+    rows, text = compared(str(other), ())
+    assert "decoded by greedy(), the frozen ones by top_k(50)" in rows["bbe", "della", "della", "js"]["not_comparable"]
+    assert rows["bbe", "della", "della", "ppl"]["not_comparable"] == ""
+    assert "generation.decoding.strategy is greedy here, top\\_k in the release" in text
+
+
+def test_other_versions_and_code_are_told_not_refused(run: str) -> None:
+    freeze(run, "r1")
+    for seed in (1, 2):
+        edit("della", seed, {}, {"versions": {"torch": "9.9", "numpy": "2.4.6"}, "code": {"train": "changed"}})
+    rows, text = compared(run, ())
+    assert rows["bbe", "della", "della", "ppl"]["difference"] == "0.0"
+    assert "## Read with caution" in text and "torch 2.13.0/9.9 here, 2.13.0 in the release" in text
+    assert "della: generate, likelihood, train" in text
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_a_damaged_release_is_one_clear_line(run: str, damage: str) -> None:
+    folder = freeze(run, "r1")
+    cell = folder / "cells/bbe/della/seed2.json"
+    cell.unlink() if damage == "missing" else cell.write_text("{}", encoding="utf-8")
+    with pytest.raises(BenchError, match=r"cells/bbe/della/seed2.json is missing or changed"):
+        compare(run, (), "r1", Path("compare.md"))
+
+
+def test_an_unknown_release_names_the_nearest(run: str) -> None:
+    freeze(run, "2026.1-tiny")
+    with pytest.raises(BenchError, match=r"did you mean '2026\.1-tiny'"):
+        compare(run, (), "2026.2-tiny", Path("compare.md"))
+
+
+def test_pairing_is_sharper_than_what_it_replaces() -> None:
+    shared = np.random.default_rng(0).normal(100, 20, 400)
+    noise = np.random.default_rng(1).normal(0.5, 1, 400)
+    found = paired("nelbo", [{"nelbo": (shared + noise).tolist()}], [{"nelbo": shared.tolist()}])
+    assert found is not None
+    low, high = stats.t.interval(0.95, 399, loc=noise.mean(), scale=stats.sem(noise))
+    assert found == pytest.approx((low, high), abs=0.03)
+    alone = 1.96 * shared.std() / 20
+    apart = combined(measured(shared.mean() + 0.5, alone), measured(shared.mean(), alone))
+    assert apart is not None and apart[1] - apart[0] > 10 * (high - low)
+
+
+def measured(mean: float, half: float) -> Measured:
+    return Measured(Estimate(mean, None, 1), (mean - half, mean + half), 400, "s", "d")
+
+
+def test_paired_ppl_is_a_ratio_of_sums() -> None:
+    tokens = np.full(50, 10.0)
+    side = [{"nll": (tokens * 2.0).tolist(), "predicted": tokens.tolist()}]
+    other = [{"nll": (tokens * 1.0).tolist(), "predicted": [*tokens.tolist(), 99]}]  # more examples than have an NLL
+    found = paired("ppl", side, other)
+    assert found == pytest.approx((math.exp(2) - math.e,) * 2)
+
+
+def test_pairing_needs_the_same_examples() -> None:
+    side = [{"nelbo": [1.0, 2.0, 3.0]}]
+    assert paired("nelbo", side, [{"nelbo": [1.0, 2.0]}]) is None
+    assert paired("nelbo", side, [{}]) is None and paired("bleu4", side, side) is None
+
+
+def test_welch_is_scipys() -> None:
+    a, b = [1.0, 2.0, 4.0], [0.5, 0.7]
+    found = welch(a, b)
+    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+    assert found == pytest.approx((interval.low, interval.high))
+    assert welch([1.0], b) is None and welch([1.0, 1.0], [2.0, 2.0]) is None
+
+
+def test_combined_needs_two_intervals() -> None:
+    one = measured(5.0, 3.0)
+    assert combined(one, measured(1.0, 4.0)) == pytest.approx((-1.0, 9.0))
+    assert combined(one, replace(one, ci95=None)) is None

@@ -1,0 +1,130 @@
+"""Releases: what is written, and when nothing is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.errors import BenchError
+from bench.freeze import freeze, load_release
+from bench.paths import CellPaths
+from bench.suite import Cell
+
+sys.path.insert(0, str(Path(__file__).parent))  # fake_run.py, under every import mode
+
+import fake_run  # noqa: E402
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> str:
+    """The suite of a finished run under ``tmp_path``."""
+    suite = fake_run.write_suite(tmp_path)
+    fake_run.write_run(tmp_path, suite)
+    return suite
+
+
+def edit(root: Path, change: dict[str, Any], method: str = "della", seed: int = 2) -> None:
+    path = root / CellPaths("tiny", "bbe", method, seed).record
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["provenance"].update(change)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_round_trip(run: str, tmp_path: Path) -> None:
+    folder = freeze(run, "r1", root=tmp_path)
+    assert folder == tmp_path / "results/frozen/r1"
+    release = load_release("r1", tmp_path)
+    assert len(release.cells) == 4 * 2 + 4 + 2, "four methods, two seeds and one; human text of two datasets"
+    cell = release.cells[Cell("bbe", "della", 1)]
+    assert cell.record.values["kl"].value == 12.0
+    nelbo, predicted = fake_run.per_example(Cell("bbe", "della", 1))
+    np.testing.assert_allclose(cell.per_example["nelbo"], nelbo, atol=5.1e-5)
+    assert list(cell.per_example["predicted"]) == predicted.tolist()
+    assert release.cells[Cell("sotu", "human", 0)].per_example == {}
+
+
+def test_the_manifest_stands_for_the_run(run: str, tmp_path: Path) -> None:
+    manifest = load_release(freeze(run, "r1", root=tmp_path).name, tmp_path).manifest
+    assert manifest["suite"]["yaml"] == fake_run.YAML and manifest["suite"]["resolved"]["name"] == "tiny"
+    assert manifest["signatures"]["bbe"]["bleu4"] == ["bleu|n:4|tok:13a|refs:all5|ci:boot1000s0|v:1"]
+    assert manifest["data"]["bbe"]["manifest"]["licence"] == "public domain"
+    assert manifest["versions"] == {"numpy": ["2.4.6"], "torch": ["2.13.0"]}
+    assert manifest["git"] == [{"sha": "0123456789abcdef", "dirty": False}]
+    assert str(tmp_path) not in json.dumps(manifest)
+
+
+def test_the_same_run_gives_the_same_bytes(run: str, tmp_path: Path) -> None:
+    first, second = (freeze(run, name, root=tmp_path) for name in ("r1", "r2"))
+    files = sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file())
+    assert files == sorted(p.relative_to(second) for p in second.rglob("*") if p.is_file())
+    for file in files:
+        theirs = (second / file).read_text(encoding="utf-8").replace('"release": "r2"', '"release": "r1"')
+        assert (first / file).read_text(encoding="utf-8") == theirs
+
+
+def refused(run: str, root: Path, complaint: str, **how: Any) -> None:
+    """It is one clear line, and nothing is left behind."""
+    with pytest.raises(BenchError) as error:
+        freeze(run, "r1", root=root, **how)
+    assert complaint in str(error.value) and "\n" not in str(error.value)
+    assert not list((root / "results/frozen").glob("*") if (root / "results/frozen").exists() else [])
+
+
+def test_an_unfinished_cell_is_named(run: str, tmp_path: Path) -> None:
+    (tmp_path / CellPaths("tiny", "bbe", "della", 2).record).unlink()
+    refused(run, tmp_path, "cell bbe/della/seed2 is not finished")
+
+
+def test_uncommitted_code_is_refused_unless_allowed(run: str, tmp_path: Path) -> None:
+    edit(tmp_path, {"git": {"sha": "0123", "dirty": True}})
+    refused(run, tmp_path, "cell bbe/della/seed2: made from uncommitted code")
+    manifest = load_release(freeze(run, "r1", True, root=tmp_path).name, tmp_path).manifest
+    assert {"sha": "0123", "dirty": True} in manifest["git"]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"data": "0" * 64}, "bbe/della/seed2: made from other data"),
+        ({"code": {"train": "older"}}, "bbe/della/seed2: stage 'train' ran other code"),
+        ({"settings": {"train": "older"}}, "bbe/della/seed2: stage 'train' ran under settings the suite no longer has"),
+    ],
+)
+def test_mixtures_are_refused(run: str, tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
+    edit(tmp_path, change)
+    refused(run, tmp_path, complaint, allow_dirty=True)
+
+
+def test_lost_statistics_are_refused(run: str, tmp_path: Path) -> None:
+    (tmp_path / CellPaths("tiny", "bbe", "della", 2).likelihood).unlink()
+    refused(run, tmp_path, "della/seed2/likelihood.npz: cannot be read")
+
+
+def test_a_release_never_changes(run: str, tmp_path: Path) -> None:
+    folder = freeze(run, "r1", root=tmp_path)
+    before = (folder / "manifest.json").read_bytes()
+    with pytest.raises(BenchError, match="a release never changes"):
+        freeze(run, "r1", root=tmp_path)
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "a b"])
+def test_names_that_are_paths_are_refused(run: str, tmp_path: Path, name: str) -> None:
+    with pytest.raises(BenchError, match="expected letters"):
+        freeze(run, name, root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"), [("{}", "damaged"), ("{", "not valid JSON"), ('{"schema": 9}', "reads 1")]
+)
+def test_a_damaged_manifest_is_one_clear_line(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "results/frozen/r1/manifest.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BenchError, match=complaint):
+        load_release("r1", tmp_path)
