@@ -7,6 +7,7 @@ arithmetic on this file (``bench.metrics``), so no paper's protocol ever needs a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ def measure(suite: Suite, cell: Cell, device: str = "cpu") -> None:
         meter.tokens = int(result.predicted.mean() * (passes + len(texts)))
     words = np.array([len(text.split()) for text in texts], dtype=np.int64)
     with atomic(paths.likelihood, "wb") as stream:
-        LikelihoodFile(**{**vars(result), "words": words}).write(stream)
+        replace(result, words=words).write(stream)
 
 
 @torch.inference_mode()

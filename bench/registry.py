@@ -75,7 +75,10 @@ def _from_spec(spec: str) -> MethodSource:
         if not file.is_file():
             raise BenchError(f"method '{spec}': no file {file}")
     else:
-        found = importlib.util.find_spec(where) if where else None
+        try:
+            found = importlib.util.find_spec(where) if where else None
+        except ModuleNotFoundError:  # of a parent package
+            found = None
         if found is None or found.origin is None:
             raise BenchError(f"method '{spec}': no module '{where}'")
         file, module = Path(found.origin), where

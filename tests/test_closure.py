@@ -14,7 +14,7 @@ from bench.errors import BenchError
 
 SOURCES = {
     "__init__.py": "",
-    "start.py": '"""Doc."""\nimport pkg.absolute\nfrom pkg.names import function\nfrom pkg import submodule\nVALUE = 1\n',
+    "start.py": '"""Doc."""\nimport pkg.absolute\nfrom pkg.names import function\nfrom pkg import submodule\nVALUE=1',
     "absolute.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pkg import only_typed\n",
     "names.py": "def function():\n    try:\n        from . import in_function\n    except ImportError:\n        pass\n",
     "submodule.py": "from .deep.inner import thing\n",
@@ -119,7 +119,7 @@ def test_place_is_no_part_of_the_fingerprint(package: Path, tmp_path: Path) -> N
 
 
 def test_broken_and_missing_sources_are_one_line(package: Path) -> None:
-    with pytest.raises(BenchError, match="no module 'pkg.nowhere'"):
+    with pytest.raises(BenchError, match=r"no module 'pkg\.nowhere'"):
         closure.closure(["pkg.nowhere"], packages={"pkg": package})
     (package / "start.py").write_text("def f(:\n")
     with pytest.raises(BenchError, match=r"start\.py: invalid syntax"):

@@ -17,7 +17,7 @@ from bench.suite import Cell
 
 sys.path.insert(0, str(Path(__file__).parent))  # fake_run.py, under every import mode
 
-import fake_run  # noqa: E402
+import fake_run
 
 
 @pytest.fixture

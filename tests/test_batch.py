@@ -1,0 +1,45 @@
+"""Batches: padding, order, and that an epoch's batches are a function of seed and epoch alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.batch import collate, sorted_batches, training_batches
+from bench.vocabulary import PAD
+
+
+def test_collate_pads_on_the_right() -> None:
+    batch = collate([[0, 7, 8, 1], [0, 1]])
+    assert batch.ids.tolist() == [[0, 7, 8, 1], [0, 1, PAD, PAD]]
+    assert batch.mask.tolist() == [[True] * 4, [True, True, False, False]]
+    assert batch.inputs.tolist() == [[0, 7, 8], [0, 1, PAD]] and batch.targets.tolist()[0] == [7, 8, 1]
+    assert batch.predicted.tolist() == [3, 1]
+
+
+@given(st.lists(st.integers(2, 30), min_size=8, max_size=200), st.integers(1, 8), st.integers(0, 5), st.integers(0, 3))
+def test_an_epoch_visits_each_example_at_most_once(lengths: list[int], size: int, seed: int, epoch: int) -> None:
+    batches = training_batches(lengths, size, seed, epoch)
+    seen = np.concatenate(batches)
+    assert len(set(seen.tolist())) == len(seen) == len(lengths) // size * size
+    assert all(len(b) == size for b in batches)
+    again = training_batches(lengths, size, seed, epoch)
+    assert all((a == b).all() for a, b in zip(batches, again, strict=True))
+
+
+@given(st.lists(st.integers(2, 30), min_size=1, max_size=50), st.integers(1, 8))
+def test_evaluation_visits_each_example_once(lengths: list[int], size: int) -> None:
+    sequences = [[0, *[5] * (n - 2), 1] for n in lengths]
+    rows = [(i, batch) for i, batch in sorted_batches(sequences, size)]
+    assert sorted(np.concatenate([i for i, _ in rows]).tolist()) == list(range(len(lengths)))
+    for indices, batch in rows:
+        assert batch.lengths.tolist() == [lengths[i] for i in indices]
+
+
+def test_epochs_differ_and_lengths_are_bucketed() -> None:
+    lengths = np.random.default_rng(0).integers(2, 60, 640).tolist()
+    first, second = training_batches(lengths, 16, 1, 0), training_batches(lengths, 16, 1, 1)
+    assert not all((a == b).all() for a, b in zip(first, second, strict=True))
+    spread = np.mean([np.ptp(np.asarray(lengths)[b]) for b in first])
+    assert spread < 8  # unsorted batches of 16 would span nearly all of 2..60

@@ -1,0 +1,141 @@
+"""The command line: light to start, and one clear line with exit code 2 for a user's mistake."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+
+SUITE = "workflow/config/embedded.yaml"
+CELL = ("--suite", SUITE, "--dataset", "bbe", "--method", "della", "--seed", "1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", *CELL[:2], "--dataset", "bbee", *CELL[4:]], "no dataset 'bbee'; did you mean 'bbe'?"),
+        (["train", *CELL[:4], "--method", "dela", *CELL[6:]], "no method 'dela'; did you mean 'della'?"),
+        (["train", *CELL[:6], "--seed", "-1"], "seed -1 is negative"),
+        (["score", *CELL, "--family", "ngram"], "no metric of family 'ngram'; did you mean 'ngrams'?"),
+        (["train", "--suite", "nowhere.yaml", *CELL[2:]], "suite nowhere.yaml: No such file"),
+        (["train", "--use", "nowhere.py:Mine", *CELL], "no file nowhere.py"),
+        (["likelihood", *CELL], "results/runs/embedded/bbe/della/seed1/model/config.json: No such file"),
+    ],
+)
+def test_mistakes(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch
+) -> None:
+    suite = Path(SUITE).read_text()
+    monkeypatch.chdir(tmp_path)
+    Path(SUITE).parent.mkdir(parents=True)
+    Path(SUITE).write_text(suite)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("bench: ") and error.count("\n") == 1
+
+
+def test_a_plug_in_without_the_contract(tmp_path: Path, capsys, monkeypatch) -> None:
+    suite = Path(SUITE).read_text()
+    monkeypatch.chdir(tmp_path)
+    Path(SUITE).parent.mkdir(parents=True)
+    Path(SUITE).write_text(suite)
+    file = tmp_path / "mine.py"
+    cases = {
+        "variants = 3": "has no class 'Mine'",
+        "class Mine: pass": "has no class 'Mine' with a literal `variants",
+        "class Mine:\n    variants = {'mine': {}}": "lacks ",
+        "from bench.methods.base import Method\nclass Mine(Method):\n    variants = {'mine': {}}": "lacks inject, posterior",
+        "import nothing_of_this_name\nclass Mine:\n    variants = {'mine': {}}": "No module named 'nothing_of_this_name'",
+        "class Mine(:": "not valid Python",
+    }
+    from bench import registry
+    from bench import suite as suites
+
+    for source, message in cases.items():
+        file.write_text(source)
+        registry._classes.cache_clear()
+        suites._load.cache_clear()
+        use = ["--use", f"{file}:Mine"]
+        prepared = ["prepare", *use, "--suite", SUITE, "--dataset", "bbe"]
+        code = main(prepared) if not Path("results").exists() else 0
+        code = code or main(["train", *use, *CELL[:4], "--method", "mine", "--seed", "1"])
+        error = capsys.readouterr().err
+        assert code == 2 and message in error, (source, error)
+        assert [line for line in error.splitlines() if line.startswith("bench: ")][-1].count("mine.py") >= 1
+
+
+def test_a_damaged_sample_file_names_its_line(tmp_path: Path) -> None:
+    from bench.errors import BenchError
+    from bench.samples import read_samples, write_samples
+
+    path = tmp_path / "samples.jsonl"
+    write_samples(path, ["a <b>", "ü"], "greedy()", 1)
+    assert read_samples(path) == ["a <b>", "ü"]
+    path.write_text(path.read_text() + '{"id": 3}\n')
+    with pytest.raises(BenchError, match=r"samples\.jsonl: line 3 is not"):
+        read_samples(path)
+    path.write_text("")
+    with pytest.raises(BenchError, match="no text"):
+        read_samples(path)
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    "verb", ["import bench.cli", "import bench.suite, bench.closure", "import bench.score, bench.metrics.bleu"]
+)
+def test_light_verbs_import_no_torch(verb: str) -> None:
+    heavy = run(
+        f"{verb}\nimport sys\nprint([m for m in ('torch', 'transformers', 'matplotlib', 'sklearn') if m in sys.modules])"
+    )
+    assert heavy.strip() == "[]"
+
+
+def test_training_needs_none_of_the_metric_packages() -> None:
+    """A GPU machine with torch and transformers alone must be able to train, measure and generate."""
+    code = "import bench.training, bench.likelihood, bench.generation, sys\n"
+    heavy = run(
+        code
+        + "print([m for m in ('mauve', 'nltk', 'sacrebleu', 'bert_score', 'matplotlib', 'pandas', 'snakemake') if m in sys.modules])"
+    )
+    assert heavy.strip() == "[]"
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    from bench.files import atomic, atomic_directory
+
+    path = tmp_path / "kept"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic(path) as stream:
+        stream.write("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    folder = tmp_path / "folder"
+    with atomic_directory(folder) as made:
+        (made / "file").write_text("1")
+    with pytest.raises(ZeroDivisionError), atomic_directory(folder) as made:
+        (made / "file").write_text("2")
+        raise ZeroDivisionError
+    assert (folder / "file").read_text() == "1"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "kept"]
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch) -> None:
+    import os
+
+    from bench.errors import BenchError
+    from bench.files import write_json
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BenchError, match=r"cannot write .*scores\.json: No space left on device"):
+        write_json(tmp_path / "scores.json", {"a": 1})
+    assert list(tmp_path.iterdir()) == []

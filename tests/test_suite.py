@@ -1,0 +1,136 @@
+"""Suites: what is valid, which cells it has, and one clear line for whatever is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench import registry, suite
+from bench.errors import BenchError
+from bench.suite import Cell, cells, load, settings
+
+GOOD = {
+    "name": "mine",
+    "datasets": {"bbe": {"train": 100}, "sotu": {"seeds": [3]}},
+    "methods": ["gpt2", "della"],
+    "seeds": [1, 2],
+    "metrics": {"iw": None, "bleu": {"resamples": 10}},
+}
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def writer(**changes) -> str:
+        path = tmp_path / f"suite{len(list(tmp_path.iterdir()))}.yaml"
+        path.write_text(yaml.safe_dump({**GOOD, **changes}), encoding="utf-8")
+        return str(path)
+
+    return writer
+
+
+def test_the_suites_in_the_repository_are_valid() -> None:
+    files = sorted(Path("workflow/config").glob("*.yaml"))
+    assert files
+    for file in files:
+        assert cells(load(file))
+
+
+def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
+    assert cells(load(write())) == [
+        Cell("bbe", "gpt2", 1), Cell("bbe", "gpt2", 2), Cell("bbe", "della", 1), Cell("bbe", "della", 2),
+        Cell("sotu", "gpt2", 3), Cell("sotu", "della", 3),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ["gpt2", "dela"]}, "unknown method 'dela'; did you mean 'della'?"),
+        ({"datasets": {"bbbe": {}}}, "unknown dataset 'bbbe'; did you mean 'bbe'?"),
+        ({"metrics": ["blue"]}, "unknown metric 'blue'; did you mean 'bleu'?"),
+        ({"trainning": {}}, "unknown key 'trainning'; did you mean 'training'?"),
+        ({"training": {"epochz": 3}}, "unknown key 'training.epochz'; did you mean 'epochs'?"),
+        ({"datasets": {"bbe": {"trian": 3}}}, "unknown key 'datasets.bbe.trian'; did you mean 'train'?"),
+        ({"generation": {"decoding": {"strategy": "top-k"}}}, "'generation.decoding.strategy' is 'top-k'"),
+        ({"seeds": [-1]}, "'seeds.0' is -1: Input should be greater than or equal to 0"),
+        ({"seeds": []}, "expected at least one seed"),
+        ({"seeds": [1, 1]}, "each named once"),
+        ({"datasets": {"bbe": {"seeds": [-5]}}}, "'datasets.bbe.seeds.0' is -5"),
+        ({"methods": []}, "expected a non-empty list"),
+        ({"training": {"learning_rate": "fast"}}, "'training.learning_rate' is 'fast'"),
+        ({"backbone": {"width": 10, "heads": 3}}, "width 10 is not a multiple of heads 3"),
+        ({"name": "a/b"}, "'name' is 'a/b'"),
+        ({"methods": {"mine": {"use": "nowhere.py:Mine"}}}, "no file nowhere.py"),
+        ({"methods": {"mine": {"use": "no.such.module:Mine"}}}, "no module 'no.such.module'"),
+    ],
+)
+def test_mistakes_are_one_line_that_names_file_key_and_value(write, changes: dict, message: str) -> None:
+    path = write(**changes)
+    with pytest.raises(BenchError) as caught:
+        load(path)
+    assert message in str(caught.value) and path in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_broken_files(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"none\.yaml: No such file"):
+        load(tmp_path / "none.yaml")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("a: [1\nb: 2")
+    with pytest.raises(BenchError, match="not valid YAML"):
+        load(bad)
+    bad2 = tmp_path / "bad2.yaml"
+    bad2.write_text("just words")
+    with pytest.raises(BenchError, match="expected a mapping at the top, found str"):
+        load(bad2)
+
+
+def test_settings_change_exactly_with_what_a_stage_reads(write) -> None:
+    stages = ("prepare", "train", "likelihood", "generate", "human", "score")
+
+    def all_settings(**changes) -> dict[str, str]:
+        loaded = load(write(**changes))
+        return {stage: settings(loaded, stage, "bbe", "della", "ngrams") for stage in stages}
+
+    base = all_settings()
+
+    def changed(**changes) -> set[str]:
+        return {stage for stage, value in all_settings(**changes).items() if value != base[stage]}
+
+    assert changed() == changed(seeds=[1, 2, 3]) == changed(methods=["gpt2", "della", "embed"]) == set()
+    assert changed(training={"learning_rate": 1e-3}) == {"train"}
+    assert changed(training={"threads": 2}) == {"train", "likelihood", "generate"}
+    assert changed(datasets={"bbe": {"train": 99}, "sotu": {}}) == {"prepare"}
+    assert changed(datasets={"bbe": {"train": 100, "batch_size": 4}, "sotu": {}}) == {"train"}
+    assert changed(datasets={"bbe": {"train": 100, "importance_examples": 4}}) == {"likelihood"}
+    assert changed(datasets={"bbe": {"train": 100}, "sotu": {"train": 5}}) == set()
+    assert changed(likelihood={"importance_samples": 5}) == {"likelihood"}
+    assert changed(generation={"decoding": {"strategy": "greedy"}}) == {"generate"}
+    assert changed(generation={"samples": 5}) == {"generate", "human"}
+    assert changed(metrics={"iw": {}, "bleu": {"resamples": 11}}) == {"score"}
+    assert changed(metrics={"iw": {"resamples": 11}, "bleu": {"resamples": 10}}) == set()
+
+
+def test_decoding_signature() -> None:
+    assert suite.Decoding().signature == "top_k(50)"
+    assert suite.Decoding(strategy="greedy").signature == "greedy()"
+    assert suite.Decoding(strategy="beam", k=10, repetition_penalty=1.2).signature == "beam(10,rep=1.2)"
+
+
+def test_a_method_from_a_file_is_added_by_its_spec(write, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text('class Mine:\n    variants = {"mine": {"latent": 4}}\n')
+    loaded = load(write(), (f"{file}:Mine",))
+    assert list(loaded.methods) == ["gpt2", "della", "mine"]
+    assert registry.describe(loaded.methods["mine"].use or "").options == {"latent": 4}
+    with pytest.raises(BenchError, match="has no class 'Mein' .*did you mean 'Mine'"):
+        load(write(), (f"{file}:Mein",))
+
+
+def test_every_registered_name_is_described() -> None:
+    assert {"gpt2", "embed", "memory", "softmax", "della", "della@paper"} <= set(registry.methods())
+    assert {"bbe", "sotu"} <= set(registry.datasets())
+    for name, source in registry.methods().items():
+        assert registry.load_class(source).variants[name] == source.options

@@ -1,0 +1,112 @@
+"""The training loop: it learns, repeats itself bit for bit, and resumes as if it had never been stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import training
+from bench.data.prepare import prepare
+from bench.errors import BenchError
+from bench.files import sha256
+from bench.model import load
+from bench.paths import CellPaths
+from bench.suite import Cell, Suite
+
+SUITE = Suite.model_validate(
+    {
+        "name": "tiny",
+        "datasets": {"bbe": {"train": 64, "valid": 8, "test": 8}},
+        "methods": {"della": {"use": "della"}, "gpt2": {"use": "gpt2"}},
+        "seeds": [1],
+        "metrics": {"iw": {}},
+        "backbone": {"layers": 2, "width": 16, "heads": 2, "vocabulary": 300, "max_tokens": 48, "dropout": 0.1},
+        "training": {"epochs": 4, "batch_size": 8, "learning_rate": 0.01, "log_points": 4, "valid_examples": 8},
+    }
+)
+CELL = Cell("bbe", "della", 1)
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellPaths:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 5)
+    paths = CellPaths("tiny", "bbe", "della", 1)
+    prepare("bbe", SUITE.datasets["bbe"], SUITE.backbone, paths.data)
+    return paths
+
+
+def hashes(paths: CellPaths) -> list[str]:
+    return [sha256(paths.model / "weights.safetensors"), sha256(paths.history), sha256(paths.model / "config.json")]
+
+
+def test_training_lowers_the_loss_and_leaves_no_resume(workplace: CellPaths) -> None:
+    training.train(SUITE, CELL, "key")
+    rows = workplace.history.read_text().splitlines()
+    assert rows[0].split(",") == list(training.COLUMNS) and len(rows) == 1 + 5
+    first, last = (float(row.split(",")[-1]) for row in (rows[1], rows[-1]))
+    assert last < 0.9 * first
+    assert not workplace.resume.exists()
+    assert load(workplace.model).groups == 2
+
+
+@pytest.mark.parametrize("stop_after", [4, 5, 13, 31])
+def test_a_killed_run_resumes_to_the_same_bytes(
+    workplace: CellPaths, monkeypatch: pytest.MonkeyPatch, stop_after: int
+) -> None:
+    training.train(SUITE, CELL, "key")
+    undisturbed = hashes(workplace)
+    checkpoint, learning_rate = training._checkpoint, training.objectives.learning_rate
+
+    def killed(step: int, *rest):
+        if step == stop_after:
+            raise KeyboardInterrupt
+        return learning_rate(step, *rest)
+
+    monkeypatch.setattr(training.objectives, "learning_rate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(SUITE, CELL, "key")
+    monkeypatch.setattr(training.objectives, "learning_rate", learning_rate)
+    assert workplace.resume.exists() == (stop_after >= 5)
+    steps = []
+    monkeypatch.setattr(training, "_checkpoint", lambda s, *r: (steps.append(s.step), checkpoint(s, *r)))
+    training.train(SUITE, CELL, "key")
+    assert hashes(workplace) == undisturbed
+    assert steps == [s for s in range(5, 33, 5) if s > stop_after]  # it went on from the checkpoint
+
+
+def test_a_checkpoint_of_other_code_or_data_is_not_used(workplace: CellPaths) -> None:
+    training.train(SUITE, CELL, "key")
+    undisturbed = hashes(workplace)
+    method = load(workplace.model)
+    import torch
+
+    state = training.State(method, torch.optim.AdamW(method.parameters()), 20, [], [0, 0, 0])
+    training._checkpoint(state, workplace.resume, "another key")
+    training.train(SUITE, CELL, "key")
+    assert hashes(workplace) == undisturbed
+
+
+def test_seeds_differ(workplace: CellPaths) -> None:
+    training.train(SUITE, CELL, "key")
+    training.train(SUITE, Cell("bbe", "della", 2), "key")
+    other = CellPaths("tiny", "bbe", "della", 2)
+    assert sha256(other.model / "weights.safetensors") != sha256(workplace.model / "weights.safetensors")
+
+
+def test_no_gpu_is_one_clear_line(workplace: CellPaths) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(BenchError, match="sees no CUDA GPU"):
+        training.train(SUITE, CELL, "key", device="cuda")
+
+
+def test_a_truncated_model_is_one_clear_line(workplace: CellPaths) -> None:
+    training.train(SUITE, CELL, "key")
+    weights = workplace.model / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(BenchError, match=r"weights\.safetensors: missing or damaged"):
+        load(workplace.model)
