@@ -82,7 +82,7 @@ def _check(suite: Suite, records: Sequence[Record], allow_dirty: bool, root: Pat
     code: dict[tuple[str, str], str] = {}
     for record in records:
         name, provenance = f"cell {record.dataset}/{record.method}/seed{record.seed}", record.provenance
-        if provenance.git.dirty and not allow_dirty:
+        if (provenance.git.dirty or not provenance.git.sha) and not allow_dirty:
             raise BenchError(f"{name}: made from uncommitted code; commit and run again, or pass --allow-dirty")
         prepared = root / CellPaths(suite.name, record.dataset, "", 0).manifest
         expected = data.setdefault(record.dataset, sha256(prepared) if prepared.exists() else provenance.data)

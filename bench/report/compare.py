@@ -239,8 +239,10 @@ def _tidy(dataset: str, new: str, old: str, found: Compared) -> tuple[str, ...]:
 
 def _notes(suite: Suite, release: Release, pairs: Sequence[tuple[str, Method, Method]]) -> tuple[NoteGroup, ...]:
     manifest = release.manifest
-    commits = ", ".join(g["sha"][:12] + (" with uncommitted changes" if g["dirty"] else "") for g in manifest["git"])
-    here = {record.provenance.git.sha[:12]: None for _, new, _ in pairs for record in new.records}
+    commits = ", ".join(
+        (g["sha"][:12] or "no commit") + (" with uncommitted changes" if g["dirty"] else "") for g in manifest["git"]
+    )
+    here = {record.provenance.git.sha[:12] or "no commit": None for _, new, _ in pairs for record in new.records}
     facts = [Note("Frozen", f"suite {manifest['suite']['name']}, commit {commits}")]
     facts.append(Note("New", f"commit {', '.join(here)}"))
     missing = [name for name in suite.datasets if name not in {dataset for dataset, _, _ in pairs}]

@@ -24,6 +24,7 @@ COLUMNS = ("step", "beta", "train_rec", "train_kl", "valid_rec", "valid_kl")
 TERMS = ("rec", "kl")
 ACROSS = 6  # methods side by side; more continue in further rows
 TRAIN, VALID, BETA = "#e0863a", "#1f4e8c", "#c9cfd6"
+DASHED = (0, (3, 1.2))
 LINEAR_BELOW = 0.1  # nats: KL is linear below, logarithmic above; annealed KL spans 0.01 to 500
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs everywhere
@@ -149,8 +150,8 @@ def _lines(axes: Axes, panel: Panel, term: str) -> None:
     for curve in panel.curves.values():
         train = [(x, y) for x, y in zip(curve["step"], curve[f"train_{term}"], strict=True) if math.isfinite(y)]
         if train:
-            axes.plot(*zip(*train, strict=True), color=TRAIN, linewidth=0.7, linestyle=(0, (3, 1.2)))
-        axes.plot(curve["step"], curve[f"valid_{term}"], color=VALID, linewidth=0.8)
+            axes.plot(*zip(*train, strict=True), color=TRAIN, linewidth=0.6, linestyle=DASHED, alpha=0.7)
+        axes.plot(curve["step"], curve[f"valid_{term}"], color=VALID, linewidth=0.9, zorder=3)
 
 
 def _draw_rec(axes: Axes, panel: Panel, first: bool) -> None:
@@ -230,9 +231,7 @@ def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
     seeds = max(len(panel.curves) for panel in panels)
     handles = [
         Line2D([], [], color=VALID, linewidth=1.2, label="validation"),
-        Line2D(
-            [], [], color=TRAIN, linewidth=1.2, linestyle=(0, (3, 1.2)), label="training (mean since the last point)"
-        ),
+        Line2D([], [], color=TRAIN, linewidth=1.2, linestyle=DASHED, label="training (mean since the last point)"),
         Patch(color=BETA, alpha=0.55, linewidth=0, label="beta"),
     ]
     title = "Log scales; KL is summed over latent groups, and its scale is linear below 0.1 nats" + (

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from bench.data.base import SPLITS
 from bench.report import signatures
 from bench.report.collect import Measured, Results, by_text, quantity
-from bench.report.layout import PROTOCOLS, Protocol, shown_columns
+from bench.report.layout import Protocol, shown_columns
 from bench.report.model import Note, NoteGroup, number
 from bench.suite import HUMAN
 
@@ -44,10 +44,11 @@ def verdicts(results: Results, protocol: Protocol) -> list[str]:
         exact = _lowest(results, dataset, "ppl")
         paper = _lowest(results, dataset, protocol.key("ppl"))
         if exact and paper:
-            turn = "and also" if exact[0] == paper[0] else "but"
+            ours, theirs = f"{number(exact[1], 2)} exactly", f"{number(paper[1], 2)} by {protocol.label}"
             found.append(
-                f"On {dataset} the lowest PPL is that of {exact[0]} ({number(exact[1], 2)}) exactly, "
-                f"{turn} that of {paper[0]} ({number(paper[1], 2)}) by {protocol.label}."
+                f"On {dataset} the lowest PPL is that of {exact[0]} either way: {ours}, {theirs}."
+                if exact[0] == paper[0]
+                else f"On {dataset} the lowest PPL is that of {exact[0]}, {ours}; but that of {paper[0]}, {theirs}."
             )
     return found
 
@@ -128,11 +129,10 @@ def _models(results: Results) -> tuple[Note, ...]:
 def _columns(results: Results) -> tuple[Note, ...]:
     """Formula, unit and the notes on values of every column shown."""
     found = []
-    for key in _shown(results):
-        of, remarks = quantity(key), _remarks(results, key)
-        owner = next((f" ({p.label})" for p in PROTOCOLS if key.startswith(p.key(""))), "")
+    for column in shown_columns(results.keys()):
+        of, remarks = quantity(column.key), _remarks(results, column.key)
         unit = f"{of.unit}." if of.unit not in ("", "1") else ""
-        found.append(Note(f"{of.label}{owner}", f"{unit} {remarks}".strip(), code=of.formula))
+        found.append(Note(column.label, f"{unit} {remarks}".strip(), code=of.formula))
     return tuple(found)
 
 
@@ -160,12 +160,12 @@ def _about(where: dict[str, tuple[str, ...]], everyone: dict[str, tuple[str, ...
 
 def _signatures(results: Results) -> tuple[Note, ...]:
     lines, seen = [], []
-    for key in _shown(results):
-        columns = [results.column(dataset, key) for dataset in results.suite.datasets]
-        used = [s for column in columns if (s := _column_signature(column.values()))]
+    for column in shown_columns(results.keys()):
+        by_dataset = [results.column(dataset, column.key) for dataset in results.suite.datasets]
+        used = [s for measured in by_dataset if (s := _column_signature(measured.values()))]
         if used:
             seen += used
-            lines.append(Note(quantity(key).label, code=signatures.merged(used)))
+            lines.append(Note(column.label, code=signatures.merged(used)))
     legend = signatures.legend(seen)
     if legend:
         lines.append(Note("Parts", "; ".join(f"{key}: {text}" for key, text in legend.items())))
@@ -177,15 +177,11 @@ def _column_signature(column: Iterable[Measured]) -> str:
     return usable[0] if usable else ""
 
 
-def _shown(results: Results) -> list[str]:
-    return [column.key for column in shown_columns(results.keys())]
-
-
 def _provenance(results: Results) -> tuple[Note, ...]:
     records = [record for group in results.records.values() for record in group]
     commits = by_text(
-        ("", record.provenance.git.sha[:12] + (" with uncommitted changes" if record.provenance.git.dirty else ""))
-        for record in records
+        ("", (git.sha[:12] or "no commit") + (" with uncommitted changes" if git.dirty else ""))
+        for git in (record.provenance.git for record in records)
     )
     devices = by_text(("", record.provenance.device) for record in records)
     versions = _versions([record.provenance.versions for record in records])
