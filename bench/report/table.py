@@ -119,7 +119,7 @@ def _views(
 
 def _three_ways_caption(protocol: Protocol, printed_datasets: set[str]) -> str:
     printed = (
-        "printed: as in the paper (its own data, splits, pretrained weights and decoding)."
+        "printed: as in the paper (its own data, splits, tokenizer, pretrained weights and decoding)."
         if printed_datasets
         else "No printed column: the paper prints nothing for these datasets."
     )
@@ -154,7 +154,7 @@ def _beside(cell: Cell, published: Published, dataset: str, method: str, key: st
     printed = published.find(dataset, method, key)
     if printed is None:
         return cell
-    marks = (footnotes.mark(f"printed: {printed.note}"),) if printed.note else ()
+    marks = (footnotes.mark(f"of the printed number: {printed.note}"),) if printed.note else ()
     return Cell(cell.text, cell.value, cell.spread, printed.text, cell.emphasis, cell.marks, marks)
 
 
@@ -163,7 +163,9 @@ def _printed_cells(
 ) -> list[Cell]:
     found = [published.find(dataset, method, column.key, protocol.name) for method in methods]
     return [
-        Cell(p.text, p.value, marks=(footnotes.mark(f"printed: {p.note}"),) if p.note else ()) if p else Cell()
+        Cell(p.text, p.value, marks=(footnotes.mark(f"of the printed number: {p.note}"),) if p.note else ())
+        if p
+        else Cell()
         for p in found
     ]
 
