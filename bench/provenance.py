@@ -10,14 +10,15 @@ PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scipy", "mauve-text
 
 
 def git_state() -> dict[str, Any]:
-    """Commit and whether the working tree differs from it; empty sha outside a repository."""
+    """Commit, and whether the working tree differs from it; outside a repository an empty sha, which is dirty."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
-        return {"sha": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+        sha = git("rev-parse", "HEAD")
+        return {"sha": sha, "dirty": not sha or bool(git("status", "--porcelain", "--untracked-files=no"))}
     except FileNotFoundError:  # no git on this machine
         return {"sha": "", "dirty": True}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -40,5 +42,5 @@ def test_loss_sums_groups_or_averages_them() -> None:
 def test_learning_rate_warms_up_and_reaches_zero() -> None:
     rates = [objectives.learning_rate(s, 10, 1.0, 2, "linear") for s in range(10)]
     assert rates[:2] == [0.5, 1.0] and rates[2] == 1.0 and rates[9] == pytest.approx(1 / 8)
-    assert all(a >= b for a, b in zip(rates[1:], rates[2:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[1:]))
     assert objectives.learning_rate(9, 10, 1.0, 2, "constant") == 1.0

@@ -125,7 +125,7 @@ def test_a_method_from_a_file_is_added_by_its_spec(write, tmp_path: Path) -> Non
     loaded = load(write(), (f"{file}:Mine",))
     assert list(loaded.methods) == ["gpt2", "della", "mine"]
     assert registry.describe(loaded.methods["mine"].use or "").options == {"latent": 4}
-    with pytest.raises(BenchError, match="has no class 'Mein' .*did you mean 'Mine'"):
+    with pytest.raises(BenchError, match=r"has no class 'Mein' .*did you mean 'Mine'"):
         load(write(), (f"{file}:Mein",))
 
 
