@@ -74,13 +74,19 @@ class Dag:
         return [str(self.paths(cell).record) for cell in cells]
 
     def compared(self) -> list[str]:
-        """The records of the methods given from outside, or else of all the suite's."""
+        """Records and per-example statistics of the methods given from outside, or else of all the suite's."""
         chosen = {name for name, _ in map(suites.named_spec, self.uses)} or set(self.suite.methods)
-        return [str(self.paths(cell).record) for cell in suites.cells(self.suite) if cell.method in chosen]
+        cells = [self.paths(cell) for cell in suites.cells(self.suite) if cell.method in chosen]
+        paired = "likelihood" in self.families("").values()
+        return [str(cell.record) for cell in cells] + [str(cell.likelihood) for cell in cells if paired]
 
     def histories(self) -> list[str]:
         """The learning curves of all cells."""
         return [str(self.paths(cell).history) for cell in suites.cells(self.suite)]
+
+    def manifests(self) -> list[str]:
+        """The data of all cells."""
+        return [str(self.paths(Cell(dataset, "", 0)).manifest) for dataset in self.suite.datasets]
 
     def published(self) -> list[str]:
         """What the papers print."""
@@ -95,10 +101,11 @@ class Dag:
         sources = map(registry.metric, self.suite.metrics)
         return {s.family: s.needs for s in sources if s.needs == "texts" or method != HUMAN}
 
-    def scored(self, wildcards: Any) -> str:
-        """What one metric family of one cell is computed from."""
+    def scored(self, wildcards: Any) -> list[str]:
+        """What one metric family of one cell is computed from: statistics, or samples and the dataset's test texts."""
         paths = self.cell_of(wildcards)
-        return str(paths.samples if self.families(wildcards.method)[wildcards.family] == "texts" else paths.likelihood)
+        texts = self.families(wildcards.method)[wildcards.family] == "texts"
+        return [str(paths.samples), str(paths.manifest)] if texts else [str(paths.likelihood)]
 
     def recorded(self, wildcards: Any) -> list[str]:
         """What a record collects: scores, and of a trained cell its history and its costs."""
@@ -156,7 +163,7 @@ def load(config: Mapping[str, Any]) -> Dag:
 
 def _release(name: str) -> str:
     """A frozen release by name; the newest (by name, numbers compared as numbers) for ""; "" where there is none."""
-    known = [folder.name for folder in FROZEN.iterdir() if folder.is_dir()] if FROZEN.is_dir() else []
+    known = [manifest.parent.name for manifest in FROZEN.glob("*/manifest.json")]
     if name and name not in known:
         raise BenchError(f"--config: 'frozen' is '{name}': no such release in {FROZEN}{suggest(name, known)}")
     return name or max(known, key=_natural, default="")

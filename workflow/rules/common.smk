@@ -5,6 +5,7 @@ inputs holds other bytes. `params.args` is a function of `input` as well as `wil
 value that never re-runs anything: neither the suite's file name nor a --use for another method is part of a result.
 """
 
+import gc
 import sys
 
 from bench import dag as dags
@@ -15,6 +16,10 @@ try:
 except BenchError as error:  # a WorkflowError would come with a traceback into this file
     print(f"bench: {error}", file=sys.stderr)
     sys.exit(2)
+
+# A DAG is millions of objects that live until the end: looking for garbage among them takes a fifth of a dry run.
+gc.freeze()
+gc.set_threshold(50_000, 20, 100)
 
 cell = dag.cell
 human = dag.human

@@ -3,13 +3,16 @@
 
 rule compare:
     input:
-        records=dag.compared(),
+        cells=dag.compared(),
         frozen=dag.frozen_manifest(),
     output:
-        md=report("reports/compare.md", caption="../report/compare.rst", category="Tables"),
+        md="reports/compare.md",
+        csv="reports/compare.csv",
+        html=report("reports/compare.html", caption="../report/compare.rst", category="Tables"),
     params:
         code=lambda wildcards: dag.code("compare"),
         settings=lambda wildcards: dag.settings("compare"),
+        order=lambda wildcards: dag.order(),
         args=lambda wildcards, output: dag.arguments(wildcards, frozen=dag.frozen, out=output.md),
     log:
         "reports/logs/compare.log",

@@ -35,7 +35,6 @@ rule likelihood:
 
 rule generate:
     input:
-        manifest=cell.manifest,
         history=cell.history,
         model=ancient(cell.model),
     output:
@@ -88,8 +87,7 @@ rule human:
 
 rule score:
     input:
-        manifest=cell.manifest,
-        scored=dag.scored,
+        dag.scored,
     output:
         scores=cell.scores("{family}"),
     params:

@@ -4,6 +4,7 @@
 rule table:
     input:
         records=dag.records(),
+        manifests=dag.manifests(),
         published=dag.published(),
     output:
         md="reports/table1.md",
@@ -13,6 +14,7 @@ rule table:
     params:
         code=lambda wildcards: dag.code("table"),
         settings=lambda wildcards: dag.settings("table"),
+        order=lambda wildcards: dag.order(),
         args=lambda wildcards, output: dag.arguments(wildcards, out=output.md),
     log:
         "reports/logs/table1.log",
@@ -35,6 +37,7 @@ rule curves:
     params:
         code=lambda wildcards: dag.code("curves"),
         settings=lambda wildcards: dag.settings("curves"),
+        order=lambda wildcards: dag.order(),
         args=lambda wildcards, output: dag.arguments(wildcards, out=output.png),
     log:
         "reports/logs/curves.log",

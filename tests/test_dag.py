@@ -1,0 +1,94 @@
+"""What the Snakefile asks about a suite, without Snakemake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bench import dag, suite
+from bench.errors import BenchError
+
+SUITE = """\
+name: tiny
+datasets: {bbe: , sotu: {seeds: [7]}}
+methods: [gpt2, della@paper]
+seeds: [1, 2]
+metrics: [%s]
+"""
+PLUGIN = "class Mine:\n    variants = {'mine': {}}\n"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    suite._load.cache_clear()
+    Path("tiny.yaml").write_text(SUITE % "elbo, bleu")
+    Path("mine.py").write_text(PLUGIN)
+    for release in ("v1.9", "v1.10", "v1.2"):
+        Path("results/frozen", release).mkdir(parents=True)
+        Path("results/frozen", release, "manifest.json").touch()
+
+
+class Wildcards(SimpleNamespace):
+    """Snakemake's, as far as they are asked."""
+
+    def items(self) -> list[tuple[str, str]]:
+        return list(vars(self).items())
+
+
+def test_targets_are_the_cells_and_a_human_row_a_dataset() -> None:
+    loaded = dag.load({"suite": "tiny.yaml"})
+    cells = ["bbe/gpt2/seed1", "bbe/gpt2/seed2", "bbe/della@paper/seed1", "bbe/della@paper/seed2"]
+    cells += ["sotu/gpt2/seed7", "sotu/della@paper/seed7"]
+    assert loaded.histories() == [f"results/runs/tiny/{cell}/history.csv" for cell in cells]
+    humans = ["bbe/human/seed0", "sotu/human/seed0"]
+    assert loaded.records() == [f"results/runs/tiny/{cell}/record.json" for cell in cells + humans]
+
+
+def test_a_suite_without_text_metrics_has_no_human_row() -> None:
+    Path("tiny.yaml").write_text(SUITE % "elbo")
+    assert not [record for record in dag.load({"suite": "tiny.yaml"}).records() if "human" in record]
+
+
+def test_a_method_from_outside_is_added_and_compared() -> None:
+    loaded = dag.load({"suite": "tiny.yaml", "method": "mine.py:Mine"})
+    cells = [f"results/runs/tiny/{cell}/mine/seed{seed}" for cell, seed in (("bbe", 1), ("bbe", 2), ("sotu", 7))]
+    assert loaded.compared() == [f"{c}/record.json" for c in cells] + [f"{c}/likelihood.npz" for c in cells]
+    assert [record for record in loaded.records() if "mine" in record] == loaded.compared()[:3]
+    assert loaded.arguments(Wildcards(dataset="bbe", method="m n"), out="o.md") == (
+        "--suite tiny.yaml --use mine.py:Mine --dataset bbe --method 'm n' --out o.md"
+    )
+    assert len(dag.load({"suite": "tiny.yaml"}).compared()) == 12
+
+
+def test_the_newest_release_counts_numbers_as_numbers() -> None:
+    assert dag.load({"suite": "tiny.yaml"}).frozen_manifest() == "results/frozen/v1.10/manifest.json"
+    assert dag.load({"suite": "tiny.yaml", "frozen": "v1.2"}).frozen == "v1.2"
+
+
+def test_parameters_name_themselves_and_the_order_of_the_yaml_counts_in_reports() -> None:
+    loaded = dag.load({"suite": "tiny.yaml"})
+    assert loaded.code("train", method="gpt2").startswith("code:")
+    assert loaded.code("train", method="gpt2") != loaded.code("train", method="della@paper")
+    assert loaded.settings("train", dataset="bbe", method="gpt2").startswith("settings:")
+    Path("turned.yaml").write_text(Path("tiny.yaml").read_text().replace("elbo, bleu", "bleu, elbo"))
+    assert dag.load({"suite": "turned.yaml"}).order() != loaded.order()
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"suit": "x"}, r"^--config: unknown key 'suit'; did you mean 'suite'\?$"),
+        ({"device": "gpu"}, "^--config: 'device' is 'gpu': expected cpu or cuda$"),
+        ({"method": 3}, "^--config: 'method' is 3: expected"),
+        ({"method": "mine.py:Theirs"}, "^method 'mine.py:Theirs': mine.py has no class 'Theirs'"),
+        ({"frozen": "v2"}, "^--config: 'frozen' is 'v2': no such release in results/frozen; "),
+        ({"suite": "missing.yaml"}, "^suite missing.yaml: No such file or directory$"),
+    ],
+)
+def test_a_mistake_is_one_line(config: dict[str, object], said: str) -> None:
+    with pytest.raises(BenchError, match=said) as raised:
+        dag.load({"suite": "tiny.yaml", **config})
+    assert "\n" not in str(raised.value)

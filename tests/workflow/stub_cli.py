@@ -1,0 +1,67 @@
+"""Takes the place of ``bench/cli.py`` in a copied tree: every verb writes its outputs at once, small and deterministic.
+
+``fail.txt`` in the working directory, holding a verb, makes that verb fail the way the real ones do. Every call is
+noted in ``calls.txt`` with the times at which it began and ended; ``slow.txt`` holds seconds to spend between the two.
+"""
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+
+from bench.paths import CellPaths
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("verb")
+    parser.add_argument("--use", action="append", default=[])
+    for option in ("suite", "dataset", "method", "seed", "family", "device", "frozen", "out"):
+        parser.add_argument(f"--{option}")
+    given = parser.parse_args()
+    began = time.time()
+    if _text("fail.txt") == given.verb:
+        print(f"bench: {given.verb} of {given.dataset} failed as asked", file=sys.stderr)
+        return 2
+    time.sleep(float(_text("slow.txt") or 0))
+    for path in _outputs(given):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{given.verb} {given.dataset} {given.method} {given.seed} {given.family}\n")
+    with open("calls.txt", "a") as stream:
+        stream.write(f"{given.verb} {began} {time.time()} {' '.join(sys.argv[2:])}\n")
+    return 0
+
+
+def _outputs(given: argparse.Namespace) -> list[Path]:
+    name = re.search(r"^name: *(\S+)", _text(given.suite), re.MULTILINE)
+    assert name is not None
+    paths = CellPaths(name[1], given.dataset, "human" if given.verb == "human" else given.method, given.seed or "0")
+    match given.verb:
+        case "prepare":
+            return [
+                paths.data / file for file in ("train.txt", "valid.txt", "test.txt", "tokenizer.json", "manifest.json")
+            ]
+        case "train":
+            return [paths.model / "weights.safetensors", paths.history, paths.cost("train")]
+        case "likelihood":
+            return [paths.likelihood, paths.cost("likelihood")]
+        case "generate":
+            return [paths.samples, paths.cost("generate")]
+        case "human":
+            return [paths.samples]
+        case "score":
+            return [paths.scores(given.family)]
+        case "record":
+            return [paths.record]
+        case _:
+            suffixes = {
+                "table": ("md", "csv", "tex", "html"),
+                "curves": ("png", "svg"),
+                "compare": ("md", "csv", "html"),
+            }[given.verb]
+            return [Path(given.out).with_suffix(f".{suffix}") for suffix in suffixes]
+
+
+def _text(file: str) -> str:
+    return Path(file).read_text().strip() if Path(file).exists() else ""

@@ -1,0 +1,68 @@
+"""What a user sees when something is wrong, and who shares a GPU."""
+
+from __future__ import annotations
+
+import shutil
+
+from tests.workflow.tree import SUITE, Tree
+
+
+def test_lint_is_clean(fresh: Tree) -> None:
+    done = fresh.snakemake("--lint", "--config", "suite=tiny.yaml")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(fresh: Tree) -> None:
+    (fresh.root / "tiny.yaml").write_text(SUITE.replace("della]", "dela]"))
+    done = fresh.snakemake("--dry-run", "--config", "suite=tiny.yaml")
+    said = "bench: suite tiny.yaml: unknown method 'dela'; did you mean 'della'?\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
+def test_a_failing_verb_is_heard_and_leaves_no_output(fresh: Tree) -> None:
+    (fresh.root / "fail.txt").write_text("train")
+    cell = "results/runs/tiny/bbe/gpt2/seed1"
+    done = fresh.snakemake("--config", "suite=tiny.yaml", "--", f"{cell}/record.json")
+    assert done.returncode == 1
+    assert "\nbench: train of bbe failed as asked\n" in f"\n{done.stderr}"
+    assert (fresh.root / cell / "logs" / "train.log").read_text() == "bench: train of bbe failed as asked\n"
+    assert not (fresh.root / cell / "model").exists()
+    (fresh.root / "fail.txt").unlink()
+    fresh.run("--config", "suite=tiny.yaml", "--", f"{cell}/record.json")
+
+
+def test_a_model_that_was_deleted_is_trained_again_only_where_it_is_needed(finished: Tree) -> None:
+    model = finished.root / "results/runs/tiny/bbe/gpt2/seed1/model"
+    shutil.move(model, finished.root / "elsewhere")
+    assert finished.pending() == set()
+    with finished.edited("bench/generation.py", lambda text: f"{text}\nx = 1\n"):
+        assert {job for job in finished.pending() if job.startswith("train")} == {"train bbe gpt2 1"}
+    shutil.move(finished.root / "elsewhere", model)
+    assert finished.pending() == set()
+
+
+def test_cells_never_share_a_gpu_and_a_cpu_runs_as_many_as_it_has_cores(fresh: Tree) -> None:
+    def together(device: str, *options: str) -> int:
+        """The largest number of trainings that ran at once."""
+        (fresh.root / "calls.txt").unlink(missing_ok=True)
+        fresh.run(
+            *options,
+            "--forcerun",
+            "train",
+            "--until",
+            "train",
+            "--config",
+            "suite=tiny.yaml",
+            f"device={device}",
+            cores=4,
+        )
+        events = sorted(e for verb, a, b in fresh.calls() if verb == "train" for e in ((a, 1), (b, -1)))
+        running = [0]
+        for _, change in events:
+            running.append(running[-1] + change)
+        return max(running)
+
+    (fresh.root / "slow.txt").write_text("0.5")
+    assert together("cuda") == 1
+    assert together("cuda", "--resources", "gpu=2") == 2
+    assert together("cpu") > 2

@@ -1,0 +1,165 @@
+"""What re-runs after an edit: the exact set of jobs, and nothing after a touch, a comment or a revert."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+
+import pytest
+
+from tests.workflow.tree import Tree
+
+DATASETS = ("bbe", "sotu")
+METHODS = ("gpt2", "embed", "della")
+TEXT, LIKELIHOOD = "ngrams", "likelihood"
+REPORTS = {"table", "curves"}
+
+
+def jobs(
+    rules: str, methods: Iterable[str] = METHODS, datasets: Iterable[str] = DATASETS, seeds: Iterable[int] = (1,)
+) -> set[str]:
+    """ "train score:ngrams" -> "train bbe gpt2 1", ..., "score sotu della 1 ngrams"."""
+    cells = [f"{dataset} {method} {seed}" for dataset in datasets for method in methods for seed in seeds]
+    named = [rule.partition(":") for rule in rules.split()]
+    return {f"{rule} {cell} {family}".strip() for rule, _, family in named for cell in cells}
+
+
+def human(rules: str, datasets: Iterable[str] = DATASETS) -> set[str]:
+    return jobs(rules, ["human"], datasets, [0])
+
+
+SCORES = f"score:{TEXT} score:{LIKELIHOOD} record"
+CELL = f"train likelihood generate {SCORES}"
+EVERYTHING = jobs(CELL) | human(f"human score:{TEXT} record") | REPORTS | {"prepare bbe", "prepare sotu"}
+
+
+def add(line: str) -> Callable[[str], str]:
+    return lambda text: f"{text}\n{line}\n"
+
+
+def swap(old: str, new: str) -> Callable[[str], str]:
+    return lambda text: text.replace(old, new)
+
+
+def test_a_fresh_tree_runs_everything(fresh: Tree) -> None:
+    assert fresh.pending() == EVERYTHING
+
+
+def test_a_finished_tree_runs_nothing(finished: Tree) -> None:
+    assert finished.pending() == set()
+    assert "Nothing to be done" in finished.snakemake("--config", "suite=tiny.yaml").stderr
+
+
+def test_touching_anything_runs_nothing(finished: Tree) -> None:
+    for path in finished.root.rglob("*"):
+        if ".snakemake" not in path.parts:
+            os.utime(path)
+    assert finished.pending() == set()
+
+
+WITHOUT_EFFECT = {
+    "bench/methods/della.py": lambda text: "# note\n" + text.replace('"""``della``', '"""Re-worded: ``della``'),
+    "bench/training.py": lambda text: text.replace("    ", "     "),
+    "bench/files.py": add("x = 1"),  # of the harness
+    "bench/cli.py": add("x = 1"),
+    "bench/metrics/mauve.py": add("x = 1"),  # of no metric of this suite
+    "bench/methods/memory.py": add("x = 1"),
+    "tiny.yaml": lambda text: "# note\n" + text.replace("seeds: [1]\n", "") + "seeds: [ 1 ]  # last\n",
+}
+
+EDITS = {
+    "a method": ("bench/methods/della.py", add("x = 1"), jobs(CELL, ["della"]) | REPORTS),
+    "a backbone": ("bench/backbones/gpt2.py", add("x = 1"), jobs(CELL) | REPORTS),
+    "training": ("bench/training.py", add("x = 1"), jobs(CELL) | REPORTS),
+    "likelihood": (
+        "bench/likelihood.py", add("x = 1"), jobs(f"likelihood score:{LIKELIHOOD} record") | {"table"},
+    ),
+    "generation": ("bench/generation.py", add("x = 1"), jobs(f"generate score:{TEXT} record") | {"table"}),
+    "decoding": ("bench/decoding.py", add("x = 1"), jobs(f"generate score:{TEXT} record") | {"table"}),
+    "the human row": ("bench/human.py", add("x = 1"), human(f"human score:{TEXT} record") | {"table"}),
+    "a text metric": (
+        "bench/metrics/cnd.py", add("x = 1"),
+        jobs(f"score:{TEXT} record") | human(f"score:{TEXT} record") | {"table"},
+    ),
+    "a likelihood metric": ("bench/metrics/elbo.py", add("x = 1"), jobs(f"score:{LIKELIHOOD} record") | {"table"}),
+    "scoring": ("bench/score.py", add("x = 1"), jobs(SCORES) | human(f"score:{TEXT} record") | {"table"}),
+    "records": ("bench/record.py", add("x = 1"), jobs("record") | human("record") | {"table"}),
+    "the table": ("bench/report/table.py", add("x = 1"), {"table"}),
+    "the figures": ("bench/report/figures.py", add("x = 1"), {"curves"}),
+    "a dataset": (
+        "bench/data/sotu.py", add("x = 1"),
+        {"prepare sotu"} | jobs(CELL, datasets=["sotu"]) | human(f"human score:{TEXT} record", ["sotu"]) | REPORTS,
+    ),
+    "a dataset's limit": (
+        "tiny.yaml", swap("[bbe, sotu]", "{bbe: , sotu: {train: 50}}"),
+        {"prepare sotu"} | jobs(CELL, datasets=["sotu"]) | human(f"human score:{TEXT} record", ["sotu"]) | REPORTS,
+    ),
+    "a dataset's batch size": (
+        "tiny.yaml", swap("[bbe, sotu]", "{bbe: , sotu: {batch_size: 4}}"), jobs(CELL, datasets=["sotu"]) | REPORTS,
+    ),
+    "a new seed": ("tiny.yaml", swap("[1]", "[1, 2]"), jobs(CELL, seeds=[2]) | REPORTS),
+    "one seed less": ("tiny.yaml", swap("methods: [gpt2, embed, della]", "methods: [gpt2, embed]"), REPORTS),
+    "a registered method": ("tiny.yaml", swap("della]", "della, memory]"), jobs(CELL, ["memory"]) | REPORTS),
+    "the options of a method": (
+        "tiny.yaml", swap("[gpt2, embed, della]", "{gpt2: , embed: , della: {options: {rank: 2}}}"),
+        jobs(CELL, ["della"]) | REPORTS,
+    ),
+    "a metric's option": (
+        "tiny.yaml", swap("  bleu:", "  bleu: {resamples: 10}"),
+        jobs(f"score:{TEXT} record") | human(f"score:{TEXT} record") | {"table", "curves"},
+    ),
+    "the learning rate": ("tiny.yaml", add("training: {learning_rate: 0.1}"), jobs(CELL) | REPORTS),
+    "importance samples": (
+        "tiny.yaml", add("likelihood: {importance_samples: 7}"),
+        jobs(f"likelihood score:{LIKELIHOOD} record") | REPORTS,
+    ),
+    "decoding options": (
+        "tiny.yaml", add("generation: {decoding: {strategy: greedy}}"), jobs(f"generate score:{TEXT} record") | REPORTS,
+    ),
+}  # fmt: skip
+
+
+def test_edits_without_effect_run_nothing(finished: Tree) -> None:
+    with ExitStack() as edits:
+        for file, change in WITHOUT_EFFECT.items():
+            edits.enter_context(finished.edited(file, change))
+        assert finished.pending() == set()
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edit_runs_exactly(finished: Tree, what: str) -> None:
+    file, change, expected = EDITS[what]
+    with finished.edited(file, change):
+        assert finished.pending() == expected
+
+
+def test_reverted_edits_run_nothing(finished: Tree) -> None:
+    for file in ("bench/methods/della.py", "bench/training.py", "bench/metrics/cnd.py", "tiny.yaml"):
+        with finished.edited(file, add("x: 1")):
+            pass
+    assert finished.pending() == set()
+
+
+def test_a_new_method_in_a_new_file_runs_its_cells_only(finished: Tree) -> None:
+    file = finished.root / "bench" / "methods" / "newer.py"
+    file.write_text("from bench.methods.base import Method\nclass Newer(Method):\n    variants = {'newer': {}}\n")
+    with finished.edited("tiny.yaml", swap("della]", "della, newer]")):
+        assert finished.pending() == jobs(CELL, ["newer"]) | REPORTS
+    file.unlink()
+
+
+def test_a_method_from_outside_is_compared_without_retraining(finished: Tree) -> None:
+    config = ("--config", "suite=tiny.yaml", "method=mine.py:Mine", "--")
+    assert finished.pending(*config, "reports/compare.md") == jobs(CELL, ["mine"]) | {"compare"}
+    assert finished.pending(*config, "reports/table1.md") == jobs(CELL, ["mine"]) | {"table"}
+    assert finished.pending() == set()
+
+
+def test_the_dry_run_agrees_with_the_summary(finished: Tree) -> None:
+    with finished.edited("bench/objectives.py", add("x = 1")):
+        done = finished.snakemake("--dry-run", "--config", "suite=tiny.yaml")
+        rules = [job.split()[0] for job in finished.pending()]
+    stated = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
+    assert {rule: str(rules.count(rule)) for rule in rules} | {"all": "1", "total": str(len(rules) + 1)} == stated
