@@ -59,7 +59,6 @@ UNUSED: Mapping[str, frozenset[str]] = {
     "likelihood": frozenset({"bench.decoding"}),
 }
 
-
 # Files that are no Python and still decide what a stage writes.
 DATA: Mapping[str, str] = {"table": "report/templates/*", "compare": "report/templates/*"}
 

@@ -1,8 +1,8 @@
 """How long a dry run over thousands of cells takes: ``python benchmarks/dryrun.py [CELLS]`` from the repository root.
 
 Writes a suite of CELLS cells (2,000 by default: 2 datasets × methods × 10 seeds, three metric families) to a temporary
-directory and times ``snakemake --dry-run`` of all its jobs, none of which has run. All but about 5 % of it is Snakemake's
-own: 2.3 ms a job on two busy cores, of which a Snakefile of bare rules with the same jobs takes 1.4.
+directory and times ``snakemake --dry-run`` of all its jobs, none of which has run. Measured on two busy cores: 2.3 ms a
+job, 5 % of it in ``bench``, the rest in Snakemake; rules with the same jobs and nothing but files take 1.4.
 """
 
 from __future__ import annotations
