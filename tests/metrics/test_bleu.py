@@ -53,7 +53,7 @@ def test_self_bleu_is_nltks_without_the_text_itself(generated: list[str], refere
 @given(oracles.text_sets(3))
 def test_self_bleu_without_each_text(generated: list[str]) -> None:
     """With every text of one length, so that leaving one out changes no closest length, it is Self-BLEU of the rest."""
-    same_length = [" ".join((tokenise(text) + ["x", "y", "x", "z", "z"])[:5]) for text in generated]
+    same_length = [" ".join(([*tokenise(text), "x", "y", "x", "z", "z"])[:5]) for text in generated]
     without = self_bleu.self_bleu_without_each(NgramIndex(same_length, []))
     indices = [NgramIndex(texts, []) for texts in oracles.without_each(same_length)]
     rest = [self_bleu.self_bleu_scores(index).mean(axis=0) for index in indices]

@@ -60,9 +60,9 @@ def test_identical_sets_give_one_and_disjoint_sets_nearly_nothing(clouds: tuple[
 @needs_minilm
 def test_values(encoder: Encoder, tmp_path: Path) -> None:
     references = [*TEXTS, "stocks fell", "the moon", "x y"]
-    cached = {"generated": tmp_path / "g.npz", "references": tmp_path / "r.npz"}
-    values = module.METRIC.compute(TextInputs(TEXTS, references, cached), {"batch_size": 2})
-    again = module.METRIC.compute(TextInputs(TEXTS, references, cached), {"batch_size": 2})
+    values = module.METRIC.compute(TextInputs(TEXTS, references, tmp_path), {"batch_size": 2})
+    again = module.METRIC.compute(TextInputs(TEXTS, references, tmp_path), {"batch_size": 2})
+    assert len(list(tmp_path.iterdir())) == 1  # the references' features; generated texts are never seen twice
     assert values == again and list(values) == [quantity.key for quantity in module.METRIC.quantities]
     ours, theirs = features(TEXTS, encoder), features(references, encoder)
     assert values["mauve"].value == module.mauve(ours, theirs, 2, 5.0, 25)[0]

@@ -71,7 +71,7 @@ def test_rows_are_sorted_and_shared() -> None:
 
 
 def test_order_out_of_range() -> None:
-    with pytest.raises(ValueError, match="orders 1..5"):
+    with pytest.raises(ValueError, match=r"orders 1..5"):
         NgramIndex(["a"], ["a"]).order(6)
 
 
