@@ -150,9 +150,9 @@ def test_freeze_then_compare_a_method_from_outside(place: Place) -> None:
     """The example of the docs appears beside frozen rows; nothing frozen is trained again."""
     before = place.results("della")
     place.run(sys.executable, "-m", "bench", "freeze", "--suite", "tiny.yaml", "first", "--allow-dirty")
-    method = "method=docs/examples/embed_softmax.py:EmbedSoftmax"
+    method = "method=docs/examples/memory_softmax.py:MemorySoftmax"
     output = place.run(*place.snakemake("reports/compare.md", method))
-    assert "train embed-softmax" in output and "train della" not in output
+    assert "train memory-softmax" in output and "train della" not in output
     compared = (place.root / "reports/compare.md").read_text()
-    assert "embed-softmax" in compared and "della" in compared and "gpt2" in compared
+    assert "memory-softmax" in compared and "della" in compared and "gpt2" in compared
     assert place.results("della") == before

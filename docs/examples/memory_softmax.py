@@ -1,17 +1,15 @@
-"""A method of your own, in one file outside the package: z enters at both ends of the decoder.
+"""A method of your own, in one file outside the package: z as a memory position and before the softmax.
 
 Put it beside the frozen rows with one command, without retraining them:
 
-    snakemake --cores 2 --config method=docs/examples/embed_softmax.py:EmbedSoftmax -- reports/compare.md
+    snakemake --cores 2 --config method=docs/examples/memory_softmax.py:MemorySoftmax -- reports/compare.md
 
 and run the contract tests that check ours on it:
 
-    pytest tests/methods --method docs/examples/embed_softmax.py:EmbedSoftmax
+    pytest tests/methods --method docs/examples/memory_softmax.py:MemorySoftmax
 """
 
-import math
-
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.backbones.gpt2 import GPT2, Injection
 from bench.batch import Batch
@@ -19,21 +17,21 @@ from bench.methods.base import IndependentPosterior, Method, linear
 from bench.methods.single import SingleEncoder, SingleOptions
 
 
-class EmbedSoftmax(Method):
-    """One z with prior N(0, I), added to every input embedding and to the last hidden states."""
+class MemorySoftmax(Method):
+    """One z with prior N(0, I): an extra key and value in every layer, and added to the last hidden states."""
 
-    variants = {"embed-softmax": {}}
+    variants = {"memory-softmax": {}}
     Options = SingleOptions
     options: SingleOptions
 
     def __init__(self, backbone: GPT2, options: SingleOptions) -> None:
         super().__init__(backbone, options)
         self.encoder = SingleEncoder(backbone.width, options.latent, options.pooling)
-        self.first = linear(options.latent, backbone.width, std=0.02 / math.sqrt(options.latent))
+        self.memory = nn.ModuleList(linear(options.latent, backbone.width) for _ in range(backbone.layers))
         self.last = linear(options.latent, backbone.width)
 
     def posterior(self, batch: Batch) -> IndependentPosterior:
         return self.encoder(self.backbone, batch)
 
     def inject(self, z: Tensor) -> Injection:
-        return Injection(embedding=self.first(z), hidden=self.last(z))
+        return Injection(memory=[project(z) for project in self.memory], hidden=self.last(z))
