@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError
+from bench.errors import BenchError, suggest
 
 if TYPE_CHECKING:
     from bench.suite import Cell, Suite
@@ -23,15 +23,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
+        sys.stdout.flush()  # here, where a reader that has left is understood
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:  # a full disk, a directory that may not be written
         print(f"bench: {error.filename or arguments.verb}: {error.strerror or error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     return 0
 
 
@@ -99,8 +100,6 @@ def _load(arguments: argparse.Namespace) -> Suite:
 
 
 def _load_dataset(arguments: argparse.Namespace) -> tuple[Suite, str]:
-    from bench.errors import suggest
-
     suite = _load(arguments)
     if arguments.dataset not in suite.datasets:
         raise BenchError(
@@ -110,7 +109,6 @@ def _load_dataset(arguments: argparse.Namespace) -> tuple[Suite, str]:
 
 
 def _load_cell(arguments: argparse.Namespace) -> tuple[Suite, Cell]:
-    from bench.errors import suggest
     from bench.suite import HUMAN, Cell
 
     suite, dataset = _load_dataset(arguments)

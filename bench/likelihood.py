@@ -6,7 +6,6 @@ arithmetic on this file (``bench.metrics``), so no paper's protocol ever needs a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -108,22 +107,22 @@ def _aggregated_posterior(
     n = len(sequences)
     full = np.full(n, -np.inf)
     for columns, batch in sorted_batches(sequences, mi_batch):
-        log_q = _pairs(method.posterior(batch.to(device)), z, lambda g: g.double().sum(-1))  # [N, columns]
+        log_q = _pairs(method.posterior(batch.to(device)), z)  # [N, columns]
         full = np.logaddexp(full, np.logaddexp.reduce(log_q, axis=1))
         out.log_q[columns] = log_q[columns, np.arange(len(columns))]
     out.log_q_full[:] = full - np.log(n)
     for start in range(0, n, mi_batch):  # batches in test order, as they come
         rows = np.arange(start, min(n, start + mi_batch))
         ((_, batch),) = sorted_batches([sequences[i] for i in rows], len(rows))
-        log_q = _pairs(method.posterior(batch.to(device)), z[rows], lambda g: g.double().sum(-1))
+        log_q = _pairs(method.posterior(batch.to(device)), z[rows])
         out.log_q_batch[rows] = np.logaddexp.reduce(log_q, axis=1) - np.log(len(rows))
 
 
-def _pairs(posterior: Posterior, z: Tensor, reduce: Callable[[Tensor], Tensor]) -> np.ndarray:
-    """reduce(log q(z_i | x_j) [.., G]) for every z_i [N, G, D] and every x_j of a batch of B: [N, B], in blocks."""
+def _pairs(posterior: Posterior, z: Tensor) -> np.ndarray:
+    """log q(z_i | x_j), groups summed, for every z_i [N, G, D] and every x_j of a batch of B: [N, B], in blocks."""
     width = posterior.mean.shape[0] * z[0].numel()
     blocks = z.split(max(1, PAIRS_AT_ONCE // max(1, width)))
-    return np.concatenate([_array(reduce(posterior.log_prob(block[:, None]))) for block in blocks])
+    return np.concatenate([_array(posterior.log_prob(block[:, None]).double().sum(-1)) for block in blocks])
 
 
 def _array(tensor: Tensor) -> np.ndarray:

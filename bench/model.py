@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from bench import registry
 from bench.backbones.gpt2 import GPT2
 from bench.errors import BenchError
-from bench.files import read_json, write_json
+from bench.files import atomic, read_json, write_json
 from bench.methods.base import Method
 from bench.validation import validate
 
@@ -35,11 +37,16 @@ def build(spec: MethodSpec, backbone: Backbone, seed: int) -> Method:
 
 def save(method: Method, config: dict[str, Any], folder: Path) -> None:
     """Write weights and config into an existing directory (which the caller makes appear at once)."""
-    from safetensors.torch import save_file
-
     write_json(folder / "config.json", config)
-    weights = {name: tensor.contiguous() for name, tensor in method.state_dict().items()}
-    save_file(weights, folder / "weights.safetensors")
+    save_tensors(method.state_dict(), folder / "weights.safetensors")
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """As safetensors, whole or not at all: the library's own writer neither flushes to disk nor raises an OSError."""
+    from safetensors.torch import save
+
+    with atomic(path, "wb") as stream:
+        stream.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 
 def load(path: str | Path) -> Method:

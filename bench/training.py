@@ -61,10 +61,10 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
     with measured(paths.cost("train")) as meter:
         meter.device = devices.describe(target)
         state = _start(method, plan, paths.resume, key)
-        for _ in _steps(state, sequences, valid, plan, cell.seed, target):
+        for tokens in _steps(state, sequences, valid, plan, cell.seed, target):
+            meter.tokens += tokens
             if state.step % CHECKPOINT_STEPS == 0:
                 _checkpoint(state, paths.resume, key)
-        meter.tokens = plan.epochs * sum(len(s) - 1 for s in sequences)
     config = {
         "method": cell.method, "use": spec.use, "options": spec.options, "backbone": suite.backbone.model_dump(),
         "parameters": sum(p.numel() for p in method.parameters()), "groups": method.groups,
@@ -81,8 +81,8 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
 
 def _steps(
     state: State, sequences: list[list[int]], valid: list[list[int]], plan: Training, seed: int, device: torch.device
-) -> Iterator[None]:
-    """Run the steps that are left; a row of history is written at step 0, evenly on, and after the last."""
+) -> Iterator[int]:
+    """Run the steps that are left, yielding the tokens each predicted; history has a row at step 0, then evenly."""
     method, lengths = state.method, [len(s) for s in sequences]
     per_epoch = len(training_batches(lengths, plan.batch_size, seed, 0))
     total = per_epoch * plan.epochs
@@ -112,7 +112,7 @@ def _steps(
             state.sums[i] += value
         if state.step in log_at:
             state.rows.append(_row(state, valid, plan, per_epoch, total, seed, device))
-        yield
+        yield int(batch.predicted.sum())
 
 
 def _row(
@@ -184,13 +184,12 @@ def _start(method: Method, plan: Training, resume: Path, key: str) -> State:
 
 def _checkpoint(state: State, resume: Path, key: str) -> None:
     """Replace the checkpoint directory at once."""
-    from safetensors.torch import save_file
-
-    tensors = {f"w.{name}": tensor.contiguous() for name, tensor in state.method.state_dict().items()}
+    tensors = {f"w.{name}": tensor for name, tensor in state.method.state_dict().items()}
     for name, parameter in state.method.named_parameters():
         for moment, tensor in state.optimiser.state.get(parameter, {}).items():
-            tensors[f"o.{moment}.{name}"] = tensor.contiguous()
+            tensors[f"o.{moment}.{name}"] = tensor
     with atomic_directory(resume) as folder:
-        save_file(tensors, folder / "state.safetensors")
+        models.save_tensors(tensors, folder / "state.safetensors")
         content = {"key": key, "step": state.step, "rows": state.rows, "sums": state.sums}
-        (folder / "state.json").write_text(json.dumps(content), encoding="utf-8")
+        with atomic(folder / "state.json") as stream:
+            stream.write(json.dumps(content))

@@ -124,6 +124,33 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "kept"]
 
 
+def test_a_full_disk_while_weights_are_written_is_one_clear_line(tmp_path: Path, monkeypatch) -> None:
+    import os
+
+    import torch
+
+    from bench.errors import BenchError
+    from bench.files import atomic_directory
+    from bench.model import save_tensors
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with (
+        pytest.raises(BenchError, match=r"cannot write .*w\.safetensors: No space left on device"),
+        atomic_directory(tmp_path / "model") as folder,
+    ):
+        save_tensors({"a": torch.zeros(3)}, folder / "w.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_leaves_is_no_error_message() -> None:
+    command = f"{sys.executable} -m bench metrics | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == "" and done.stdout.count("\n") == 1
+
+
 def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch) -> None:
     import os
 

@@ -9,7 +9,7 @@ import pytest
 from bench import training
 from bench.data.prepare import prepare
 from bench.errors import BenchError
-from bench.files import sha256
+from bench.files import read_json, sha256
 from bench.model import load
 from bench.paths import CellPaths
 from bench.suite import Cell, Suite
@@ -51,12 +51,17 @@ def test_training_lowers_the_loss_and_leaves_no_resume(workplace: CellPaths) -> 
     assert load(workplace.model).groups == 2
 
 
+def tokens_of(paths: CellPaths) -> float:
+    cost = read_json(paths.cost("train"))
+    return cost["tokens_per_s"] * cost["wall_s"]  # both are rounded in the file
+
+
 @pytest.mark.parametrize("stop_after", [4, 5, 13, 31])
 def test_a_killed_run_resumes_to_the_same_bytes(
     workplace: CellPaths, monkeypatch: pytest.MonkeyPatch, stop_after: int
 ) -> None:
     training.train(SUITE, CELL, "key")
-    undisturbed = hashes(workplace)
+    undisturbed, undisturbed_tokens = hashes(workplace), tokens_of(workplace)
     checkpoint, learning_rate = training._checkpoint, training.objectives.learning_rate
 
     def killed(step: int, *rest):
@@ -74,6 +79,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     training.train(SUITE, CELL, "key")
     assert hashes(workplace) == undisturbed
     assert steps == [s for s in range(5, 33, 5) if s > stop_after]  # it went on from the checkpoint
+    assert (tokens_of(workplace) < 0.95 * undisturbed_tokens) == (stop_after >= 5)  # a resumed run counts only its own steps
 
 
 def test_a_checkpoint_of_other_code_or_data_is_not_used(workplace: CellPaths) -> None:
