@@ -11,16 +11,18 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.errors import BenchError, suggest
 
 PACKAGE = Path(__file__).parent
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,14 @@ def describe(spec: str) -> MethodSource:
     if ":" in spec:
         return _from_spec(spec)
     # entry points are asked only for other names: reading every installed package's takes longer than all else here
-    known = _own_methods() if spec in _own_methods() else methods()
-    if spec not in known:
-        raise BenchError(f"unknown method '{spec}'{suggest(spec, known)}")
-    return known[spec]
+    return _named("method", spec, _own_methods() if spec in _own_methods() else methods())
+
+
+def _named(kind: str, name: str, known: Mapping[str, T]) -> T:
+    """``known[name]``, or a :class:`BenchError` with the nearest name there is."""
+    if name not in known:
+        raise BenchError(f"unknown {kind} '{name}'{suggest(name, known)}")
+    return known[name]
 
 
 def _from_spec(spec: str) -> MethodSource:
@@ -141,10 +147,7 @@ def datasets() -> dict[str, str]:
 
 def dataset_source(name: str) -> str:
     """The module of one dataset."""
-    known = datasets()
-    if name not in known:
-        raise BenchError(f"unknown dataset '{name}'{suggest(name, known)}")
-    return known[name]
+    return _named("dataset", name, datasets())
 
 
 @cache
@@ -162,10 +165,7 @@ def metrics() -> dict[str, MetricSource]:
 
 def metric(name: str) -> MetricSource:
     """One metric by name."""
-    known = metrics()
-    if name not in known:
-        raise BenchError(f"unknown metric '{name}'{suggest(name, known)}")
-    return known[name]
+    return _named("metric", name, metrics())
 
 
 def _parse(file: Path) -> ast.Module:

@@ -79,7 +79,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     training.train(SUITE, CELL, "key")
     assert hashes(workplace) == undisturbed
     assert steps == [s for s in range(5, 33, 5) if s > stop_after]  # it went on from the checkpoint
-    assert (tokens_of(workplace) < 0.95 * undisturbed_tokens) == (stop_after >= 5)  # a resumed run counts only its own steps
+    # a resumed run counts only its own steps
+    assert (tokens_of(workplace) < 0.95 * undisturbed_tokens) == (stop_after >= 5)
 
 
 def test_a_checkpoint_of_other_code_or_data_is_not_used(workplace: CellPaths) -> None:
