@@ -99,7 +99,7 @@ class Dag:
     def families(self, method: str) -> dict[str, str]:
         """Metric family -> "texts" or "likelihood", for one method or the human row."""
         sources = map(registry.metric, self.suite.metrics)
-        return {s.family: s.needs for s in sources if s.needs == "texts" or method != HUMAN}
+        return {s.family: "texts" if s.from_texts else "likelihood" for s in sources if s.from_texts or method != HUMAN}
 
     def scored(self, wildcards: Any) -> list[str]:
         """What one metric family of one cell is computed from: statistics, or samples and the dataset's test texts."""

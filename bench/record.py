@@ -49,4 +49,4 @@ def record(suite: Suite, cell: Cell) -> None:
 def families(suite: Suite, texts_only: bool = False) -> list[str]:
     """The metric families of a suite, in the order they are first named."""
     sources = [registry.metric(name) for name in suite.metrics]
-    return list(dict.fromkeys(s.family for s in sources if s.needs == "texts" or not texts_only))
+    return list(dict.fromkeys(s.family for s in sources if s.from_texts or not texts_only))

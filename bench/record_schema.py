@@ -41,6 +41,7 @@ class RecordedValue(Part):
     ci95: tuple[Number, Number] | None = None
     n: int
     signature: str
+    interval: str = ""  # how ci95 was made
     note: str = ""
 
 

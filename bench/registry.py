@@ -45,6 +45,11 @@ class MetricSource:
     needs: str
     module: str
 
+    @property
+    def from_texts(self) -> bool:
+        """Whether it reads texts, or else the likelihood statistics of a trained cell."""
+        return self.needs != "likelihood"
+
 
 @cache
 def methods() -> dict[str, MethodSource]:

@@ -24,11 +24,11 @@ def score(suite: Suite, cell: Cell, family: str) -> None:
         families = {registry.metric(name).family for name in suite.metrics}
         raise BenchError(f"suite '{suite.name}' has no metric of family '{family}'{suggest(family, families)}")
     inputs: Any
-    if registry.metric(next(iter(wanted))).needs == "likelihood":
-        inputs = LikelihoodFile.read(paths.likelihood)
-    else:
+    if registry.metric(next(iter(wanted))).from_texts:
         references = read_split(paths.data, "test")
         inputs = TextInputs(read_samples(paths.samples), references, cache=paths.data / "features")
+    else:
+        inputs = LikelihoodFile.read(paths.likelihood)
     values = {}
     for name, options in wanted.items():
         for key, value in load_metric(name).compute(inputs, options).items():

@@ -194,7 +194,11 @@ def _resolve_names(suite: Suite, where: str) -> None:
         for dataset in suite.datasets:
             registry.dataset_source(dataset)
         for metric in suite.metrics:
-            registry.metric(metric)
+            if registry.metric(metric).needs in ("pairs", "sources"):
+                raise BenchError(
+                    f"metric '{metric}' pairs each generated text with a reference of its own, and the datasets of a "
+                    "suite are unconditional; `python -m bench score` computes it on any two files"
+                )
     except BenchError as error:
         raise BenchError(f"{where}: {error}") from None
 

@@ -32,7 +32,7 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
     return {
         f"au_{threshold:g}": Value(
             float(active_units(stats.mean, threshold).sum()), None, n,
-            signature("au", METRIC.version, protocol="exact", groups="sum", delta=threshold, N=n),
+            signature("au", METRIC.version, protocol="exact", groups="sum", delta=threshold, N=n), "none",
             f"of {groups * dims} dims; no interval: a count of thresholded variances has no useful bootstrap",
         )
         for threshold in THRESHOLDS

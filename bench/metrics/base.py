@@ -1,9 +1,9 @@
 """What a metric is: a named pure function of texts or of likelihood statistics, with signed, bounded results.
 
 A metric lives in one file of ``bench/metrics`` that ends with ``METRIC = Metric(name=..., family=..., ...)``.
-``name`` and ``family`` are literals, so that the DAG can read them without importing the file. Metrics of one
-family are scored in one process (they share the n-gram index, or the likelihood file) and written to one
-``scores/<family>.json``.
+``name``, ``family`` and ``needs`` are literals, so that the DAG can read them without importing the file. Metrics of
+one family are scored in one process (they share the n-gram index, an encoder, or the likelihood file) and written to
+one ``scores/<family>.json``.
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench.errors import BenchError
+
 if TYPE_CHECKING:
+    from bench.metrics.bootstrap import Examples
     from bench.metrics.ngrams import NgramIndex
 
 Direction = Literal["up", "down", "none"]
-Needs = Literal["texts", "likelihood"]
+# generated: generated texts alone; references: and a set of reference texts; pairs: and the reference of each text;
+# sources: and also the source of each text; likelihood: the statistics of a trained cell.
+Needs = Literal["generated", "references", "pairs", "sources", "likelihood"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,9 @@ class Value:
     ci95: tuple[float, float] | None
     n: int  # how many examples the number averages or counts over
     signature: str  # everything that must agree before two values may be compared
+    interval: str = ""  # how ci95 was made: "bootstrap of 1000 resamples, seed 0"
     note: str = ""
+    examples: Examples | None = field(default=None, repr=False, compare=False)  # for comparisons; never written
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form, as written to ``scores/<family>.json``."""
@@ -51,33 +58,62 @@ class Value:
             "ci95": None if self.ci95 is None else list(self.ci95),
             "n": self.n,
             "signature": self.signature,
+            "interval": self.interval,
             "note": self.note,
         }
 
 
+class Undefined(BenchError):
+    """A metric that has no value for these inputs: too few texts, or none that is long enough."""
+
+
 @dataclass(frozen=True)
 class TextInputs:
-    """What a text metric may look at: generated texts, reference texts, and a directory to cache reference features."""
+    """What a text metric may look at.
+
+    ``references`` is a set of texts for metrics that need ``"references"``, and for ``"pairs"`` and ``"sources"`` the
+    i-th is that of the i-th generated text, as is the i-th source. ``cache``: where features of texts may be kept.
+    """
 
     generated: list[str]
-    references: list[str]
+    references: list[str] = field(default_factory=list)
+    sources: list[str] | None = None
     cache: Path | None = None
 
     @cached_property
     def index(self) -> NgramIndex:
-        """The n-gram index of both text sets, built once and shared by every n-gram metric."""
+        """The n-gram index of generated texts and references, built once and shared by every n-gram metric."""
         from bench.metrics.ngrams import NgramIndex
 
         return NgramIndex(self.generated, self.references)
+
+    def require(self, metric: str, generated: int = 1, references: int = 0) -> None:
+        """Raise :class:`Undefined` where there are fewer texts."""
+        if len(self.generated) < generated or len(self.references) < references:
+            needed = f"{generated} generated text{'s' * (generated > 1)}"
+            needed += f" and {references} reference text{'s' * (references > 1)}" if references else ""
+            got = f"{len(self.generated)}" + (f" and {len(self.references)}" if references else "")
+            raise Undefined(f"{metric}: needs at least {needed}, got {got}")
+
+    def require_pairs(self, metric: str, sources: bool = False) -> None:
+        """Raise where there is no pair, or where generated texts, references and sources are not equally many."""
+        self.require(metric, references=1)
+        others = {"reference": self.references, **({"source": self.sources or []} if sources else {})}
+        for kind, texts in others.items():
+            if len(texts) != len(self.generated):
+                raise BenchError(
+                    f"{metric}: pairs each generated text with its {kind}, "
+                    f"but there are {len(self.generated)} generated texts and {len(texts)} {kind}s"
+                )
 
 
 @dataclass(frozen=True)
 class Metric:
     """A named metric. ``compute(inputs, options) -> {quantity key: Value}``.
 
-    ``inputs`` is a :class:`TextInputs` where ``needs == "texts"`` and a
-    :class:`bench.metrics.likelihood_file.LikelihoodFile` where ``needs == "likelihood"``.
-    ``options`` are the suite's options for this metric over ``defaults``; an unknown option is an error.
+    ``inputs`` is a :class:`bench.metrics.likelihood_file.LikelihoodFile` where ``needs == "likelihood"``, else a
+    :class:`TextInputs`. ``options`` are the suite's options for this metric over ``defaults``; an unknown option is a
+    :class:`BenchError`, and so are texts for which the metric is not defined (:class:`Undefined`).
     """
 
     name: str

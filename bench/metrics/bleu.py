@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
 from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap
 from bench.metrics.ngrams import MAX_ORDER, NgramIndex
@@ -72,26 +71,20 @@ def _matches(index: NgramIndex, n: int) -> Floats:
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
     bootstrap = Bootstrap.of("bleu", options)
-    n, m = len(inputs.generated), len(inputs.references)
-    if not n or not m:
-        raise BenchError(f"bleu: needs at least one generated and one reference text, got {n} and {m}")
-    scores = 100 * bleu_scores(inputs.index)
+    inputs.require("bleu", references=1)
+    n, refs = len(inputs.generated), f"all{len(inputs.references)}"
     return {
-        f"bleu{order}": Value(value, interval, n, _signature(order, m, bootstrap))
-        for order, value, interval in zip(ORDERS, scores.mean(axis=0).tolist(), bootstrap.means(scores), strict=True)
+        f"bleu{order}": measured.signed(
+            n, signature("bleu", METRIC.version, n=order, tok=TOKENISATION, smooth=SMOOTHING, refs=refs)
+        )
+        for order, measured in zip(ORDERS, bootstrap.means(100 * bleu_scores(inputs.index)), strict=True)
     }
-
-
-def _signature(order: int, m: int, bootstrap: Bootstrap) -> str:
-    return signature(
-        "bleu", METRIC.version, n=order, tok=TOKENISATION, smooth=SMOOTHING, refs=f"all{m}", ci=bootstrap.signature()
-    )
 
 
 METRIC = Metric(
     name="bleu",
     family="ngrams",
-    needs="texts",
+    needs="references",
     quantities=tuple(
         Quantity(
             key=f"bleu{n}",

@@ -19,14 +19,15 @@ References are held fixed everywhere: the interval says how the number would mov
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.errors import BenchError, suggest
+from bench.metrics.base import Value
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -53,6 +54,35 @@ def whole_number(metric: str, options: Mapping[str, Any], key: str, least: int) 
 
 
 @dataclass(frozen=True)
+class Examples:
+    """Sufficient statistics of one quantity: all that resampling its examples needs, so that no text is rescored.
+
+    ``rows`` [N, K]: what each example contributes. ``statistic``: column means [..., K] -> the quantity [...].
+    """
+
+    rows: Floats
+    statistic: Callable[[Floats], Floats]
+
+    @classmethod
+    def of_means(cls, scores: Floats) -> list[Examples]:
+        """Of the K quantities that are means of the columns of scores [N, K]."""
+        return [cls(scores[:, k : k + 1], _first) for k in range(scores.shape[1])]
+
+    @classmethod
+    def of_set(cls, estimates: Floats, without_each: Floats) -> list[Examples]:
+        """Of K statistics of a whole set, from estimates [K] and the values without each example [N, K].
+
+        The rows are pseudo-values, shifted so that their mean is the estimate.
+        """
+        deviations = (len(without_each) - 1) * (estimates - without_each)
+        return cls.of_means(estimates + deviations - deviations.mean(axis=0))
+
+
+def _first(means: Floats) -> Floats:
+    return means[..., 0]
+
+
+@dataclass(frozen=True)
 class Bootstrap:
     """How intervals are made. ``resamples == 0`` means none are."""
 
@@ -65,44 +95,84 @@ class Bootstrap:
         merged = resolve_options(metric, options, DEFAULTS)
         return cls(whole_number(metric, merged, "resamples", 0), whole_number(metric, merged, "seed", 0))
 
-    def signature(self, method: str = "boot") -> str:
-        """``"boot1000s0"``: method, number of resamples, seed."""
-        return f"{method}{self.resamples}s{self.seed}" if self.resamples else "none"
+    def describe(self, of: str = "examples") -> str:
+        """``"bootstrap of 1000 resamples of examples, seed 0"``."""
+        return f"bootstrap of {self.resamples} resamples of {of}, seed {self.seed}" if self.resamples else "none"
 
-    def means(self, per_example: Floats) -> list[Interval | None]:
-        """Intervals of the K column means of statistics [N, K]; None where N < 2 or a value is not finite."""
-        n, columns = per_example.shape
-        usable = np.all(np.isfinite(per_example), axis=0)
-        if n < 2 or not self.resamples or not usable.any():
-            return [None] * columns
-        values = np.ascontiguousarray(per_example[:, usable], dtype=np.float64)
-        resampled = np.concatenate([counts @ values for counts in resample_counts(n, self.resamples, self.seed)]) / n
-        ends = iter(np.percentile(resampled, [2.5, 97.5], axis=0).T)
-        return [_pair(next(ends)) if ok else None for ok in usable.tolist()]
+    def means(self, scores: Floats) -> list[Measured]:
+        """The K column means of scores [N, K], each with its interval."""
+        return self.measure(scores.mean(axis=0), lambda: Examples.of_means(scores))
 
-    def jackknife(
+    def whole_set(
         self, estimates: Floats, without_each: Callable[[], Floats], bounds: Bounds = (-np.inf, np.inf)
-    ) -> list[Interval | None]:
-        """Intervals around estimates [K] from their values without each example, clipped to ``bounds`` ([K] or scalar).
+    ) -> list[Measured]:
+        """K statistics of a whole set [K], with intervals from their values without each example, ``[N, K]``.
 
-        ``without_each()`` gives those values, [N, K]; it is not called where no interval is asked for.
+        ``without_each`` is not called where no interval is asked for; intervals are clipped to ``bounds``, [K] or one.
         """
-        if not self.resamples:
-            return [None] * len(estimates)
-        leave_one_out = without_each()
-        n = len(leave_one_out)
-        pseudo_minus_estimate = (n - 1) * (estimates - leave_one_out)
-        pseudo_minus_estimate -= pseudo_minus_estimate.mean(axis=0)
-        intervals = self.means(pseudo_minus_estimate)
+        made = self.measure(estimates, lambda: Examples.of_set(estimates, without_each()), "pseudo-values")
         lows, highs = (np.broadcast_to(bound, len(estimates)).tolist() for bound in bounds)
         return [
-            None if ends is None else (max(low, value + ends[0]), min(high, value + ends[1]))
-            for value, ends, low, high in zip(estimates.tolist(), intervals, lows, highs, strict=True)
+            replace(m, ci95=m.ci95 and (max(low, m.ci95[0]), min(high, m.ci95[1])))
+            for m, low, high in zip(made, lows, highs, strict=True)
         ]
 
+    def measure(
+        self, estimates: Floats, examples: Callable[[], list[Examples]], of: str = "examples"
+    ) -> list[Measured]:
+        """K quantities with the intervals of their examples, which are asked for only where resampled."""
+        if not self.resamples:
+            return [Measured(value, None, self.describe()) for value in estimates.tolist()]
+        found = examples()
+        return [
+            Measured(value, ends, self.describe(of) if ends else "none", e)
+            for value, e, ends in zip(estimates.tolist(), found, self.intervals(found), strict=True)
+        ]
 
-def _pair(ends: Floats) -> Interval:
-    return float(ends[0]), float(ends[1])
+    def intervals(self, examples: Sequence[Examples]) -> list[Interval | None]:
+        """Percentile intervals, all from the same resamples; None where N < 2 or a statistic is not finite."""
+        usable = [len(e.rows) > 1 and bool(np.isfinite(e.rows).all()) for e in examples]
+        rows = [e.rows for e, ok in zip(examples, usable, strict=True) if ok]
+        if not rows:
+            return [None] * len(examples)
+        resampled = self.resample(np.concatenate(rows, axis=1))
+        ends, start = [], 0
+        for e, ok in zip(examples, usable, strict=True):
+            if ok:
+                stop = start + e.rows.shape[1]
+                ends.append(percentile_interval(e.statistic(resampled[:, start:stop])))
+                start = stop
+            else:
+                ends.append(None)
+        return ends
+
+    def resample(self, rows: Floats) -> Floats:
+        """Column means of rows [N, K] over every resample: [resamples, K]."""
+        rows = np.ascontiguousarray(rows, dtype=np.float64)
+        n = len(rows)
+        return np.concatenate([counts @ rows for counts in resample_counts(n, self.resamples, self.seed)]) / n
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number, its interval, how that was made, and the statistics it was made from."""
+
+    value: float
+    ci95: Interval | None
+    interval: str
+    examples: Examples | None = None
+
+    def signed(self, n: int, signature: str, note: str = "") -> Value:
+        """As a metric reports it: over ``n`` examples, under its signature."""
+        return Value(self.value, self.ci95, n, signature, self.interval, note, self.examples)
+
+
+def percentile_interval(resampled: Floats) -> Interval | None:
+    """The 2.5th and 97.5th percentiles of resampled values [R]; None where one is not finite."""
+    if not np.isfinite(resampled).all():
+        return None
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def resample_counts(n: int, resamples: int, seed: int) -> Iterator[Floats]:
@@ -116,8 +186,8 @@ def resample_counts(n: int, resamples: int, seed: int) -> Iterator[Floats]:
         yield np.bincount(draws.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
 
 
-def mean_ci(per_example: ArrayLike, resamples: int = DEFAULTS["resamples"], seed: int = DEFAULTS["seed"]) -> Interval:
-    """95 % percentile bootstrap interval of the mean of per-example statistics [N].
+def mean_ci(scores: ArrayLike, resamples: int = DEFAULTS["resamples"], seed: int = DEFAULTS["seed"]) -> Interval:
+    """95 % percentile bootstrap interval of the mean of per-example scores [N].
 
     N >= 2 finite values, else :class:`BenchError`: one example says nothing about its own spread.
 
@@ -125,7 +195,8 @@ def mean_ci(per_example: ArrayLike, resamples: int = DEFAULTS["resamples"], seed
     >>> low < 49.5 < high and 20 < 4 * (high - low) < 50  # 2 x 1.96 x 28.9 / sqrt(100) = 11.3
     True
     """
-    (interval,) = Bootstrap(resamples, seed).means(np.asarray(per_example, dtype=np.float64)[:, None])
+    examples = Examples.of_means(np.asarray(scores, dtype=np.float64)[:, None])
+    (interval,) = Bootstrap(resamples, seed).intervals(examples)
     if interval is None:
-        raise BenchError(f"a bootstrap interval needs at least 2 values, all finite; got {np.size(per_example)}")
+        raise BenchError(f"a bootstrap interval needs at least 2 values, all finite; got {np.size(scores)}")
     return interval

@@ -31,8 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
-from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
+from bench.metrics.base import Metric, Quantity, TextInputs, Undefined, Value, signature
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap
 from bench.metrics.ngrams import NgramIndex, TextCounts
 from bench.metrics.tokenise import TOKENISATION
@@ -100,30 +99,24 @@ def _forms(
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
     bootstrap = Bootstrap.of("cnd", options)
+    inputs.require("cnd", references=1)
     n_texts, m_texts = len(inputs.generated), len(inputs.references)
-    if not n_texts or not m_texts:
-        raise BenchError(f"cnd: needs at least one generated and one reference text, got {n_texts} and {m_texts}")
     for n in ORDERS:
         if not inputs.index.order(n).references.total:
-            raise BenchError(f"cnd: no reference text has {n} tokens, so there is no {n}-gram to compare with")
+            raise Undefined(f"cnd: no reference text has {n} tokens, so there is no {n}-gram to compare with")
     columns = [(n, form) for n in ORDERS for form in _FORMULAS]
     estimates = np.concatenate([astuple(cnd(inputs.index, n)) for n in ORDERS])
-    intervals = bootstrap.jackknife(
+    made = bootstrap.whole_set(
         estimates,
         lambda: np.concatenate([astuple(cnd_without_each(inputs.index, n)) for n in ORDERS]).T,
         bounds=tuple(np.array([_RANGES[form] for _, form in columns]).T),
     )
     values: dict[str, Value] = {}
-    for (n, form), estimate, interval in zip(columns, estimates.tolist(), intervals, strict=True):
-        signed = _signature(form, n, n_texts, m_texts, bootstrap)
+    for (n, form), measured in zip(columns, made, strict=True):
+        signed = signature("cnd", METRIC.version, form=form, n=n, N=n_texts, refs=m_texts, tok=TOKENISATION)
         note = NOTHING_SHARED if form == "logcos" and values[f"cnd_cr{n}"].value == 0 else ""
-        values[f"cnd_{form}{n}"] = Value(estimate, interval, n_texts, signed, note)
+        values[f"cnd_{form}{n}"] = measured.signed(n_texts, signed, note)
     return {"cnd": values[f"cnd_logcos{COLUMN_ORDER}"], **values}
-
-
-def _signature(form: str, n: int, n_texts: int, m_texts: int, bootstrap: Bootstrap) -> str:
-    sizes = {"N": n_texts, "refs": m_texts}
-    return signature("cnd", METRIC.version, form=form, n=n, **sizes, tok=TOKENISATION, ci=bootstrap.signature("jack"))
 
 
 _FORMULAS = {  # in the order of Cnd's fields
@@ -158,7 +151,7 @@ def _quantity(key: str, label: str, form: str, n: int) -> Quantity:
 METRIC = Metric(
     name="cnd",
     family="ngrams",
-    needs="texts",
+    needs="references",
     quantities=(
         _quantity("cnd", "CND (reconstructed)", "logcos", COLUMN_ORDER),
         *(

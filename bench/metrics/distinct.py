@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
 from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap
 from bench.metrics.ngrams import NgramIndex, TextCounts
@@ -54,29 +53,24 @@ def _n_distinct(counts: TextCounts) -> float:
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
     bootstrap = Bootstrap.of("distinct", options)
+    inputs.require("distinct")
     n_texts = len(inputs.generated)
-    if not n_texts:
-        raise BenchError("distinct: needs at least one generated text, got 0")
     percent = 100 * np.array([distinct(inputs.index, n) for n in ORDERS])
-    intervals = bootstrap.jackknife(
+    made = bootstrap.whole_set(
         percent,
         lambda: 100 * np.stack([distinct_without_each(inputs.index, n) for n in ORDERS], axis=1),
         bounds=(0.0, 100.0),
     )
     return {
-        f"dist{n}": Value(value, interval, n_texts, _signature(n, n_texts, bootstrap))
-        for n, value, interval in zip(ORDERS, percent.tolist(), intervals, strict=True)
+        f"dist{n}": measured.signed(n_texts, signature("distinct", METRIC.version, n=n, N=n_texts, tok=TOKENISATION))
+        for n, measured in zip(ORDERS, made, strict=True)
     }
-
-
-def _signature(n: int, n_texts: int, bootstrap: Bootstrap) -> str:
-    return signature("distinct", METRIC.version, n=n, N=n_texts, tok=TOKENISATION, ci=bootstrap.signature("jack"))
 
 
 METRIC = Metric(
     name="distinct",
     family="ngrams",
-    needs="texts",
+    needs="generated",
     quantities=tuple(
         Quantity(
             key=f"dist{n}",

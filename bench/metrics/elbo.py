@@ -20,15 +20,11 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
     if stats.groups:
         columns["kl"] = stats.kl.sum(axis=1)
     n = len(stats.rec)
-    intervals = bootstrap.means(np.stack(list(columns.values()), axis=1))
+    made = bootstrap.means(np.stack(list(columns.values()), axis=1))
     return {
-        key: Value(float(column.mean()), ends, n, _signature(key, n, bootstrap))
-        for (key, column), ends in zip(columns.items(), intervals, strict=True)
+        key: measured.signed(n, signature(key, METRIC.version, protocol="exact", groups="sum", N=n))
+        for key, measured in zip(columns, made, strict=True)
     }
-
-
-def _signature(key: str, n: int, bootstrap: Bootstrap) -> str:
-    return signature(key, METRIC.version, protocol="exact", groups="sum", N=n, ci=bootstrap.signature())
 
 
 METRIC = Metric(

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
 from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap
 from bench.metrics.ngrams import NgramIndex, TextCounts
@@ -64,29 +63,24 @@ def _x_log_x(x: Floats) -> Floats:
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
     bootstrap = Bootstrap.of("entropy", options)
+    inputs.require("entropy")
     n_texts = len(inputs.generated)
-    if not n_texts:
-        raise BenchError("entropy: needs at least one generated text, got 0")
     estimates = np.array([entropy(inputs.index, n) for n in ORDERS])
-    intervals = bootstrap.jackknife(
+    made = bootstrap.whole_set(
         estimates,
         lambda: np.stack([entropy_without_each(inputs.index, n) for n in ORDERS], axis=1),
         bounds=(0.0, np.inf),
     )
     return {
-        f"ent{n}": Value(value, interval, n_texts, _signature(n, n_texts, bootstrap))
-        for n, value, interval in zip(ORDERS, estimates.tolist(), intervals, strict=True)
+        f"ent{n}": measured.signed(n_texts, signature("entropy", METRIC.version, n=n, N=n_texts, tok=TOKENISATION))
+        for n, measured in zip(ORDERS, made, strict=True)
     }
-
-
-def _signature(n: int, n_texts: int, bootstrap: Bootstrap) -> str:
-    return signature("entropy", METRIC.version, n=n, N=n_texts, tok=TOKENISATION, ci=bootstrap.signature("jack"))
 
 
 METRIC = Metric(
     name="entropy",
     family="ngrams",
-    needs="texts",
+    needs="generated",
     quantities=tuple(
         Quantity(
             key=f"ent{n}",

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from bench.metrics.base import Metric, Quantity, Value, signature
-from bench.metrics.bootstrap import DEFAULTS, Bootstrap, Interval, resample_counts
+from bench.metrics.bootstrap import DEFAULTS, Bootstrap, Examples, Measured
 from bench.metrics.likelihood_file import Floats, LikelihoodFile, importance_weighted_nll
 
 INFINITY = float("inf")
@@ -33,14 +33,11 @@ def perplexity(nll: Floats, tokens: Floats) -> float:
     return float(np.exp(nll.sum() / tokens.sum()))
 
 
-def perplexity_interval(nll: Floats, tokens: Floats, bootstrap: Bootstrap) -> Interval | None:
-    """95 % percentile bootstrap over examples: NLL and token count of an example are drawn together."""
-    if len(nll) < 2 or not bootstrap.resamples:
-        return None
-    pairs = np.stack([nll, tokens], axis=1)
-    sums = np.concatenate([counts @ pairs for counts in resample_counts(len(nll), bootstrap.resamples, bootstrap.seed)])
-    low, high = np.percentile(np.exp(sums[:, 0] / sums[:, 1]), [2.5, 97.5])
-    return float(low), float(high)
+def measured_perplexity(nll: Floats, tokens: Floats, bootstrap: Bootstrap) -> Measured:
+    """Perplexity with its interval: NLL and token count of an example are drawn together."""
+    examples = Examples(np.stack([nll, tokens], axis=1), lambda means: np.exp(means[..., 0] / means[..., 1]))
+    (measured,) = bootstrap.measure(np.array([perplexity(nll, tokens)]), lambda: [examples])
+    return measured
 
 
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
@@ -50,16 +47,14 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
     words: Floats = stats.words[:m].astype(np.float64) + 1  # and EOS
     note = f"K = {stats.samples}" if stats.groups else "exact: no latent variable"
     values = {
-        "ppl": Value(
-            perplexity(nll, tokens), perplexity_interval(nll, tokens, bootstrap), m,
-            _signature("ppl", stats, bootstrap, per="token", tokens="x+eos"), note,
+        "ppl": measured_perplexity(nll, tokens, bootstrap).signed(
+            m, _signature("ppl", stats, per="token", tokens="x+eos"), note
         ),
-        "ppl_word": Value(
-            perplexity(nll, words), perplexity_interval(nll, words, bootstrap), m,
-            _signature("ppl", stats, bootstrap, per="word", tokens="words+eos"), note,
+        "ppl_word": measured_perplexity(nll, words, bootstrap).signed(
+            m, _signature("ppl", stats, per="word", tokens="words+eos"), note
         ),
         "nll": _mean("nll", nll, stats, bootstrap, note),
-    }  # fmt: skip
+    }
     if stats.groups:
         values["ess"] = _mean("ess", effective_sample_size(stats.log_w), stats, bootstrap, note)
         for k in CURVE:
@@ -72,16 +67,15 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
 def _mean(
     key: str, column: Floats, stats: LikelihoodFile, bootstrap: Bootstrap, note: str, k: int | None = None
 ) -> Value:
-    (ends,) = bootstrap.means(column[:, None])
-    return Value(float(column.mean()), ends, len(column), _signature(key, stats, bootstrap, k), note)
+    (measured,) = bootstrap.means(column[:, None])
+    return measured.signed(len(column), _signature(key, stats, k), note)
 
 
-def _signature(key: str, stats: LikelihoodFile, bootstrap: Bootstrap, k: int | None = None, **parts: str) -> str:
+def _signature(key: str, stats: LikelihoodFile, k: int | None = None, **parts: str) -> str:
     # K is the suite's even where there is no latent variable: an exact NLL is its own bound at every K
     return signature(
-        key, METRIC.version, protocol="exact", groups="sum", K=k or stats.samples, **parts,
-        N=stats.importance_examples, ci=bootstrap.signature(),
-    )  # fmt: skip
+        key, METRIC.version, protocol="exact", groups="sum", K=k or stats.samples, **parts, N=stats.importance_examples
+    )
 
 
 METRIC = Metric(

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
 from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap
 from bench.metrics.ngrams import NgramIndex, TextCounts
@@ -115,26 +114,23 @@ def _memberships(counts: TextCounts, dtype: np.dtype) -> Any:
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
     bootstrap = Bootstrap.of("jaccard", options)
+    inputs.require("jaccard", generated=2)
     n_texts = len(inputs.generated)
-    if n_texts < 2:
-        raise BenchError(f"jaccard: needs at least two generated texts, got {n_texts}")
     similarities = [jaccard(inputs.index, n) for n in ORDERS]
     means = 100 * np.stack([similarity.mean for similarity in similarities], axis=1)  # [N, 4]
     means = np.column_stack([means, means[:, [n - 1 for n in COLUMN_ORDERS]].mean(axis=1)])
     maxima = 100 * np.mean([similarities[n - 1].maximum for n in COLUMN_ORDERS], axis=0)[:, None]
 
-    estimates = means.mean(axis=0)
-    intervals = bootstrap.jackknife(estimates, lambda: _without_each(means), (0.0, 100.0))
+    made = bootstrap.whole_set(means.mean(axis=0), lambda: _without_each(means), (0.0, 100.0))
     keys = [*(f"js{n}" for n in ORDERS), "js"]
     orders = [*map(str, ORDERS), f"{COLUMN_ORDERS[0]}-{COLUMN_ORDERS[-1]}"]
     values = {}
-    for key, order, estimate, interval in zip(keys, orders, estimates.tolist(), intervals, strict=True):
-        signed = signature("jaccard", METRIC.version, n=order, tok=TOKENISATION, ci=bootstrap.signature("jack"))
-        values[key] = Value(estimate, interval, n_texts, signed)
-    (interval,) = bootstrap.means(maxima)
-    parts = {"form": "max", "n": orders[-1], "N": n_texts, "tok": TOKENISATION, "ci": bootstrap.signature()}
-    signed = signature("jaccard", METRIC.version, **parts)
-    values["js_max"] = Value(float(maxima.mean()), interval, n_texts, signed, NOTE)
+    for key, order, measured in zip(keys, orders, made, strict=True):
+        signed = signature("jaccard", METRIC.version, form="mean", n=order, tok=TOKENISATION)
+        values[key] = measured.signed(n_texts, signed)
+    (measured,) = bootstrap.means(maxima)
+    signed = signature("jaccard", METRIC.version, form="max", n=orders[-1], N=n_texts, tok=TOKENISATION)
+    values["js_max"] = measured.signed(n_texts, signed, NOTE)
     return values
 
 
@@ -155,7 +151,7 @@ _DELLA = "Hu et al. 2022, appendix A.3"
 METRIC = Metric(
     name="jaccard",
     family="ngrams",
-    needs="texts",
+    needs="generated",
     quantities=(
         *(
             _quantity(f"js{n}", f"JS-{n}", f"100 mean_(i<j) |A_i & A_j| / |A_i | A_j|, A: {n}-grams", _DELLA)

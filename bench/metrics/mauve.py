@@ -91,9 +91,8 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     encoder, name = _encoder(checked)
     seed = whole_number("mauve", checked, "seed", 0)
     scaling = _scaling(checked["scaling"])
+    inputs.require("mauve", references=1)
     n, m = len(inputs.generated), len(inputs.references)
-    if not n or not m:
-        raise BenchError(f"mauve: needs at least one generated and one reference text, got {n} and {m}")
     buckets = auto_buckets(n, m) if checked["buckets"] == "auto" else whole_number("mauve", checked, "buckets", 2)
     if buckets > n + m:
         raise BenchError(f"mauve: option 'buckets' is {buckets}, more than the {n + m} texts there are")
@@ -113,9 +112,9 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
         "seed": seed,
         "mauve-text": metadata.version("mauve-text"),
     }
-    note = "no interval: a bootstrap by example is not valid for MAUVE"
+    note = "no interval: neither a bootstrap nor a jackknife by example is valid for MAUVE"
     return {
-        key: Value(value, None, n, signature("mauve", METRIC.version, form=form, **parts), note)
+        key: Value(value, None, n, signature("mauve", METRIC.version, form=form, **parts), "none", note)
         for (key, form), value in zip(_FORMS.items(), mauve(ours, theirs, buckets, scaling, seed), strict=True)
     }
 
@@ -143,7 +142,7 @@ _FORMS = {"mauve": "plain", "mauve_star": "smoothed"}  # quantity key -> as name
 METRIC = Metric(
     name="mauve",
     family="mauve",
-    needs="texts",
+    needs="references",
     quantities=(
         Quantity(
             key="mauve",

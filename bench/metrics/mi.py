@@ -27,24 +27,18 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
         return {}
     n = len(stats.log_q)
     full, batch = stats.log_q - stats.log_q_full, stats.log_q - stats.log_q_batch
-    ends_full, ends_batch = bootstrap.means(np.stack([full, batch], axis=1))
+    mixtures = {"mi": n, "mi_batch": min(n, stats.mi_batch)}
+    made = bootstrap.means(np.stack([full, batch], axis=1))
     return {
-        "mi": Value(float(full.mean()), ends_full, n, _signature("mi", n, n, bootstrap), _cap(n)),
-        "mi_batch": Value(
-            float(batch.mean()), ends_batch, n, _signature("mi_batch", n, stats.mi_batch, bootstrap),
-            _cap(min(n, stats.mi_batch)),
-        ),
-    }  # fmt: skip
+        key: measured.signed(
+            n, signature(key, METRIC.version, protocol="exact", groups="sum", mixture=mixture, N=n), _cap(mixture)
+        )
+        for (key, mixture), measured in zip(mixtures.items(), made, strict=True)
+    }
 
 
 def _cap(n: int) -> str:
     return f"cannot exceed log {n} = {math.log(n):.2f}"
-
-
-def _signature(key: str, n: int, mixture: int, bootstrap: Bootstrap) -> str:
-    return signature(
-        key, METRIC.version, protocol="exact", groups="sum", mixture=mixture, N=n, ci=bootstrap.signature()
-    )
 
 
 METRIC = Metric(

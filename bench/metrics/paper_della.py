@@ -15,7 +15,7 @@ import numpy as np
 from bench.metrics.au import active_units
 from bench.metrics.base import Metric, Quantity, Value, signature
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap
-from bench.metrics.iw import perplexity, perplexity_interval
+from bench.metrics.iw import measured_perplexity
 from bench.metrics.likelihood_file import Floats, LikelihoodFile, importance_weighted_nll
 
 INFINITY = float("inf")
@@ -32,20 +32,17 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
     columns = {"nelbo": stats.rec + stats.kl.sum(axis=1) / groups}
     if stats.groups:
         columns["kl"] = stats.kl.mean(axis=1)
-    intervals = bootstrap.means(np.stack(list(columns.values()), axis=1))
+    made = bootstrap.means(np.stack(list(columns.values()), axis=1))
     values = {
-        f"paper:della/{key}": Value(float(column.mean()), ends, n, _signature(key, N=n, ci=bootstrap.signature()))
-        for (key, column), ends in zip(columns.items(), intervals, strict=True)
+        f"paper:della/{key}": measured.signed(n, _signature(key, N=n))
+        for key, measured in zip(columns, made, strict=True)
     }
-    values["paper:della/ppl"] = Value(
-        perplexity(nll, tokens), perplexity_interval(nll, tokens, bootstrap), m,
-        _signature("ppl", K=k, tokens="bos+x+eos", N=m, ci=bootstrap.signature()),
-        f"K = {k}" if stats.groups else "exact NLL, BOS counted",
-    )  # fmt: skip
+    values["paper:della/ppl"] = measured_perplexity(nll, tokens, bootstrap).signed(
+        m, _signature("ppl", K=k, tokens="bos+x+eos", N=m), f"K = {k}" if stats.groups else "exact NLL, BOS counted"
+    )
     if stats.groups:
-        values["paper:della/au_0.2"] = Value(
-            float(active_units(stats.mean, THRESHOLD).mean()), None, n, _signature("au", delta=THRESHOLD, N=n)
-        )
+        active = float(active_units(stats.mean, THRESHOLD).mean())
+        values["paper:della/au_0.2"] = Value(active, None, n, _signature("au", delta=THRESHOLD, N=n), "none")
     return values
 
 

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
 from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
 from bench.metrics.bleu import ORDERS, SMOOTHING, bleu_from_matches
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap
@@ -109,27 +108,22 @@ def _matches(index: NgramIndex, n: int) -> Floats:
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
     bootstrap = Bootstrap.of("self_bleu", options)
+    inputs.require("self_bleu", generated=2)
     n = len(inputs.generated)
-    if n < 2:
-        raise BenchError(f"self_bleu: needs at least two generated texts, got {n}")
     estimates = 100 * self_bleu_scores(inputs.index).mean(axis=0)
-    intervals = bootstrap.jackknife(estimates, lambda: 100 * self_bleu_without_each(inputs.index), bounds=(0.0, 100.0))
+    made = bootstrap.whole_set(estimates, lambda: 100 * self_bleu_without_each(inputs.index), bounds=(0.0, 100.0))
     return {
-        f"self_bleu{order}": Value(value, interval, n, _signature(order, n, bootstrap))
-        for order, value, interval in zip(ORDERS, estimates.tolist(), intervals, strict=True)
+        f"self_bleu{order}": measured.signed(
+            n, signature("self_bleu", METRIC.version, n=order, N=n, tok=TOKENISATION, smooth=SMOOTHING)
+        )
+        for order, measured in zip(ORDERS, made, strict=True)
     }
-
-
-def _signature(order: int, n: int, bootstrap: Bootstrap) -> str:
-    return signature(
-        "self_bleu", METRIC.version, n=order, N=n, tok=TOKENISATION, smooth=SMOOTHING, ci=bootstrap.signature("jack")
-    )
 
 
 METRIC = Metric(
     name="self_bleu",
     family="ngrams",
-    needs="texts",
+    needs="generated",
     quantities=tuple(
         Quantity(
             key=f"self_bleu{n}",

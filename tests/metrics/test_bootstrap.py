@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.metrics import bootstrap as module
 from bench.metrics import cnd, distinct, entropy, jaccard, self_bleu
 from bench.metrics.base import Metric, TextInputs
-from bench.metrics.bootstrap import Bootstrap, mean_ci, resample_counts, resolve_options, whole_number
+from bench.metrics.bootstrap import Bootstrap, Examples, mean_ci, resample_counts, resolve_options, whole_number
 
 
 def coverage(interval: Callable[[np.random.Generator], tuple[float, float]], truth: float, trials: int) -> float:
@@ -48,29 +48,40 @@ def test_resample_counts_are_multinomial() -> None:
 
 def test_columns_share_their_resamples() -> None:
     values = np.random.default_rng(0).normal(size=40)
-    one, same, shifted = Bootstrap().means(np.stack([values, values, values + 1], axis=1))
+    one, same, shifted = (m.ci95 for m in Bootstrap().means(np.stack([values, values, values + 1], axis=1)))
     assert one == same and one is not None and shifted == pytest.approx((one[0] + 1, one[1] + 1))
 
 
 def test_where_there_is_no_interval() -> None:
     values = np.array([[1.0, np.inf], [2.0, 3.0]])
-    both = Bootstrap().means(values)
-    assert both[0] is not None and both[1] is None
-    assert Bootstrap().means(values[:1]) == [None, None]
-    assert Bootstrap(resamples=0).means(values) == [None, None]
-    assert Bootstrap(resamples=0).jackknife(values[0], pytest.fail) == [None, None]
+    finite, infinite = Bootstrap().means(values)
+    assert finite.ci95 is not None and (infinite.ci95, infinite.interval) == (None, "none")
+    assert [m.ci95 for m in Bootstrap().means(values[:1])] == [None, None]
+    assert [(m.value, m.ci95) for m in Bootstrap(resamples=0).means(values[:, :1])] == [(1.5, None)]
+    assert [m.ci95 for m in Bootstrap(resamples=0).whole_set(values[0], pytest.fail)] == [None, None]
     for bad in ([1.0], [], [1.0, np.nan]):
         with pytest.raises(BenchError, match="at least 2 values, all finite"):
             mean_ci(bad)
 
 
-def test_jackknife_of_a_mean_is_the_bootstrap_of_the_mean_and_stays_in_bounds() -> None:
+def test_a_mean_taken_as_a_statistic_of_the_whole_set_has_the_same_interval_and_stays_in_bounds() -> None:
     values = np.random.default_rng(0).uniform(size=60)
     without = (values.sum() - values) / 59
-    (ours,) = Bootstrap().jackknife(values.mean(keepdims=True), lambda: without[:, None])
-    assert ours == pytest.approx(mean_ci(values), rel=1e-9)
-    (bounded,) = Bootstrap().jackknife(values.mean(keepdims=True), lambda: without[:, None], bounds=(0.0, 0.5))
-    assert bounded == pytest.approx((mean_ci(values)[0], 0.5), rel=1e-9)
+    (ours,) = Bootstrap().whole_set(values.mean(keepdims=True), lambda: without[:, None])
+    assert ours.value == values.mean() and ours.ci95 == pytest.approx(mean_ci(values), rel=1e-9)
+    (bounded,) = Bootstrap().whole_set(values.mean(keepdims=True), lambda: without[:, None], bounds=(0.0, 0.5))
+    assert bounded.ci95 == pytest.approx((mean_ci(values)[0], 0.5), rel=1e-9)
+
+
+def test_the_interval_of_a_ratio_draws_both_parts_of_an_example_together() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.uniform(1, 5, (80, 2))
+    ratio = Examples(rows, lambda means: means[..., 0] / means[..., 1])
+    (interval,) = Bootstrap(300).intervals([ratio])
+    counts = np.concatenate(list(resample_counts(80, 300, 0)))
+    resampled = [(row[:, None] * rows).sum(axis=0) for row in counts]
+    low, high = np.percentile([above / below for above, below in resampled], [2.5, 97.5])
+    assert interval == pytest.approx((low, high), rel=1e-12)
 
 
 def random_texts(rng: np.random.Generator, n: int) -> list[str]:
@@ -105,8 +116,11 @@ def test_intervals_of_whole_set_metrics_cover_the_expectation_at_this_n(metric: 
 
 def test_options() -> None:
     assert Bootstrap.of("bleu", {}) == Bootstrap(1000, 0)
-    assert Bootstrap.of("bleu", {"resamples": 200, "seed": 5}).signature() == "boot200s5"
-    assert Bootstrap(0).signature("jack") == "none"
+    assert (
+        Bootstrap.of("bleu", {"resamples": 200, "seed": 5}).describe()
+        == "bootstrap of 200 resamples of examples, seed 5"
+    )
+    assert Bootstrap(0).describe() == "none"
     with pytest.raises(BenchError, match="bleu: unknown option 'resample'; did you mean 'resamples'"):
         resolve_options("bleu", {"resample": 1}, module.DEFAULTS)
     for bad in (-1, 1.5, True, "many"):
