@@ -60,8 +60,8 @@ def test_identical_sets_give_one_and_disjoint_sets_nearly_nothing(clouds: tuple[
 @needs_minilm
 def test_values(encoder: Encoder, tmp_path: Path) -> None:
     references = [*TEXTS, "stocks fell", "the moon", "x y"]
-    values = module.METRIC.compute(TextInputs(TEXTS, references, tmp_path), {"batch_size": 2})
-    again = module.METRIC.compute(TextInputs(TEXTS, references, tmp_path), {"batch_size": 2})
+    values = module.METRIC.compute(TextInputs(TEXTS, references, cache=tmp_path), {"batch_size": 2})
+    again = module.METRIC.compute(TextInputs(TEXTS, references, cache=tmp_path), {"batch_size": 2})
     assert len(list(tmp_path.iterdir())) == 1  # the references' features; generated texts are never seen twice
     assert values == again and list(values) == [quantity.key for quantity in module.METRIC.quantities]
     ours, theirs = features(TEXTS, encoder), features(references, encoder)
@@ -145,5 +145,5 @@ def test_options_are_checked_before_anything_is_loaded(options: dict[str, object
 
 @needs_minilm
 def test_no_texts() -> None:
-    with pytest.raises(BenchError, match="mauve: needs at least one generated and one reference text, got 0 and 1"):
+    with pytest.raises(BenchError, match="mauve: needs at least 1 generated text and 1 reference text, got 0 and 1"):
         module.METRIC.compute(TextInputs([], ["a"]), {})
