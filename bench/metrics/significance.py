@@ -1,0 +1,179 @@
+"""Do two systems differ? Intervals and p-values from the sufficient statistics of their examples; nothing is rescored.
+
+With theta the statistic, d = theta(a) - theta(b) and B resamples or trials, two-sided p-values are
+
+    bootstrap:      p = (1 + #{ |d*_b - mean(d*)| >= |d| }) / (1 + B),   shifted, so that its null is "no difference"
+    randomisation:  p = (1 + #{ |d*_b| >= |d| }) / (1 + B)
+
+so none is below 1 / (1 + B). Which of the four functions is decided by how the texts were made:
+
+* **paired**, both systems answer the same inputs (ROUGE, corpus BLEU, iBLEU): examples are resampled for both together
+  (:func:`paired_bootstrap`), or each pair is exchanged with probability 1/2 (:func:`approximate_randomisation`);
+* **independent**, texts sampled from two models, which nothing pairs and whose numbers may differ: each sample is
+  resampled by itself (:func:`independent_bootstrap`), or all texts are dealt anew (:func:`permutation`).
+
+Randomisation is exact for the null that the systems are interchangeable, at any N. The bootstrap's null is that theta
+is equal, and it holds for large N alone. For a statistic of a whole set (Dist, Self-BLEU, ...) the rows are
+pseudo-values, so all four test its linear part: a large-N approximation. None of this is variation over seeds: a
+significant difference between two trained models says nothing about training them again; that is
+:func:`bench.report.seeds.over_seeds`.
+
+Noreen (1989), "Computer-intensive methods for testing hypotheses"; Efron & Tibshirani (1993), "An introduction to the
+bootstrap", chapters 15 and 16; Koehn (2004), "Statistical significance tests for machine translation"; Riezler &
+Maxwell (2005), "On some pitfalls in automatic evaluation and significance testing for MT".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+from bench.metrics.base import Undefined
+from bench.metrics.bootstrap import Bootstrap, Examples, Floats, Interval, percentile_interval
+
+RESAMPLES = 1000
+SEED = 0
+ROUNDING = 1e-12  # of the values: differences that are equal but for the order of summation count as equal
+_DRAWS_AT_ONCE = 1 << 20  # bounds memory; the random stream does not depend on it
+
+
+@dataclass(frozen=True)
+class Difference:
+    """theta(a) - theta(b), its 95 % percentile interval, and the two-sided p-value of the shifted bootstrap."""
+
+    value: float
+    ci95: Interval
+    p: float
+
+
+def paired_bootstrap(a: Examples, b: Examples, resamples: int = RESAMPLES, seed: int = SEED) -> Difference:
+    """Two systems on the same N >= 2 examples, in the same order; the examples are resampled.
+
+    :class:`BenchError` where the numbers of examples differ; :class:`Undefined` with fewer than two, or where a
+    statistic is not finite.
+
+    >>> (a,) = Examples.of_means(np.arange(100.0)[:, None])
+    >>> (b,) = Examples.of_means(np.arange(100.0)[:, None] + np.tile([0.0, 1.0], 50)[:, None])
+    >>> found = paired_bootstrap(a, b)
+    >>> found.value, found.p, -0.62 < found.ci95[0] < -0.58  # -0.5 +- 1.96 x 0.5 / sqrt(100)
+    (-0.5, 0.000999000999000999, True)
+    """
+    _check(a, b, resamples, paired=True)
+    means = Bootstrap(resamples, seed).resample(np.concatenate([a.rows, b.rows], axis=1))
+    columns = a.rows.shape[1]
+    return _difference(a, b, a.statistic(means[:, :columns]) - b.statistic(means[:, columns:]))
+
+
+def independent_bootstrap(a: Examples, b: Examples, resamples: int = RESAMPLES, seed: int = SEED) -> Difference:
+    """Two independent samples of any sizes >= 2; each is resampled by itself. Errors as :func:`paired_bootstrap`.
+
+    >>> a, b = (Examples.of_means(np.arange(n)[:, None] / n)[0] for n in (300, 200))
+    >>> found = independent_bootstrap(a, b)
+    >>> round(found.value, 6), found.ci95[0] < 0 < found.ci95[1], found.p > 0.5
+    (0.000833, True, True)
+    """
+    _check(a, b, resamples)
+    first, second, sign = _in_order(a, b)
+    seeds = np.random.SeedSequence(seed).generate_state(2).tolist()
+    resampled = [
+        e.statistic(Bootstrap(resamples, s).resample(e.rows)) for e, s in zip((first, second), seeds, strict=True)
+    ]
+    return _difference(a, b, sign * (resampled[0] - resampled[1]))
+
+
+def approximate_randomisation(a: Examples, b: Examples, trials: int = RESAMPLES, seed: int = SEED) -> float:
+    """Two-sided p-value of two systems on the same examples: every pair is exchanged with probability 1/2.
+
+    Errors as :func:`paired_bootstrap`.
+
+    >>> a, b = (Examples.of_means(np.tile([0.0, 0.0, shift], 20)[:, None])[0] for shift in (0.0, 1.0))
+    >>> approximate_randomisation(a, b), approximate_randomisation(a, a)
+    (0.000999000999000999, 1.0)
+    """
+    _check(a, b, trials, paired=True, exchanged=True)
+    n, gap = len(a.rows), a.rows - b.rows
+    moved = np.concatenate([exchanged @ gap for exchanged in _exchanges(n, trials, seed)])
+    sums = a.rows.sum(axis=0) - moved, b.rows.sum(axis=0) + moved
+    return _p_value(a, b, a.statistic(sums[0] / n) - b.statistic(sums[1] / n))
+
+
+def permutation(a: Examples, b: Examples, trials: int = RESAMPLES, seed: int = SEED) -> float:
+    """Two-sided p-value of two independent samples of any sizes: all examples are dealt anew to a and b.
+
+    Errors as :func:`paired_bootstrap`.
+
+    >>> a, b = (Examples.of_means(np.arange(n)[:, None] / n)[0] for n in (300, 200))
+    >>> permutation(a, b) > 0.5, permutation(a, a)
+    (True, 1.0)
+    """
+    _check(a, b, trials, exchanged=True)
+    first, second, sign = _in_order(a, b)
+    n, m = len(first.rows), len(second.rows)
+    pooled = np.concatenate([first.rows, second.rows])
+    dealt = np.concatenate([chosen @ pooled for chosen in _deals(n, n + m, trials, seed)])
+    rest = pooled.sum(axis=0) - dealt
+    return _p_value(a, b, sign * (first.statistic(dealt / n) - second.statistic(rest / m)))
+
+
+def _exchanges(n: int, trials: int, seed: int) -> Iterator[Floats]:
+    """Blocks [t, n] of zeros and ones, each with probability 1/2; ``trials`` rows in all."""
+    generator = np.random.default_rng(seed)
+    for rows in _blocks(n, trials):
+        yield (generator.random((rows, n)) < 0.5).astype(np.float64)
+
+
+def _deals(chosen: int, n: int, trials: int, seed: int) -> Iterator[Floats]:
+    """Blocks [t, n] of rows with ``chosen`` ones at random places, else zeros; ``trials`` rows in all."""
+    generator = np.random.default_rng(seed)
+    first = (np.arange(n) < chosen).astype(np.float64)
+    for rows in _blocks(n, trials):
+        yield generator.permuted(np.tile(first, (rows, 1)), axis=1)
+
+
+def _blocks(n: int, trials: int) -> Iterator[int]:
+    at_once = max(1, _DRAWS_AT_ONCE // n)
+    for start in range(0, trials, at_once):
+        yield min(at_once, trials - start)
+
+
+def _difference(a: Examples, b: Examples, resampled: NDArray[np.float64]) -> Difference:
+    p = _p_value(a, b, resampled - resampled.mean())
+    interval = percentile_interval(resampled)
+    assert interval is not None  # _p_value has refused what is not finite
+    return Difference(_value(a) - _value(b), interval, p)
+
+
+def _p_value(a: Examples, b: Examples, under_null: NDArray[np.float64]) -> float:
+    """The share of differences under the null [B] that are at least as large as the observed one, it included."""
+    x, y = _value(a), _value(b)
+    if not (np.isfinite(under_null).all() and np.isfinite([x, y]).all()):
+        raise Undefined("comparison: the statistic has no finite value, for the examples or for a resample of them")
+    extreme = np.abs(under_null) >= abs(x - y) - ROUNDING * (abs(x) + abs(y))
+    return (1 + int(extreme.sum())) / (1 + len(under_null))
+
+
+def _value(examples: Examples) -> float:
+    return float(examples.statistic(examples.rows.mean(axis=0)))
+
+
+def _in_order(a: Examples, b: Examples) -> tuple[Examples, Examples, int]:
+    """The larger, the smaller, and the sign of a - b, so that exchanging a and b draws the same and flips the sign."""
+    return (a, b, 1) if _value(a) >= _value(b) else (b, a, -1)
+
+
+def _check(a: Examples, b: Examples, resamples: int, paired: bool = False, exchanged: bool = False) -> None:
+    n, m = len(a.rows), len(b.rows)
+    if resamples < 1:
+        raise BenchError(f"comparison: needs at least 1 resample, not {resamples}")
+    if paired and n != m:
+        raise BenchError(f"comparison: pairs examples, but there are {n} of one system and {m} of the other")
+    if exchanged and a.rows.shape[1] != b.rows.shape[1]:
+        raise BenchError("comparison: examples of different quantities cannot be exchanged")
+    if min(n, m) < 2:
+        raise Undefined(f"comparison: needs at least 2 examples of each system, got {n} and {m}")
+    if not (np.isfinite(a.rows).all() and np.isfinite(b.rows).all()):
+        raise Undefined("comparison: statistics of some examples are not finite")
