@@ -52,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     verb("likelihood", _likelihood, "measure a trained cell's per-example statistics", _suite, _cell, _device)
     verb("generate", _generate, "draw a trained cell's samples", _suite, _cell, _device)
     verb("human", _human, "take validation texts as the samples of the human row", _suite, _dataset)
-    score = verb("score", _score, "compute one metric family of one cell", _suite, _cell)
-    score.add_argument("--family", required=True, help="metric family, e.g. ngrams")
+    score_cell = verb("score-cell", _score_cell, "compute one metric family of one cell", _suite, _cell)
+    score_cell.add_argument("--family", required=True, help="metric family, e.g. ngrams")
     verb("record", _record, "collect a cell's scores and provenance", _suite, _cell)
     verb("table", _table, "render reports/table1 as md, csv, tex and html", _suite, _out)
     verb("curves", _curves, "plot learning curves as png and svg", _suite, _out)
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     freeze = verb("freeze", _freeze, "keep a finished run's records as results/frozen/RELEASE", _suite)
     freeze.add_argument("release", help="name of the release, e.g. 2026.11-embedded")
     freeze.add_argument("--allow-dirty", action="store_true", help="accept records made from uncommitted code")
+    verb("score", _score, "score any file of generated texts, with no suite", _score_options)
     verb("metrics", _metrics, "list every metric with its formula, direction, range and source")
     verb("methods", _methods, "list every registered method and dataset")
     return parser
@@ -91,6 +92,30 @@ def _device(sub: argparse.ArgumentParser) -> None:
 
 def _out(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--out", required=True, type=Path, help="the file to write; its siblings get its stem")
+
+
+def _score_options(sub: argparse.ArgumentParser) -> None:
+    def add(name: str, text: str, **more) -> None:
+        sub.add_argument(f"--{name}", help=text, **more)
+
+    file: dict = {"type": Path, "metavar": "FILE"}
+    add("generated", "generated texts: UTF-8, one a line, plain or .gz; or a samples .jsonl", required=True, **file)
+    add("references", "reference texts; for paired metrics the i-th belongs to the i-th generated text", **file)
+    add("sources", "source texts, one for each generated text", **file)
+    add("human", "held-out human texts, scored like the generated ones: what a perfect generator would get", **file)
+    add("baseline", "another system's texts: adds differences with intervals and p-values", **file)
+    add(
+        "metrics",
+        "names separated by commas, or 'all' (`bench metrics` lists them); default: n-gram metrics",
+        default="",
+    )
+    add("option", "an option of one metric (repeatable), e.g. mauve.seed=1", action="append", default=[],
+        metavar="METRIC.OPTION=VALUE")  # fmt: skip
+    add("resamples", "bootstrap resamples of every metric; 0: no intervals", type=int)
+    add("seed", "seed of the bootstrap", type=int)
+    add("cache", "a directory that keeps encoder features of the references", type=Path, metavar="DIR")
+    add("details", "show every part: all forms of CND, precision and recall", action="store_true")
+    add("json", "also write everything to this file", type=Path, metavar="FILE")
 
 
 def _load(arguments: argparse.Namespace) -> Suite:
@@ -165,10 +190,26 @@ def _human(arguments: argparse.Namespace) -> None:
     human(*_load_dataset(arguments))
 
 
-def _score(arguments: argparse.Namespace) -> None:
+def _score_cell(arguments: argparse.Namespace) -> None:
     from bench.score import score
 
     score(*_load_cell(arguments), arguments.family)
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from bench.files import write_json
+    from bench.standalone import Request, as_json, report, score
+
+    files = {key: getattr(arguments, key) for key in ("generated", "references", "sources", "human", "baseline")}
+    request = Request(
+        **files,
+        metrics=[name.strip() for name in arguments.metrics.split(",") if name.strip()],
+        options=arguments.option, resamples=arguments.resamples, seed=arguments.seed, cache=arguments.cache,
+    )  # fmt: skip
+    scores = score(request)
+    if arguments.json:
+        write_json(arguments.json, as_json(request, scores))
+    report(scores, arguments.details)
 
 
 def _record(arguments: argparse.Namespace) -> None:
@@ -203,11 +244,10 @@ def _freeze(arguments: argparse.Namespace) -> None:
 
 def _metrics(arguments: argparse.Namespace) -> None:
     from bench import registry
-    from bench.score import load_metric
 
     for name, source in registry.metrics().items():
         print(f"{name} (family {source.family}, from {source.needs})")
-        for quantity in load_metric(name).quantities:
+        for quantity in registry.load_metric(name).quantities:
             low, high = quantity.range
             print(
                 f"  {quantity.key}: {quantity.formula}\n"

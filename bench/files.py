@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +76,30 @@ def read_json(path: str | Path, what: str = "file") -> Any:
         raise BenchError(f"{what} {path}: {error.strerror}") from None
     except ValueError as error:
         raise BenchError(f"{what} {path}: not valid JSON ({error})") from None
+
+
+def read_lines(path: str | Path, what: str = "file") -> list[str]:
+    r"""The lines of a UTF-8 file, plain or ``.gz``, which may be empty ones; what cannot be read is one clear line.
+
+    Only ``\n`` and ``\r\n`` end a line: a text may hold any other character that Unicode counts as a line break. A byte
+    order mark at the start is no text.
+    """
+    path, data = Path(path), b""
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BenchError(f"{what} {path}: line {line} is not UTF-8") from None
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BenchError(f"{what} {path}: cannot be read ({reason})") from None
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
 
 
 def sha256(path: str | Path) -> str:

@@ -17,9 +17,12 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.errors import BenchError, suggest
+
+if TYPE_CHECKING:
+    from bench.metrics.base import Metric
 
 PACKAGE = Path(__file__).parent
 T = TypeVar("T")
@@ -171,6 +174,12 @@ def metrics() -> dict[str, MetricSource]:
 def metric(name: str) -> MetricSource:
     """One metric by name."""
     return _named("metric", name, metrics())
+
+
+def load_metric(name: str) -> Metric:
+    """The metric of that name, imported."""
+    loaded: Metric = importlib.import_module(metric(name).module).METRIC
+    return loaded
 
 
 def _parse(file: Path) -> ast.Module:

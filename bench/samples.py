@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.files import atomic
+from bench.files import atomic, read_lines
 
 
 def write_samples(path: Path, texts: Sequence[str], decoding: str, seed: int) -> None:
@@ -20,12 +20,8 @@ def write_samples(path: Path, texts: Sequence[str], decoding: str, seed: int) ->
 
 def read_samples(path: Path) -> list[str]:
     """The texts of a ``samples.jsonl``; a line that is not a sample is named."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"samples {path}: {error}") from None
     texts = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path, "samples"), start=1):
         try:
             texts.append(str(json.loads(line)["text"]))
         except (ValueError, KeyError, TypeError):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from bench import registry
 from bench.data.prepare import read_split
 from bench.errors import BenchError, suggest
 from bench.files import write_json
-from bench.metrics.base import Metric, TextInputs
+from bench.metrics.base import TextInputs
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.paths import CellPaths
 from bench.samples import read_samples
@@ -31,12 +30,6 @@ def score(suite: Suite, cell: Cell, family: str) -> None:
         inputs = LikelihoodFile.read(paths.likelihood)
     values = {}
     for name, options in wanted.items():
-        for key, value in load_metric(name).compute(inputs, options).items():
+        for key, value in registry.load_metric(name).compute(inputs, options).items():
             values[key] = value.as_dict()
     write_json(paths.scores(family), values)
-
-
-def load_metric(name: str) -> Metric:
-    """The metric of that name, imported."""
-    metric: Metric = importlib.import_module(registry.metric(name).module).METRIC
-    return metric

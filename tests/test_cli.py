@@ -20,7 +20,7 @@ CELL = ("--suite", SUITE, "--dataset", "bbe", "--method", "della", "--seed", "1"
         (["train", *CELL[:2], "--dataset", "bbee", *CELL[4:]], "no dataset 'bbee'; did you mean 'bbe'?"),
         (["train", *CELL[:4], "--method", "dela", *CELL[6:]], "no method 'dela'; did you mean 'della'?"),
         (["train", *CELL[:6], "--seed", "-1"], "seed -1 is negative"),
-        (["score", *CELL, "--family", "ngram"], "no metric of family 'ngram'; did you mean 'ngrams'?"),
+        (["score-cell", *CELL, "--family", "ngram"], "no metric of family 'ngram'; did you mean 'ngrams'?"),
         (["train", "--suite", "nowhere.yaml", *CELL[2:]], "suite nowhere.yaml: No such file"),
         (["train", "--use", "nowhere.py:Mine", *CELL], "no file nowhere.py"),
         (["likelihood", *CELL], "results/runs/embedded/bbe/della/seed1/model/config.json: No such file"),

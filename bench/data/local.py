@@ -5,11 +5,11 @@ The directory holds ``train``, ``valid`` and ``test``, each as ``.txt`` or ``.tx
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 from bench.data.base import SPLITS, Source, one_line
 from bench.errors import BenchError
+from bench.files import read_lines
 
 NAMES = ("local", "ptb", "snli", "yelp", "yahoo")
 
@@ -21,7 +21,7 @@ def read(name: str, data_dir: Path | None) -> Source:
     splits, notes = {}, []
     for part in SPLITS:
         file = _find(data_dir, part, name)
-        lines = [one_line(line) for line in _lines(file)]
+        lines = [one_line(line) for line in read_lines(file)]
         splits[part] = [line for line in lines if line]
         if not splits[part]:
             raise BenchError(f"dataset '{name}': {file} holds no text")
@@ -35,15 +35,3 @@ def _find(data_dir: Path, part: str, name: str) -> Path:
         if (data_dir / f"{part}{suffix}").is_file():
             return data_dir / f"{part}{suffix}"
     raise BenchError(f"dataset '{name}': no {part}.txt or {part}.txt.gz in {data_dir}")
-
-
-def _lines(file: Path) -> list[str]:
-    data = b""
-    try:
-        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        return data.decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise BenchError(f"{file}: line {line} is not UTF-8") from None
-    except (OSError, EOFError) as error:
-        raise BenchError(f"{file}: cannot be read ({error})") from None

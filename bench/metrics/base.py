@@ -37,6 +37,7 @@ class Quantity:
     unit: str  # "nats/example", "percent", "dims", "1" for a pure number
     range: tuple[float, float]
     source: str  # paper, section or equation
+    detail: bool = False  # a part of another quantity: in every file, but not in a short table
 
 
 @dataclass(frozen=True)

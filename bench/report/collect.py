@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -129,8 +128,7 @@ def judge(column: Mapping[str, Measured]) -> dict[str, Measured]:
 @cache
 def registered() -> dict[str, Quantity]:
     """Every registered quantity by key."""
-    modules = [importlib.import_module(source.module) for source in registry.metrics().values()]
-    return {quantity.key: quantity for module in modules for quantity in module.METRIC.quantities}
+    return {q.key: q for name in registry.metrics() for q in registry.load_metric(name).quantities}
 
 
 def quantity(key: str) -> Quantity:

@@ -50,7 +50,7 @@ def _outputs(given: argparse.Namespace) -> list[Path]:
             return [paths.samples, paths.cost("generate")]
         case "human":
             return [paths.samples]
-        case "score":
+        case "score-cell":
             return [paths.scores(given.family)]
         case "record":
             return [paths.record]

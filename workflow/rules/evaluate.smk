@@ -104,7 +104,7 @@ rule score:
         "score {wildcards.family} of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
     priority: 10
     shell:
-        "logged {log} python -m bench score {params.args}"
+        "logged {log} python -m bench score-cell {params.args}"
 
 
 rule record:

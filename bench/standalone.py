@@ -1,0 +1,271 @@
+"""``python -m bench score``: text metrics of any two files, one text a line, with what each number may be read against.
+
+Beside each value stands, where it can be had, the same metric of **human** text against the same references
+(``--human``: held-out texts; without them MAUVE alone gets a ceiling, one half of the references against the other),
+and of a **baseline** (``--baseline``: another system's texts) with the difference, its interval and its p-value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import __version__, registry
+from bench.errors import BenchError, suggest
+from bench.files import read_lines, sha256
+from bench.metrics import api
+from bench.metrics.api import Comparison
+from bench.metrics.base import Quantity, TextInputs, Undefined, Value
+from bench.progress import progress
+from bench.report import signatures
+from bench.samples import read_samples
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be scored, as given on the command line."""
+
+    generated: Path
+    references: Path | None = None
+    sources: Path | None = None
+    human: Path | None = None
+    baseline: Path | None = None
+    metrics: Sequence[str] = ()  # names; none: the n-gram metrics; "all": every one that the files allow
+    options: Sequence[str] = ()  # "metric.option=value"
+    resamples: int | None = None
+    seed: int | None = None
+    cache: Path | None = None
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The text files there are, by their role."""
+        roles = ("generated", "references", "sources", "human", "baseline")
+        return {role: path for role in roles if (path := getattr(self, role)) is not None}
+
+
+@dataclass
+class Scores:
+    """Values by quantity key: of the generated texts, of human text, and against the baseline; and what had none."""
+
+    texts: Mapping[str, Sequence[str]]
+    values: dict[str, Value] = field(default_factory=dict)
+    human: dict[str, Value] = field(default_factory=dict)
+    compared: dict[str, Comparison] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)  # reasons
+
+
+def score(request: Request) -> Scores:
+    """Read, check and score; a metric that was asked for by name and cannot be had is a :class:`BenchError`."""
+    texts = {role: read_texts(path, role) for role, path in request.files.items()}
+    scores = Scores(texts)
+    asked, chosen = _chosen(request, texts)
+    options = _options(request, chosen)
+    inputs = _inputs(texts, texts["generated"], request.cache)
+    for name in progress(chosen, len(chosen), "metrics"):
+        try:
+            values = api.compute(name, inputs, options[name])
+        except Undefined as reason:
+            if name in asked:
+                raise
+            scores.skipped.append(str(reason))
+            continue
+        scores.values.update(values)
+        if registry.metric(name).needs not in api.PAIRED:
+            scores.human.update(_human(name, texts, options[name], request.cache))
+        if "baseline" in texts:
+            baseline = _inputs(texts, texts["baseline"], request.cache)
+            theirs = api.compute(name, baseline, options[name])
+            scores.compared.update(api.compared(name, values, theirs, options[name]))
+    return scores
+
+
+def read_texts(path: Path, role: str) -> list[str]:
+    """One text a line, UTF-8, plain or ``.gz``, blank lines being empty texts; or a ``.jsonl`` of samples."""
+    texts = read_samples(path) if path.suffix == ".jsonl" else read_lines(path, role)
+    if not texts:
+        raise BenchError(f"{role} {path}: no text")
+    return texts
+
+
+def _inputs(texts: Mapping[str, list[str]], generated: list[str], cache: Path | None) -> TextInputs:
+    return TextInputs(generated, texts.get("references", []), texts.get("sources"), cache)
+
+
+def _chosen(request: Request, texts: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+    """The metrics asked for by name, and those to compute, in order."""
+    asked = [name for name in dict.fromkeys(request.metrics) if name != ALL]
+    for name in asked:
+        api.text_metric(name)
+    if ALL in request.metrics:
+        lines = {len(texts[role]) for role in ("generated", "references", "sources") if role in texts}
+        every = api.names("references" in texts, "sources" in texts, paired=len(lines) == 1)
+    else:
+        every = [] if asked else api.ngram_metrics("references" in texts)
+    return asked, list(dict.fromkeys([*asked, *every]))
+
+
+def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """``--resamples`` and ``--seed`` for the metrics that know them, and each ``--option`` for the one it names."""
+    import yaml
+
+    given: dict[str, dict[str, Any]] = {name: {} for name in chosen}
+    for name in chosen:
+        defaults = registry.load_metric(name).defaults
+        if "resamples" in defaults:
+            common = {"resamples": request.resamples, "seed": request.seed}
+            given[name] |= {key: value for key, value in common.items() if value is not None}
+    for option in request.options:
+        where, equals, value = option.partition("=")
+        name, dot, key = where.partition(".")
+        if not (equals and dot and key):
+            raise BenchError(f"--option '{option}': expected metric.option=value, e.g. mauve.seed=1")
+        if name not in given:
+            raise BenchError(f"--option '{option}': the metric '{name}' is not computed{suggest(name, given)}")
+        given[name][key] = yaml.safe_load(value)
+    return dict(given)
+
+
+def _human(
+    name: str, texts: Mapping[str, list[str]], options: Mapping[str, Any], cache: Path | None
+) -> dict[str, Value]:
+    """The metric of human text: at equal N where there are enough of them."""
+    if "human" in texts:
+        inputs = _inputs(texts, texts["human"][: len(texts["generated"])], cache)
+    elif name == "mauve" and len(texts["references"]) > 1:
+        shuffled = np.random.default_rng(0).permutation(len(texts["references"]))
+        halves = np.array_split([texts["references"][i] for i in shuffled], 2)
+        inputs = TextInputs(*(half.tolist() for half in halves))
+    else:
+        return {}
+    try:
+        return api.compute(name, inputs, options)
+    except Undefined:
+        return {}
+
+
+def as_json(request: Request, scores: Scores) -> dict[str, Any]:
+    """Everything, for other programs: inputs with their hashes; value, ci95, n and signature of each metric."""
+    quantities = _quantities(scores)
+    return {
+        "bench": __version__,
+        "inputs": {
+            role: {"file": str(path), "sha256": sha256(path), "texts": len(scores.texts[role])}
+            for role, path in request.files.items()
+        },
+        "skipped": scores.skipped,
+        "values": {
+            key: {
+                **value.as_dict(),
+                "label": quantities[key].label,
+                "unit": quantities[key].unit,
+                "better": quantities[key].direction,
+                **({"human": scores.human[key].as_dict()} if key in scores.human else {}),
+                **({"baseline": scores.compared[key].as_dict()} if key in scores.compared else {}),
+            }
+            for key, value in scores.values.items()
+        },
+    }
+
+
+def _quantities(scores: Scores) -> dict[str, Quantity]:
+    every = (q for name, s in registry.metrics().items() if s.from_texts for q in registry.load_metric(name).quantities)
+    return {quantity.key: quantity for quantity in every if quantity.key in scores.values}
+
+
+def report(scores: Scores, details: bool = False) -> None:
+    """Print the table, what it is to be read by, and the signatures."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    heads = ["", "value", "95 % interval", "n"]
+    heads += ["human"] if scores.human else []
+    heads += ["baseline", "difference", "95 % interval", "p"] if scores.compared else []
+    for head in heads:
+        table.add_column(head, justify="right" if head else "left", no_wrap=True)
+    quantities = _quantities(scores)
+    for key, value in scores.values.items():
+        quantity = quantities[key]
+        if quantity.detail and not details:
+            continue
+        arrow = {"up": " ↑", "down": " ↓", "none": ""}[quantity.direction]
+        row = [quantity.label + arrow, number(value.value, quantity), interval(value.ci95, quantity), f"{value.n:,}"]
+        if scores.human:
+            row.append(number(scores.human[key].value, quantity) if key in scores.human else "-")
+        if scores.compared:
+            row += _compared(scores.compared.get(key), quantity)
+        table.add_row(*map(Text, row))
+    console.print(table)
+    for line in _notes(scores):
+        console.print(Text(line))
+
+
+def number(value: float, quantity: Quantity) -> str:
+    """Percentages of at least one with two decimals, everything else with four digits, small percentages with two."""
+    if quantity.unit != "percent":
+        return f"{value:.4g}"
+    return f"{value:.2f}" if abs(value) >= 1 or not value else f"{value:.2g}"
+
+
+def interval(ends: tuple[float, float] | None, quantity: Quantity) -> str:
+    """``[1.20, 3.40]``, or "-"."""
+    return f"[{number(ends[0], quantity)}, {number(ends[1], quantity)}]" if ends else "-"
+
+
+def _compared(found: Comparison | None, quantity: Quantity) -> list[str]:
+    if found is None:
+        return ["-"] * 4
+    difference = number(found.difference, quantity)
+    return [
+        number(found.baseline, quantity),
+        difference if difference.startswith("-") else f"+{difference}",
+        interval(found.ci95, quantity),
+        f"{found.p:.3f}" if found.p is not None else "-",
+    ]
+
+
+def _notes(scores: Scores) -> list[str]:
+    """What a reader needs to read the table by."""
+    lines = [f"{role}: {_sizes(texts)}" for role, texts in scores.texts.items()]
+    made = dict.fromkeys(value.interval for value in scores.values.values() if value.ci95)
+    lines += [f"95 % intervals over examples: {'; '.join(made)}"] if made else []
+    if scores.human:
+        lines.append(_human_note(scores))
+    if scores.compared:
+        tests = dict.fromkeys(found.test for found in scores.compared.values())
+        lines.append(f"difference: generated minus baseline; {'; '.join(tests)}")
+    lines += dict.fromkeys(f"{key}: {value.note}" for key, value in scores.values.items() if value.note)
+    lines += [f"left out: {reason}" for reason in scores.skipped]
+    return ["", *lines, "", "signatures", *(f"  {line}" for line in _signatures(scores))]
+
+
+def _sizes(texts: Sequence[str]) -> str:
+    empty = sum(not text.strip() for text in texts)
+    return f"{len(texts):,} text{'s' * (len(texts) != 1)}" + (f", {empty:,} of them empty" if empty else "")
+
+
+def _human_note(scores: Scores) -> str:
+    if "human" not in scores.texts:
+        return (
+            "human: no --human file, so MAUVE of one half of the references against the other: a ceiling at half the N"
+        )
+    n, held_out = len(scores.texts["generated"]), len(scores.texts["human"])
+    if held_out < n:
+        return f"human: all {held_out:,} held-out texts: fewer than generated ones, which matters where N does"
+    return f"human: the first {n:,} held-out texts against the same references"
+
+
+def _signatures(scores: Scores) -> list[str]:
+    """One line a metric; parts in which its quantities differ show every value."""
+    by_name: dict[str, list[str]] = {}
+    for value in scores.values.values():
+        by_name.setdefault(value.signature.partition("|")[0], []).append(value.signature)
+    return [signatures.merged(list(dict.fromkeys(signed))) for signed in by_name.values()]
