@@ -45,10 +45,18 @@ def pair_statistics(generated: Sequence[str], others: Sequence[str]) -> Floats:
     >>> pair_statistics(["The cat sat."], ["The cat is here."])
     array([[4., 5., 3., 1., 0., 0., 4., 3., 2., 1.]])
     """
-    tokenizer = peer().tokenizer
-    xs, ys = token_ids(lambda text: tokenizer(text.rstrip()).split(), generated, others)
+    xs, ys = token_ids(tokenise, generated, others)
     sizes = lengths(xs)
     return np.column_stack([sizes, lengths(ys), matches(xs, ys, MAX_ORDER), windows(sizes, MAX_ORDER)])
+
+
+def tokenise(text: str) -> list[str]:
+    """Tokens as sacrebleu's default makes them: 13a, case kept.
+
+    >>> tokenise("Don't pay 3.50, Bob.")
+    ["Don't", 'pay', '3.50', ',', 'Bob', '.']
+    """
+    return peer().tokenizer(text.rstrip()).split()
 
 
 def bleu_of_sums(sums: Floats, order: int = MAX_ORDER) -> Floats:
@@ -59,7 +67,7 @@ def bleu_of_sums(sums: Floats, order: int = MAX_ORDER) -> Floats:
     """
     generated, others = sums[..., 0], sums[..., 1]
     matched, total = sums[..., 2 : 2 + order], sums[..., 2 + MAX_ORDER : 2 + MAX_ORDER + order]
-    defined = (generated > 0) & (matched > 0).any(axis=-1) & (total > 0).all(axis=-1)
+    defined = (matched > 0).any(axis=-1) & (total > 0).all(axis=-1)
     smoothed = np.where(matched > 0, matched, 0.5 ** np.cumsum(matched == 0, axis=-1))
     log_precision = np.log(smoothed / np.where(total > 0, total, 1)).mean(axis=-1)
     log_brevity = np.minimum(0, 1 - others / np.where(generated > 0, generated, 1))
