@@ -14,9 +14,11 @@ so none is below 1 / (1 + B). Which of the four functions is decided by how the 
 
 Randomisation is exact for the null that the systems are interchangeable, at any N. The bootstrap's null is that theta
 is equal, and it holds for large N alone. For a statistic of a whole set (Dist, Self-BLEU, ...) the rows are
-pseudo-values, so all four test its linear part: a large-N approximation. None of this is variation over seeds: a
-significant difference between two trained models says nothing about training them again; that is
-:func:`bench.report.seeds.over_seeds`.
+pseudo-values, so all four test its linear part: a large-N approximation, and only between samples of equal N, because
+these statistics depend on N themselves. Compare values of equal signature, which names N where it matters.
+
+None of this is variation over seeds: a significant difference between two trained models says nothing about training
+them again; that is :func:`bench.report.seeds.over_seeds`.
 
 Noreen (1989), "Computer-intensive methods for testing hypotheses"; Efron & Tibshirani (1993), "An introduction to the
 bootstrap", chapters 15 and 16; Koehn (2004), "Statistical significance tests for machine translation"; Riezler &
