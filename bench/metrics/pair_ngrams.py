@@ -15,6 +15,8 @@ from itertools import chain, count
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.errors import BenchError
+
 Floats = NDArray[np.float64]
 Tokens = list[list[int]]  # token ids of texts, over one vocabulary
 
@@ -66,11 +68,15 @@ def windows(lengths: Floats, orders: int) -> Floats:
 def matches(generated: Tokens, others: Tokens, orders: int) -> Floats:
     """Clipped n-gram matches of N pairs over one vocabulary, n = 1..orders: [N, orders].
 
+    :class:`BenchError` where there are not equally many texts.
+
     >>> matches([[0, 1, 0, 1], [2]], [[0, 1, 1], []], orders=3)
     array([[3., 1., 0.],
            [0., 0., 0.]])
     """
     n_pairs = len(generated)
+    if n_pairs != len(others):
+        raise BenchError(f"pairs need equally many texts on both sides, got {n_pairs} and {len(others)}")
     sizes = np.fromiter(map(len, chain(generated, others)), np.int64, 2 * n_pairs)
     ids = np.fromiter(chain.from_iterable(chain(generated, others)), np.int64, int(sizes.sum()))
     vocabulary = int(ids.max(initial=0)) + 1

@@ -49,14 +49,15 @@ def tokenise(text: str) -> list[str]:
 def rouge_scores(generated: Sequence[str], references: Sequence[str]) -> Floats:
     """F1, precision and recall of ROUGE-1, 2 and L of each pair: [N, 3 (1, 2, L), 3 (F1, P, R)] in 0..1.
 
+    :class:`bench.errors.BenchError` where there are not equally many texts.
+
     >>> rouge_scores(["The cat sat."], ["the dog sat on it"]).round(3)
     array([[[0.5  , 0.667, 0.4  ],
             [0.   , 0.   , 0.   ],
             [0.5  , 0.667, 0.4  ]]])
     """
     xs, ys = token_ids(tokenise, generated, references)
-    common = np.fromiter(map(lcs_length, xs, ys), np.float64, len(xs))
-    found = np.column_stack([matches(xs, ys, 2), common])
+    found = np.column_stack([matches(xs, ys, 2), [lcs_length(x, y) for x, y in zip(xs, ys, strict=True)]])
     x_sizes, y_sizes = (np.column_stack([windows(size, 2), size]) for size in (lengths(xs), lengths(ys)))
     precision, recall = found / np.maximum(1, x_sizes), found / np.maximum(1, y_sizes)
     f1 = 2 * precision * recall / np.where(found > 0, precision + recall, 1)

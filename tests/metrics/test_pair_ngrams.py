@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from rouge_score.tokenizers import DefaultTokenizer
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
+from bench.errors import BenchError
 from bench.metrics import rouge
-from bench.metrics.corpus_bleu import tokenise
+from bench.metrics.corpus_bleu import pair_statistics, tokenise
 from bench.metrics.pair_ngrams import Tokens, matches, token_ids
 
 # What 13a looks at: digits beside punctuation, entities, line breaks; and white space of every kind.
@@ -54,3 +56,10 @@ def test_matches_are_intersections(xs: Tokens, ys: Tokens, orders: int) -> None:
 @pytest.mark.parametrize("n", [1, 3])
 def test_empty_texts_match_nothing(n: int) -> None:
     np.testing.assert_array_equal(matches([[]] * n, [[]] * n, 2), np.zeros((n, 2)))
+
+
+@pytest.mark.parametrize("scores", [rouge.rouge_scores, pair_statistics])
+@pytest.mark.parametrize(("generated", "references"), [(["a", "b"], ["a"]), (["a"], ["a", "b"])])
+def test_pairs_are_complete(scores: Callable[..., object], generated: list[str], references: list[str]) -> None:
+    with pytest.raises(BenchError, match="pairs need equally many texts on both sides, got"):
+        scores(generated, references)
