@@ -18,7 +18,8 @@ from bench.batch import Batch, sorted_batches
 from bench.cost import measured
 from bench.data.prepare import read_split
 from bench.files import atomic
-from bench.methods.base import Method, Posterior
+from bench.methods.base import Gaussian, IndependentPosterior, Method, Posterior
+from bench.metrics import aggregate
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.paths import CellPaths
 from bench.progress import progress
@@ -58,25 +59,31 @@ def statistics(
     n, groups = len(sequences), method.groups
     m = min(n, plan.importance_examples or n)
     k = plan.importance_samples if groups else 1
-    out = LikelihoodFile.empty(n, m, k, groups, method.options.latent, plan.importance_samples, plan.mi_batch)
+    latent, draws = method.options.latent, plan.posterior_samples
+    out = LikelihoodFile.empty(n, m, k, groups, latent, plan.importance_samples, plan.mi_batch, draws)
     out.predicted[:] = [len(s) - 1 for s in sequences]
     torch.manual_seed(seed)
-    z = torch.zeros(n, groups, method.options.latent, device=device)
+    z = torch.zeros(n, groups, latent, device=device)
+    gaussians = Gaussian(torch.zeros_like(z), torch.zeros_like(z))  # q(z|x) where its groups are independent
     for rows, batch in sorted_batches(sequences, 32):
         batch = batch.to(device)
         posterior = method.posterior(batch)
-        draws = posterior.sample(plan.posterior_samples)  # [S, B, G, D]
-        conditional = posterior.conditional(draws)
-        z[rows] = draws[0]
-        out.rec[rows] = _array(-method.log_likelihood(batch, draws[0]))
-        out.kl[rows] = _array(conditional.kl(method.prior(draws, batch))[0])
+        drawn = posterior.sample(draws)  # [S, B, G, D]
+        conditional = posterior.conditional(drawn)
+        z[rows] = drawn[0]
+        if independent := isinstance(posterior, IndependentPosterior):
+            gaussians.mean[rows], gaussians.logvar[rows] = posterior.mean, posterior.logvar
+        out.rec[rows] = _array(-method.log_likelihood(batch, drawn[0]))
+        out.kl[rows] = _array(conditional.kl(method.prior(drawn, batch))[0])
         out.mean[rows] = _array(conditional.mean.mean(0))
         out.logvar[rows] = _array(conditional.logvar.mean(0))
     torch.manual_seed(seed + 1)
     for rows, batch in progress(sorted_batches(sequences[:m], 1), m, "importance weights"):
         out.log_px[rows], out.log_pz_qz[rows] = importance_weights(method, batch.to(device), k)
-    if groups:
-        _aggregated_posterior(method, sequences, z, out, plan.mi_batch, device)
+    if groups and independent:
+        _aggregate_gaussians(z, gaussians, out)
+    elif groups:
+        _aggregate_pairs(method, sequences, z, out, device)
     return out
 
 
@@ -92,26 +99,28 @@ def importance_weights(method: Method, batch: Batch, k: int) -> tuple[np.ndarray
     return np.concatenate(px).T, np.concatenate(pz_qz).T
 
 
-def _aggregated_posterior(
-    method: Method,
-    sequences: list[list[int]],
-    z: Tensor,
-    out: LikelihoodFile,
-    mi_batch: int,
-    device: torch.device | str,
-) -> None:
-    """log q(z_i|x_i), and log (1/N) sum_j q(z_i|x_j) over the whole set and over batches of ``mi_batch``.
+def _aggregate_gaussians(z: Tensor, gaussians: Gaussian, out: LikelihoodFile) -> None:
+    """log q(z_i|x_i), and log (1/N) sum_j q(z_i|x_j) over the whole set and over batches in test order."""
+    z_i, mean, logvar = _array(z), _array(gaussians.mean), _array(gaussians.logvar)
+    out.log_q[:] = aggregate.log_density(z_i, mean, logvar)
+    out.log_q_full[:] = aggregate.log_aggregate(z_i, mean, logvar, torch.get_num_threads())
+    for start in range(0, len(z), out.mi_batch):
+        rows = slice(start, start + out.mi_batch)
+        out.log_q_batch[rows] = aggregate.log_aggregate(z_i[rows], mean[rows], logvar[rows], threads=1)
 
-    Hierarchical posteriors are re-evaluated at every pair (i, j): their conditionals depend on z_i.
-    """
-    n = len(sequences)
+
+def _aggregate_pairs(
+    method: Method, sequences: list[list[int]], z: Tensor, out: LikelihoodFile, device: torch.device | str
+) -> None:
+    """The same of hierarchical posteriors, evaluated at every pair (i, j): their conditionals depend on z_i."""
+    n, mi_batch = len(sequences), out.mi_batch
     full = np.full(n, -np.inf)
     for columns, batch in sorted_batches(sequences, mi_batch):
         log_q = _pairs(method.posterior(batch.to(device)), z)  # [N, columns]
         full = np.logaddexp(full, np.logaddexp.reduce(log_q, axis=1))
         out.log_q[columns] = log_q[columns, np.arange(len(columns))]
     out.log_q_full[:] = full - np.log(n)
-    for start in range(0, n, mi_batch):  # batches in test order, as they come
+    for start in range(0, n, mi_batch):
         rows = np.arange(start, min(n, start + mi_batch))
         ((_, batch),) = sorted_batches([sequences[i] for i in rows], len(rows))
         log_q = _pairs(method.posterior(batch.to(device)), z[rows])

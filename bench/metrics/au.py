@@ -2,7 +2,8 @@
 
     AU(delta) = #{ (g, d) : Var_i E_q[z_gd | x_i] > delta },   unbiased variance over the N test examples
 
-Counted over all dimensions of all groups. Burda et al. 2016, Sec. 5.1 (delta = 0.01); DELLA A.3 uses 0.2.
+Counted over all dimensions of all groups; a group's variance is over the examples that use it. Burda et al. 2016,
+Sec. 5.1 (delta = 0.01); DELLA A.3 uses 0.2, TRACE 0.1.
 """
 
 from __future__ import annotations
@@ -19,9 +20,14 @@ from bench.metrics.likelihood_file import LikelihoodFile
 THRESHOLDS = (0.01, 0.1, 0.2)
 
 
-def active_units(mean: np.ndarray, threshold: float) -> np.ndarray:
-    """Posterior means [N, G, D] -> active dims of each group, [G]."""
-    return (mean.astype(np.float64).var(axis=0, ddof=1) > threshold).sum(axis=1)
+def active_units(stats: LikelihoodFile, threshold: float) -> np.ndarray:
+    """Active dims of each group, [G]; a group that fewer than two examples use has none."""
+    counts = np.zeros(stats.groups, dtype=np.int64)
+    for group in range(stats.groups):
+        means = stats.mean[stats.used > group, group].astype(np.float64)
+        if len(means) > 1:
+            counts[group] = (means.var(axis=0, ddof=1) > threshold).sum()
+    return counts
 
 
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
@@ -31,8 +37,9 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
     n, groups, dims = stats.mean.shape
     return {
         f"au_{threshold:g}": Value(
-            float(active_units(stats.mean, threshold).sum()), None, n,
-            signature("au", METRIC.version, protocol="exact", groups="sum", delta=threshold, N=n), "none",
+            float(active_units(stats, threshold).sum()), None, n,
+            signature("au", METRIC.version, protocol="exact", groups="sum", delta=threshold, draws=stats.draws, N=n),
+            "none",
             f"of {groups * dims} dims; no interval: a count of thresholded variances has no useful bootstrap",
         )
         for threshold in THRESHOLDS

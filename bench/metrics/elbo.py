@@ -1,4 +1,8 @@
-"""rec, KL and -ELBO of the exact protocol: the KL is summed over latent groups, as the bound needs."""
+"""rec, KL and -ELBO of the exact protocol: the KL is summed over latent groups, as the bound needs.
+
+The KL a group is reported beside it: the mean over the groups an example uses, and in its note every group's own, each
+over the examples that use it.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +22,21 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
     bootstrap = Bootstrap.of("elbo", options)
     columns = {"rec": stats.rec, "nelbo": stats.nelbo}
     if stats.groups:
-        columns["kl"] = stats.kl.sum(axis=1)
+        columns |= {"kl": stats.kl.sum(axis=1), "kl_per_group": stats.kl_averaged}
     n = len(stats.rec)
-    made = bootstrap.means(np.stack(list(columns.values()), axis=1))
-    return {
-        key: measured.signed(n, signature(key, METRIC.version, protocol="exact", groups="sum", N=n))
-        for key, measured in zip(columns, made, strict=True)
-    }
+    values = {}
+    for key, measured in zip(columns, bootstrap.means(np.stack(list(columns.values()), axis=1)), strict=True):
+        each = key == "kl_per_group"
+        name, groups = ("kl", "mean") if each else (key, "sum")
+        signed = signature(name, METRIC.version, protocol="exact", groups=groups, N=n)
+        values[key] = measured.signed(n, signed, _by_group(stats) if each else "")
+    return values
+
+
+def _by_group(stats: LikelihoodFile) -> str:
+    """``"by group: 0.31 1.20"``, nats: sums over examples, divided by how many use the group."""
+    users = (stats.used[:, None] > np.arange(stats.groups)).sum(axis=0)
+    return "by group: " + " ".join(f"{kl:.4g}" for kl in stats.kl.sum(axis=0) / np.maximum(users, 1))
 
 
 METRIC = Metric(
@@ -36,6 +48,8 @@ METRIC = Metric(
                  "DELLA Eq. 3"),
         Quantity("kl", "KL", "none", "mean_i sum_g KL(q(z_g|z_<g,x_i) || p(z_g|z_<g))", "nats/example", (0, INFINITY),
                  "DELLA Eq. 6"),
+        Quantity("kl_per_group", "KL/group", "none", "mean_i (1/G_i) sum_g KL(q(z_g|z_<g,x_i) || p(z_g|z_<g))",
+                 "nats/example/group", (0, INFINITY), "as kl, over the G_i groups of an example"),
         Quantity("nelbo", "-ELBO", "down", "rec + kl", "nats/example", (0, INFINITY), "DELLA Eq. 2"),
     ),
     compute=_compute,

@@ -17,15 +17,16 @@ from scipy.special import logsumexp
 
 from bench.metrics.base import Metric, Quantity, Value, signature
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap, Examples, Measured
-from bench.metrics.likelihood_file import Floats, LikelihoodFile, importance_weighted_nll
+from bench.metrics.likelihood_file import Floats, LikelihoodFile, disjoint_blocks, importance_weighted_nll
 
 INFINITY = float("inf")
 CURVE = (1, 10, 100, 1000)
 
 
-def effective_sample_size(log_w: Floats) -> Floats:
-    """(sum_k w_k)^2 / sum_k w_k^2 of each example, [M], between 1 and K."""
-    return np.exp(2 * logsumexp(log_w, axis=1) - logsumexp(2 * log_w, axis=1))
+def effective_sample_size(log_w: Floats, k: int | None = None) -> Floats:
+    """(sum_k w_k)^2 / sum_k w_k^2 of each example, [M], between 1 and K; of fewer weights as the NLL, by blocks."""
+    blocks = disjoint_blocks(log_w, k)
+    return np.exp(2 * logsumexp(blocks, axis=2) - logsumexp(2 * blocks, axis=2)).mean(axis=1)
 
 
 def perplexity(nll: Floats, tokens: Floats) -> float:
@@ -61,6 +62,9 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
             if k <= stats.samples:
                 at_k = importance_weighted_nll(stats.log_w, k)
                 values[f"nll@{k}"] = _mean("nll", at_k, stats, bootstrap, f"K = {k}", k)
+            if 1 < k <= stats.samples:
+                at_k = effective_sample_size(stats.log_w, k)
+                values[f"ess@{k}"] = _mean("ess", at_k, stats, bootstrap, f"K = {k}", k)
     return values
 
 
@@ -92,6 +96,8 @@ METRIC = Metric(
                  "Kong 1992, effective sample size"),
         *(Quantity(f"nll@{k}", f"NLL K={k}", "down", "NLL_K over disjoint blocks of K weights", "nats/example",
                    (0, INFINITY), "Burda et al. 2016 Eq. 8") for k in CURVE),
+        *(Quantity(f"ess@{k}", f"ESS K={k}", "none", "ESS over disjoint blocks of K weights", "samples", (1, k),
+                   "Kong 1992, effective sample size") for k in CURVE if k > 1),
     ),
     compute=_compute,
     defaults=DEFAULTS,

@@ -30,11 +30,15 @@ class LikelihoodFile:
     log_q: [N] log q(z_i|x_i), groups summed, at one sample z_i.
     log_q_full: [N] log (1/N) sum_j q(z_i|x_j).
     log_q_batch: [N] the same over batches of ``mi_batch`` in test order.
-    mean, logvar: [N, G, D] posterior means and log-variances, averaged over draws of the lower groups.
+    mean, logvar: [N, G, D] posterior means and log-variances, averaged over ``draws`` of the lower groups.
     predicted: [N] predicted tokens (x and EOS); + 1 counts BOS.
     words: [N] white-space words.
+    used: [N] how many groups an example really has, its first ones: G but for ragged segments or steps. The KL of the
+        others is 0.
+    separators: [N] predicted tokens that end a segment ([SEP]): in rec and log_px, not in ``predicted``.
     samples: K as the suite asks (a plain language model has one exact weight, whatever K is).
     mi_batch: batch size of ``log_q_batch``.
+    draws: posterior samples behind ``mean`` and ``logvar``.
     """
 
     rec: Floats
@@ -48,16 +52,22 @@ class LikelihoodFile:
     logvar: Floats
     predicted: NDArray[np.int64]
     words: NDArray[np.int64]
+    used: NDArray[np.int64]
+    separators: NDArray[np.int64]
     samples: int
     mi_batch: int
+    draws: int
 
     @classmethod
-    def empty(cls, n: int, m: int, k: int, groups: int, latent: int, samples: int, mi_batch: int) -> LikelihoodFile:
-        """Zero-filled arrays of the right shapes."""
+    def empty(
+        cls, n: int, m: int, k: int, groups: int, latent: int, samples: int, mi_batch: int, draws: int = 1
+    ) -> LikelihoodFile:
+        """Zero-filled arrays of the right shapes; every example uses every group."""
         vector, counts = (lambda: np.zeros(n)), (lambda: np.zeros(n, dtype=np.int64))
         return cls(
             vector(), np.zeros((n, groups)), np.zeros((m, k)), np.zeros((m, k)), vector(), vector(), vector(),
-            np.zeros((n, groups, latent)), np.zeros((n, groups, latent)), counts(), counts(), samples, mi_batch,
+            np.zeros((n, groups, latent)), np.zeros((n, groups, latent)), counts(), counts(),
+            np.full(n, groups, dtype=np.int64), counts(), samples, mi_batch, draws,
         )  # fmt: skip
 
     def write(self, stream: IO[bytes]) -> None:
@@ -71,10 +81,16 @@ class LikelihoodFile:
         """From disk, nothing unpickled; a missing, damaged or foreign file is a :class:`BenchError`."""
         try:
             with np.load(path, allow_pickle=False) as archive:
-                arrays = {f.name: archive[f.name] for f in fields(cls)}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                missing = [f.name for f in fields(cls) if f.name not in archive]
+                arrays = {f.name: archive[f.name] for f in fields(cls) if f.name in archive}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise BenchError(f"likelihood file {path}: cannot be read ({error})") from None
-        return cls(**{**arrays, "samples": int(arrays["samples"]), "mi_batch": int(arrays["mi_batch"])})
+        if missing:
+            raise BenchError(f"likelihood file {path}: has no {', '.join(missing)}; measure it again")
+        unused = np.arange(arrays["kl"].shape[1]) >= arrays["used"][:, None]
+        if arrays["kl"][unused].any():
+            raise BenchError(f"likelihood file {path}: a group that its example does not use has a KL other than 0")
+        return cls(**{**arrays, **{name: int(arrays[name]) for name in ("samples", "mi_batch", "draws")}})
 
     @property
     def groups(self) -> int:
@@ -92,6 +108,16 @@ class LikelihoodFile:
         return self.log_px + self.log_pz_qz
 
     @property
+    def kl_averaged(self) -> Floats:
+        """[N] KL averaged over the groups an example uses: what papers report instead of the sum."""
+        return self.kl.sum(axis=1) / np.maximum(self.used, 1)
+
+    @property
+    def log_w_averaged(self) -> Floats:
+        """[M, K] log importance weights with log p(z) - log q(z) averaged over the groups an example uses: no bound."""
+        return self.log_px + self.log_pz_qz / np.maximum(self.used[: self.importance_examples, None], 1)
+
+    @property
     def nelbo(self) -> Floats:
         """[N] rec + KL summed over groups."""
         return self.rec + self.kl.sum(axis=1)
@@ -105,14 +131,18 @@ class LikelihoodFile:
 def importance_weighted_nll(log_w: Floats, k: int | None = None) -> Floats:
     """NLL_K of each example, [M], nats: -(logsumexp_k log w_k - log K), Burda et al. 2016 Eq. 8; DELLA Eq. 13.
 
-    With ``k`` smaller than the number of weights, the mean over disjoint blocks of k (a rest that does not fill a
-    block is left out): less noise than the first k alone, and where one k divides the next, decreasing on every
-    sample, not only in expectation.
+    With ``k`` smaller than the number of weights, the mean over disjoint blocks of k: less noise than the first k
+    alone, and where one k divides the next, decreasing on every sample, not only in expectation.
     """
+    blocks = disjoint_blocks(log_w, k)
+    return -(logsumexp(blocks, axis=2) - np.log(blocks.shape[2])).mean(axis=1)
+
+
+def disjoint_blocks(log_w: Floats, k: int | None = None) -> Floats:
+    """[M, K] -> [M, K // k, k], a rest that does not fill a block left out; k is K where not given."""
     m, samples = log_w.shape
     k = samples if k is None else k
-    blocks = log_w[:, : samples // k * k].reshape(m, samples // k, k)
-    return -(logsumexp(blocks, axis=2) - np.log(k)).mean(axis=1)
+    return log_w[:, : samples // k * k].reshape(m, samples // k, k)
 
 
 def per_example(path: str | Path) -> dict[str, list[float]]:

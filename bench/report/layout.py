@@ -67,6 +67,32 @@ PROTOCOLS = (
             "comes out for L > 1 is not a bound on log p(x): a smaller number there is not a better model.",
         ),
     ),
+    Protocol(
+        name="trace",
+        label="TRACE's arithmetic (inferred)",
+        quantities=("ppl", "nelbo", "kl", "mi", "au_0.1"),
+        why=(
+            "TRACE's code was never released; its arithmetic is inferred from the printed numbers. It averages the KL, "
+            "and inside the importance weights log p(z) and log q(z), over the segments of a text where the bound sums "
+            "them; it uses at most 100 importance samples, divides by a token count that includes the separators, "
+            "which cost next to nothing to predict, and averages active units over segments.",
+            "With one latent variable and no separators its PPL is the exact one. With several segments it is not a "
+            "bound on log p(x): a method is charged one segment's KL, and each separator makes PPL smaller.",
+        ),
+    ),
+    Protocol(
+        name="davam",
+        label="DAVAM's arithmetic",
+        quantities=("ppl", "kl"),
+        why=(
+            "DAVAM's PPL is exp of rec plus the KL averaged over the steps of the latent sequence, of one posterior "
+            "sample, by words and EOS; the formula is what the printed rows of DAVAM satisfy. The bound sums the KL "
+            "over steps. Its rec is the exact one.",
+            "With one latent variable it is exp(-ELBO) by words, which is above the importance-weighted PPL. With T "
+            "steps a method is charged 1/T of its KL and nothing bounds log p(x): a smaller number is not a better "
+            "model.",
+        ),
+    ),
 )
 
 
