@@ -65,8 +65,10 @@ def closest_lengths(lengths: NDArray[np.int64], reference_lengths: NDArray[np.in
 def _matches(index: NgramIndex, n: int) -> Floats:
     """[N]: n-gram matches of each generated text, clipped by the maximum over references."""
     order = index.order(n)
-    ceiling = order.references.maximum(order.references.count)
-    return order.generated.per_text(np.minimum(order.generated.count, ceiling[order.generated.gram]))
+    counts, references = order.generated, order.references
+    ceiling = counts.per_row(references.maximum(references.count))
+    clipped = np.flatnonzero(counts.count > ceiling)
+    return counts.indexed - counts.per_text(counts.count[clipped] - ceiling[clipped], clipped)
 
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:

@@ -71,8 +71,8 @@ def cnd_without_each(index: NgramIndex, n: int) -> Cnd:
     """The same without each generated text in turn, each form [N]."""
     order = index.order(n)
     ours, theirs = order.generated, order.references
-    corpus = ours.corpus[ours.gram]
-    cross = ours.corpus @ theirs.corpus - ours.per_text(ours.count * theirs.corpus[ours.gram])
+    corpus = ours.per_row(ours.corpus)
+    cross = ours.corpus @ theirs.corpus - ours.per_text(ours.count * ours.per_row(theirs.corpus))
     squares = _sum_of_squares(ours) - ours.per_text(corpus**2 - (corpus - ours.count) ** 2) - ours.singletons
     return _forms(cross, squares, ours.total - ours.windows, theirs)
 

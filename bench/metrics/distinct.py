@@ -43,7 +43,7 @@ def distinct_without_each(index: NgramIndex, n: int) -> Floats:
     """
     counts = index.order(n).generated
     # A text's own n-grams, which vanish with it: the singletons, and those whose every occurrence is in this text.
-    own = counts.singletons + counts.per_text(counts.count == counts.corpus[counts.gram])
+    own = counts.singletons + counts.per_text(counts.count == counts.per_row(counts.corpus))
     return (_n_distinct(counts) - own) / np.maximum(1, counts.total - counts.windows)
 
 

@@ -43,7 +43,7 @@ def entropy_without_each(index: NgramIndex, n: int) -> Floats:
     array([0.69314718, 0.69314718])
     """
     counts = index.order(n).generated
-    corpus = counts.corpus[counts.gram]
+    corpus = counts.per_row(counts.corpus)
     lost = counts.per_text(_x_log_x(corpus) - _x_log_x(corpus - counts.count))
     return _entropy(counts.total - counts.windows, _sum_count_log_count(counts) - lost)
 

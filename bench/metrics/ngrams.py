@@ -1,78 +1,109 @@
 """The n-gram index of a generated and a reference text set: every n-gram metric is arithmetic on it.
 
 Built once, in time and memory linear in tokens. For each order n = 1..5 it holds, sorted by n-gram and then text, one
-row (n-gram id, text id, count) for every n-gram that occurs **at least twice** over both sets together. An n-gram that
-occurs once overall can match nothing, so it needs no row: how many of them a text has is ``TextCounts.singletons``.
-That is what keeps high orders cheap: an n-gram is a candidate only where both (n-1)-grams inside it occur twice.
+row (n-gram, text, count) for every n-gram that occurs **at least twice** over both sets together. An n-gram that occurs
+once overall can match nothing, so it needs no row: how many of them a text has is ``TextCounts.singletons``. That is
+what keeps high orders cheap: an n-gram is a candidate only where both (n-1)-grams inside it occur twice.
 
-An n-gram's key is ``id of its first n-1 tokens x vocabulary + id of its last token``, where ids are dense ranks; the
-position is packed below the key where both fit 63 bits, so that one in-place int64 sort an order gives the groups and
-the permutation at once.
+An n-gram's key is the id of its first n-1 tokens above the id of its last, where ids are dense ranks; the position is
+packed below the key, so that one in-place int64 sort an order gives the groups and the permutation at once.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, count
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics.tokenise import tokenise
+from bench.metrics.tokenise import SEPARATOR_ID, dense_ids, token_ids
 
 MAX_ORDER = 5
 
+Bools = NDArray[np.bool_]
 Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_SEPARATOR = "\0"  # never part of a token, see bench.metrics.tokenise
-_SEPARATOR_ID = 0
-_BLOCK = 16_384  # texts tokenised at a time: bounds the memory that strings take
+_KEY_BITS = 63
+_AT_ONCE = 1 << 20  # elements of a long array taken at a time where temporaries would be large
 
 
 @dataclass(frozen=True)
 class TextCounts:
-    """n-gram counts of one text set at one order: P rows sorted by n-gram, then text.
+    """n-gram counts of one set of N texts at order n: P rows sorted by n-gram, then text.
 
-    ``gram`` [P] in 0..n_grams-1 (ids shared by both sets), ``text`` [P] in 0..N-1, ``count`` [P] >= 1;
-    ``windows`` [N]: how many n-grams each text has, ``max(0, length - n + 1)``.
+    ``starts`` [n_grams + 1]: the rows of n-gram g are starts[g] to starts[g + 1] - 1, none where only the other set has
+    it (ids are shared by both sets); ``text`` [P] in 0..N-1; ``count`` [P] >= 1, of the narrowest unsigned type (beware
+    of differences); ``lengths`` [N], in tokens.
     """
 
-    gram: Ints
+    n: int
+    starts: Ints
     text: Ints
-    count: Ints
-    windows: NDArray[np.int64]
-    n_grams: int
+    count: NDArray[np.unsignedinteger]
+    lengths: Longs
 
-    @cached_property
-    def singletons(self) -> Floats:
-        """[N]: how many n-grams of each text occur nowhere else in either set, and only once there."""
-        return self.windows - self.per_text(self.count)
+    @property
+    def n_grams(self) -> int:
+        """How many n-grams the index holds, over both sets."""
+        return len(self.starts) - 1
 
-    @cached_property
-    def corpus(self) -> Floats:
-        """[n_grams]: how often each indexed n-gram occurs in this set; 0 where only the other set has it."""
-        return np.bincount(self.gram, self.count, self.n_grams).astype(np.float64, copy=False)
+    @property
+    def gram(self) -> Ints:
+        """[P]: the n-gram of each row."""
+        return self.per_row(np.arange(self.n_grams, dtype=np.int32))
+
+    @property
+    def windows(self) -> Longs:
+        """[N]: how many n-grams each text has, with repetitions: ``max(0, length - n + 1)``."""
+        return np.maximum(0, self.lengths - self.n + 1)
 
     @property
     def total(self) -> int:
         """Number of n-grams in the set, with repetitions."""
         return int(self.windows.sum())
 
-    def per_text(self, row_values: NDArray) -> Floats:
-        """[P] -> [N]: sums over the rows of each text, exact for integers."""
-        return np.bincount(self.text, row_values, len(self.windows)).astype(np.float64, copy=False)
+    @cached_property
+    def indexed(self) -> Floats:
+        """[N]: how many n-grams of each text have a row, with repetitions."""
+        return self.per_text(self.count)
+
+    @property
+    def singletons(self) -> Floats:
+        """[N]: how many n-grams of each text occur nowhere else in either set, and only once there."""
+        return self.windows - self.indexed
+
+    @cached_property
+    def corpus(self) -> Floats:
+        """[n_grams]: how often each indexed n-gram occurs in this set; 0 where only the other set has it."""
+        return self.total_of(self.count).astype(np.float64)
 
     def maximum(self, row_values: NDArray) -> NDArray:
         """[P] -> [n_grams]: the largest value over the rows of each n-gram, 0 where it has none."""
-        largest = np.zeros(self.n_grams, row_values.dtype)
-        if len(self.gram):
-            starts = _run_starts(self.gram)
-            largest[self.gram[starts]] = np.maximum.reduceat(row_values, starts)
-        return largest
+        return self._reduce(np.maximum, row_values)
+
+    def total_of(self, row_values: NDArray) -> Longs:
+        """[P] -> [n_grams]: the sum of whole numbers (or bools) over the rows of each n-gram."""
+        return self._reduce(np.add, row_values, np.int64)
+
+    def per_row(self, gram_values: NDArray) -> NDArray:
+        """[n_grams] -> [P]: to each row the value of its n-gram."""
+        return np.repeat(gram_values, np.diff(self.starts))
+
+    def per_text(self, row_values: NDArray, rows: slice | Longs = slice(None)) -> Floats:
+        """[P] -> [N]: sums over the rows of each text, or over some of its rows; exact for integers."""
+        summed = np.bincount(self.text[rows], row_values.astype(np.float64), len(self.lengths))
+        return summed.astype(np.float64, copy=False)  # bincount of no rows ignores its weights
+
+    def _reduce(self, ufunc: np.ufunc, row_values: NDArray, dtype: type | None = None) -> NDArray:
+        present = np.flatnonzero(np.diff(self.starts))
+        reduced = np.zeros(self.n_grams, dtype or row_values.dtype)
+        if len(present):
+            reduced[present] = ufunc.reduceat(row_values, self.starts[present], dtype=dtype)
+        return reduced
 
 
 @dataclass(frozen=True)
@@ -89,17 +120,15 @@ class NgramIndex:
     ``lengths``/``reference_lengths``: int64 [N]/[M], in tokens of :func:`bench.metrics.tokenise.tokenise`.
 
     >>> index = NgramIndex(["a b a", "c"], ["a b", "b a"])
-    >>> index.lengths, index.order(1).generated.corpus  # a, b; c occurs once overall and is not indexed
-    (array([3, 1]), array([2., 1.]))
+    >>> index.lengths, sorted(index.order(1).generated.corpus)  # b, a; c occurs once overall and is not indexed
+    (array([3, 1]), [np.float64(1.0), np.float64(2.0)])
     >>> index.order(1).generated.singletons
     array([0., 1.])
     """
 
     def __init__(self, generated: Sequence[str], references: Sequence[str]) -> None:
-        ids = _token_ids([*generated, *references])
-        lengths = np.diff(np.flatnonzero(ids == _SEPARATOR_ID)) - 1
+        lengths, self._orders = _count_orders([*generated, *references], len(generated))
         self.lengths, self.reference_lengths = np.split(lengths, [len(generated)])
-        self._orders = _count_orders(ids, lengths, len(generated))
 
     def order(self, n: int) -> Order:
         """Counts of the n-grams, 1 <= n <= 5."""
@@ -108,95 +137,91 @@ class NgramIndex:
         return self._orders[n - 1]
 
 
-def _token_ids(texts: Sequence[str]) -> Ints:
-    """Token ids of all texts [T], with a separator (id 0) before the first, between any two and after the last.
-
-    Tokens never contain white space, so only the distinct white-space chunks need the tokeniser: far fewer than tokens.
-    """
-    chunk_id: defaultdict[str, int] = defaultdict(count().__next__)
-    blocks = [np.array([chunk_id[_SEPARATOR]], np.int32)]
-    for start in range(0, len(texts), _BLOCK):
-        chunks: list[str] = []
-        for text in texts[start : start + _BLOCK]:
-            chunks += text.replace(_SEPARATOR, " ").split()
-            chunks.append(_SEPARATOR)
-        blocks.append(np.fromiter(map(chunk_id.__getitem__, chunks), np.int32, len(chunks)))
-    token_id: defaultdict[str, int] = defaultdict(count(_SEPARATOR_ID + 1).__next__)
-    tokens_of_chunk = [[token_id[token] for token in tokenise(chunk)] for chunk in chunk_id]
-    tokens_of_chunk[0] = [_SEPARATOR_ID]
-    return _gather(tokens_of_chunk, np.concatenate(blocks))
-
-
-def _gather(lists: list[list[int]], which: Ints) -> Ints:
-    """``concatenate([lists[i] for i in which])``."""
-    sizes = np.fromiter(map(len, lists), np.int32, len(lists))
-    flat = np.fromiter(chain.from_iterable(lists), np.int32)
-    first = np.cumsum(sizes) - sizes  # of each list, in flat
-    size = sizes[which]
-    ends = np.cumsum(size)
-    index = np.repeat(first[which] - ends + size, size)  # first[list] - start in the output, + place in the output
-    index += np.arange(len(index))
-    return flat[index]
-
-
-def _count_orders(ids: Ints, lengths: NDArray[np.int64], n_generated: int) -> list[Order]:
-    """One :class:`Order` for n = 1..5 from token ids [T] (with separators) and text lengths [N+M]."""
-    text_of = np.cumsum(ids == _SEPARATOR_ID, dtype=np.int32) - np.int32(1)
-    orders = []
-    candidates = np.flatnonzero(ids != _SEPARATOR_ID).astype(np.int32)  # positions where an n-gram to count starts
-    keys = ids[candidates].astype(np.int64)
-    unigram_rank, n_unigrams = np.empty(0, np.int32), 0
+def _count_orders(texts: Sequence[str], n_generated: int) -> tuple[Longs, list[Order]]:
+    """Text lengths [N+M] and one :class:`Order` for n = 1..5; long arrays are dropped as soon as they may be."""
+    ids = token_ids(texts)  # [T], with separators
+    lengths = np.diff(np.flatnonzero(ids == SEPARATOR_ID)) - 1
+    text_of = np.repeat(np.arange(-1, len(texts), dtype=np.int32), np.concatenate([[1], lengths + 1]))
+    position_bits = len(ids).bit_length()
+    positions = np.flatnonzero(ids != SEPARATOR_ID).astype(np.int32)
+    keys = _packed(ids[positions].astype(np.int64), positions, position_bits)
+    del ids, positions
+    orders: list[Order] = []
     for n in range(1, MAX_ORDER + 1):
-        position, gram = _repeated(keys, candidates)
+        positions, gram = _repeated(keys, position_bits)
+        del keys
         n_grams = int(gram[-1]) + 1 if len(gram) else 0
-        windows = np.maximum(lengths - n + 1, 0)
-        orders.append(_group_by_text(gram, text_of[position], n_grams, windows, n_generated))
-        rank = np.full(len(ids), -1, np.int32)  # id of the n-gram that starts at a position; -1: none, or seen once
-        rank[position] = gram
+        rank = np.full(len(text_of), -1, np.int32)  # id of the n-gram that starts at a position; -1: none, or seen once
+        rank[positions] = gram
+        text = text_of[positions]
+        del positions
+        orders.append(_rows(gram, text, n_grams, n, lengths, n_generated))
+        del gram, text
         if n == 1:
             unigram_rank, n_unigrams = rank, n_grams
         # Separators have rank -1, so no candidate crosses from one text into the next.
-        candidates = np.flatnonzero((rank[:-1] >= 0) & (rank[1:] >= 0)).astype(np.int32)
-        keys = rank[candidates].astype(np.int64)
+        positions = np.flatnonzero((rank[:-1] >= 0) & (rank[1:] >= 0)).astype(np.int32)
+        keys = rank[positions].astype(np.int64)
         keys *= n_unigrams
-        keys += unigram_rank[candidates + n]
-    return orders
+        keys += unigram_rank[positions + n]
+        keys = _packed(keys, positions, position_bits)
+        del positions
+    return lengths, orders
 
 
-def _repeated(keys: NDArray[np.int64], positions: Ints) -> tuple[Ints, Ints]:
-    """Positions (sorted by key, then position) of keys that occur at least twice, and dense key ids. Spoils keys."""
-    bits = len(keys).bit_length()
-    if len(keys) and int(keys.max()) < 1 << (63 - bits):
-        keys <<= bits
-        keys |= np.arange(len(keys), dtype=np.int32)
-        keys.sort()
-        permutation = (keys & ((1 << bits) - 1)).astype(np.int32)
-        keys >>= bits
-    else:
-        permutation = np.argsort(keys, kind="stable").astype(np.int32)
-        keys = keys[permutation]
-    runs = np.diff(_run_starts(keys), append=len(keys))
-    twice = runs > 1
-    gram = np.repeat(np.arange(np.count_nonzero(twice), dtype=np.int32), runs[twice])
-    return positions[permutation[np.repeat(twice, runs)]], gram
+def _packed(keys: Longs, positions: Ints, position_bits: int) -> Longs:
+    """Each key with its position in the low bits; dense ids in place of keys that leave no room. Spoils keys."""
+    if int(keys.max(initial=0)).bit_length() + position_bits > _KEY_BITS:
+        keys = dense_ids(keys.astype(np.uint64) + np.uint64(1))[0].astype(np.int64)
+    keys <<= position_bits
+    keys |= positions
+    return keys
 
 
-def _run_starts(*columns: NDArray) -> NDArray[np.int64]:
+def _repeated(keys: Longs, position_bits: int) -> tuple[Ints, Ints]:
+    """Positions, by key and then position, of packed keys that occur at least twice, and dense key ids. Sorts keys."""
+    keys.sort()
+    again = np.zeros(len(keys) + 1, bool)  # is this key that of its predecessor?
+    for start in range(1, len(keys), _AT_ONCE):
+        stop = min(start + _AT_ONCE, len(keys))
+        again[start:stop] = (keys[start:stop] ^ keys[start - 1 : stop - 1]) >> position_bits == 0
+    positions, heads = [np.empty(0, np.int32)], [np.empty(0, bool)]
+    for start in range(0, len(keys), _AT_ONCE):
+        stop = min(start + _AT_ONCE, len(keys))
+        twice = start + np.flatnonzero(again[start:stop] | again[start + 1 : stop + 1])
+        positions.append((keys[twice] & ((1 << position_bits) - 1)).astype(np.int32))
+        heads.append(~again[twice])
+    gram = np.cumsum(np.concatenate(heads), dtype=np.int32)
+    gram -= 1
+    return np.concatenate(positions), gram
+
+
+def _rows(gram: Ints, text: Ints, n_grams: int, n: int, lengths: Longs, n_generated: int) -> Order:
+    """Collapse occurrences, sorted by n-gram and then text, into rows, and share these out between the two sets."""
+    first = _run_starts(gram, text)
+    count = np.diff(first, append=np.int32(len(gram)))
+    count = count.astype(np.min_scalar_type(int(count.max(initial=0))))
+    gram, text = gram[first], text[first]
+    ours = text < n_generated
+
+    def of_set(rows: Longs, lengths: Longs, offset: int) -> TextCounts:
+        held = gram[rows]
+        runs = _run_starts(held)
+        starts = np.zeros(n_grams + 1, np.int32)
+        starts[held[runs] + 1] = np.diff(runs, append=len(rows))
+        np.cumsum(starts, out=starts)
+        return TextCounts(n, starts, text[rows] - np.int32(offset), count[rows], lengths)
+
+    return Order(
+        of_set(np.flatnonzero(ours), lengths[:n_generated], 0),
+        of_set(np.flatnonzero(~ours), lengths[n_generated:], n_generated),
+    )
+
+
+def _run_starts(*columns: NDArray) -> Ints:
     """Where a new row begins: indices at which any of the equally long columns differs from its predecessor."""
     changed = np.zeros(len(columns[0]), bool)
     changed[:1] = True
     for column in columns:
         changed[1:] |= column[1:] != column[:-1]
-    return np.flatnonzero(changed)
-
-
-def _group_by_text(gram: Ints, text: Ints, n_grams: int, windows: NDArray[np.int64], n_generated: int) -> Order:
-    """Collapse occurrences (sorted by n-gram, then text) into (n-gram, text, count) rows, split into the two sets."""
-    starts = _run_starts(gram, text)
-    counts = np.diff(starts, append=len(gram)).astype(np.int32)
-    gram, text = gram[starts], text[starts]
-    ours = text < n_generated
-    return Order(
-        TextCounts(gram[ours], text[ours], counts[ours], windows[:n_generated], n_grams),
-        TextCounts(gram[~ours], text[~ours] - np.int32(n_generated), counts[~ours], windows[n_generated:], n_grams),
-    )
+    return np.flatnonzero(changed).astype(np.int32)

@@ -56,32 +56,35 @@ def self_bleu_without_each(index: NgramIndex) -> Floats:
     scores = bleu_from_matches(matches, index.lengths, closest)
 
     pairs, losses = zip(*(_losses(index.order(n).generated, n_texts) for n in ORDERS), strict=True)
-    affected, which = np.unique(np.concatenate(pairs), return_inverse=True)
     column = np.repeat(np.arange(len(ORDERS)), [len(pair) for pair in pairs])
+    affected, which = np.unique(np.concatenate(pairs), return_inverse=True)
     shape = (len(affected), len(ORDERS))
     loss = np.bincount(which * shape[1] + column, np.concatenate(losses), shape[0] * shape[1]).reshape(shape)
-    left_out, text = np.divmod(affected, n_texts)
-    rescored = bleu_from_matches(matches[text] - loss, index.lengths[text], closest[text])
 
     sums = scores.sum(axis=0) - scores
-    for k in range(shape[1]):
-        sums[:, k] -= np.bincount(left_out, scores[text, k] - rescored[:, k], n_texts)
+    a, b = np.divmod(affected, n_texts)
+    for left_out, text in ((a, b), (b, a)):
+        rescored = bleu_from_matches(matches[text] - loss, index.lengths[text], closest[text])
+        for k in range(shape[1]):
+            sums[:, k] -= np.bincount(left_out, scores[text, k] - rescored[:, k], n_texts)
     return sums / (n_texts - 1)
 
 
 def _losses(counts: TextCounts, n_texts: int) -> tuple[NDArray[np.int64], Floats]:
-    """(left out x N + affected text, matches lost) [E], both ways round for every n-gram with c2 > c3."""
-    rows = np.lexsort((-counts.count, counts.gram))
-    gram, text = counts.gram[rows], counts.text[rows].astype(np.int64)
-    count = np.concatenate([counts.count[rows], [0, 0]])
-    gram_after = np.concatenate([gram, [-1, -1]])
-    first = np.flatnonzero(np.diff(gram, prepend=-1))
-    first = first[gram_after[first + 1] == gram[first]]  # at least two texts hold it
-    third = np.where(gram_after[first + 2] == gram[first], count[first + 2], 0)
-    loss = count[first + 1] - third
-    first, loss = first[loss > 0], loss[loss > 0].astype(np.float64)
-    a, b = text[first], text[first + 1]
-    return np.concatenate([a * n_texts + b, b * n_texts + a]), np.concatenate([loss, loss])
+    """(text a x N + text b, matches that each loses without the other) [E], of every n-gram with c2 > c3."""
+    largest = counts.maximum(counts.count)
+    is_largest = counts.count == counts.per_row(largest)
+    rest = np.where(is_largest, 0, counts.count)
+    second = counts.maximum(rest)
+    is_second = (rest == counts.per_row(second)) & (rest > 0)
+    third = counts.maximum(np.where(is_second, 0, rest))
+    # c2 > c3: two texts share the largest count, or one has the largest and one the second largest.
+    shared = counts.total_of(is_largest) == 2
+    apart = (counts.total_of(is_largest) == 1) & (counts.total_of(is_second) == 1)
+    rows = np.flatnonzero((is_largest & counts.per_row(shared | apart)) | (is_second & counts.per_row(apart)))
+    loss = np.where(shared, largest - second, second - third)[shared | apart].astype(np.float64)
+    a, b = counts.text[rows].astype(np.int64).reshape(-1, 2).T
+    return a * n_texts + b, loss
 
 
 def closest_other_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -98,12 +101,10 @@ def _matches(index: NgramIndex, n: int) -> Floats:
     """[N]: n-gram matches of each generated text, clipped by the maximum over the other generated texts."""
     counts = index.order(n).generated
     largest = counts.maximum(counts.count)
-    is_largest = counts.count == largest[counts.gram]
-    attained_by = np.bincount(counts.gram, is_largest, counts.n_grams)
+    is_largest = counts.count == counts.per_row(largest)
+    alone = np.flatnonzero(is_largest & counts.per_row(counts.total_of(is_largest) == 1))
     second = counts.maximum(np.where(is_largest, 0, counts.count))
-    alone = is_largest & (attained_by[counts.gram] == 1)
-    ceiling = np.where(alone, second[counts.gram], largest[counts.gram])
-    return counts.per_text(np.minimum(counts.count, ceiling))
+    return counts.indexed - counts.per_text(counts.count[alone] - counts.per_row(second)[alone], alone)
 
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:

@@ -48,26 +48,32 @@ def test_any_unicode(generated: list[str], references: list[str]) -> None:
 
 
 def test_keys_too_large_to_pack_with_their_position() -> None:
-    """The unpacked sort gives the same rows as the packed one."""
-    keys = np.array([5, 2**62, 5, 7, 2**62, 2**62])
-    positions, grams = module._repeated(keys.copy(), np.arange(10, 16, dtype=np.int32))
-    assert positions.tolist() == [10, 12, 11, 14, 15] and grams.tolist() == [0, 0, 1, 1, 1]
-    small = np.where(keys == 2**62, 9, keys)
-    again, grams_again = module._repeated(small, np.arange(10, 16, dtype=np.int32))
-    assert again.tolist() == positions.tolist() and grams_again.tolist() == grams.tolist()
+    """Dense ids in their place give the same groups."""
+    keys, positions = np.array([5, 2**62, 5, 7, 2**62, 2**62]), np.arange(10, 16, dtype=np.int32)
+    groups = []
+    for each in (keys, np.where(keys == 2**62, 9, keys)):
+        found, gram = module._repeated(module._packed(each.copy(), positions, 4), 4)
+        groups.append({tuple(found[gram == g].tolist()) for g in set(gram.tolist())})
+    assert groups[0] == groups[1] == {(10, 12), (11, 14, 15)}
 
 
-def test_blocks_of_texts_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    generated, references = ["a b c", "", "c, d."] * 3, ["a b", "d. e"]
-    monkeypatch.setattr(module, "_BLOCK", 2)
-    assert_index_holds(NgramIndex(generated, references), generated, references)
+@settings(deadline=None, max_examples=60)
+@given(oracles.text_sets(0), oracles.text_sets(0))
+def test_index_with_dense_ids_and_short_runs(generated: list[str], references: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_KEY_BITS", 16)
+        patch.setattr(module, "_AT_ONCE", 3)
+        assert_index_holds(NgramIndex(generated, references), generated, references)
 
 
 def test_rows_are_sorted_and_shared() -> None:
-    order = NgramIndex(["b a b", "a"], ["a b a b"]).order(1)
-    assert order.generated.gram.tolist() == [0, 1, 1] and order.generated.text.tolist() == [0, 0, 1]
-    assert order.references.corpus.tolist() == [2, 2]
-    assert order.generated.maximum(order.generated.count).tolist() == [2, 1]
+    order = NgramIndex(["b a b b", "a"], ["a b a b"]).order(1)
+    ours, theirs = order.generated, order.references
+    b, a = ours.gram[ours.text == 0][np.argsort(-ours.count[ours.text == 0].astype(int))].tolist()
+    assert ours.gram.tolist() == sorted(ours.gram.tolist()) and ours.text[ours.gram == a].tolist() == [0, 1]
+    assert theirs.corpus.tolist() == [2, 2] and theirs.gram.tolist() == [0, 1]
+    assert ours.maximum(ours.count)[[a, b]].tolist() == [1, 3] and ours.corpus[[a, b]].tolist() == [2, 3]
+    assert ours.indexed.tolist() == [4, 1]
 
 
 def test_order_out_of_range() -> None:
