@@ -17,11 +17,10 @@ import numpy as np
 from bench import __version__, registry
 from bench.errors import BenchError, suggest
 from bench.files import read_lines, sha256
-from bench.metrics import api
+from bench.metrics import api, signatures
 from bench.metrics.api import Comparison
 from bench.metrics.base import Quantity, TextInputs, Undefined, Value
 from bench.progress import progress
-from bench.report import signatures
 from bench.samples import read_samples
 
 ALL = "all"

@@ -32,6 +32,7 @@ _MODULE_OF = {
     "importance_weighted_nll": "likelihood_file",
     "NgramIndex": "ngrams",
     "rouge_scores": "rouge",
+    "over_seeds": "seeds",
     "self_bleu_scores": "self_bleu",
     "approximate_randomisation": "significance",
     "independent_bootstrap": "significance",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.errors import BenchError, suggest
+from bench.metrics import signatures
 from bench.metrics.base import Metric, TextInputs, Undefined, Value
 from bench.metrics.bootstrap import Examples, Interval
 from bench.metrics.significance import (
@@ -84,8 +85,8 @@ def score(
 
     ``references`` are the set of texts to compare with, and for metrics that pair (rouge, corpus_bleu, bertscore,
     ibleu) the i-th belongs to the i-th generated text, as the i-th of ``sources`` does. ``metrics``: names, by default
-    the n-gram metrics that can be computed. ``options``: ``{"bleu": {"resamples": 0}}``. ``cache``: a directory that
-    keeps features of the references. :class:`bench.errors.BenchError` says in one line what is wrong.
+    the n-gram metrics that are defined for these texts. ``options``: ``{"bleu": {"resamples": 0}}``. ``cache``: a
+    directory that keeps features of the references. :class:`bench.errors.BenchError` says in one line what is wrong.
 
     >>> values = score(["a b c", "a b d", "e"], metrics=["self_bleu"], options={"self_bleu": {"resamples": 0}})
     >>> round(values["self_bleu1"].value, 2), values["self_bleu1"].ci95
@@ -94,7 +95,14 @@ def score(
     inputs = TextInputs(list(generated), list(references), None if sources is None else list(sources), cache)
     chosen = list(dict.fromkeys(ngram_metrics(bool(references)) if metrics is None else metrics))
     given = options_of(chosen, options or {})
-    return {key: value for name in chosen for key, value in compute(name, inputs, given[name]).items()}
+    values = {}
+    for name in chosen:
+        try:
+            values.update(compute(name, inputs, given[name]))
+        except Undefined:
+            if metrics is not None:
+                raise
+    return values
 
 
 def compare(
@@ -151,6 +159,8 @@ def _tested(
     tests: Procedure, a: Value, b: Value, resamples: int, seed: int
 ) -> tuple[Interval | None, float | None, float | None, str]:
     """Interval, both p-values and the name of the tests; none where there are no statistics by example."""
+    if a.signature != b.signature:
+        return None, None, None, f"not comparable: {signatures.difference(a.signature, b.signature)}"
     if a.examples is None or b.examples is None:
         return None, None, None, NO_TEST
     try:

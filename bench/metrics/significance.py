@@ -18,7 +18,7 @@ pseudo-values, so all four test its linear part: a large-N approximation, and on
 these statistics depend on N themselves. Compare values of equal signature, which names N where it matters.
 
 None of this is variation over seeds: a significant difference between two trained models says nothing about training
-them again; that is :func:`bench.report.seeds.over_seeds`.
+them again; that is :func:`bench.metrics.seeds.over_seeds`.
 
 Noreen (1989), "Computer-intensive methods for testing hypotheses"; Efron & Tibshirani (1993), "An introduction to the
 bootstrap", chapters 15 and 16; Koehn (2004), "Statistical significance tests for machine translation"; Riezler &

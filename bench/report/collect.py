@@ -10,11 +10,11 @@ from typing import Any
 
 from bench import registry
 from bench.files import read_json
+from bench.metrics import signatures
 from bench.metrics.base import Quantity
+from bench.metrics.seeds import Estimate, over_seeds
 from bench.paths import CellPaths
 from bench.record_schema import Record, read_cell
-from bench.report import signatures
-from bench.report.seeds import Estimate, over_seeds
 from bench.suite import HUMAN, Cell, Suite, cells
 
 Key = tuple[str, str]  # (dataset, method)

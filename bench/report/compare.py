@@ -10,9 +10,9 @@ from typing import Any
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.freeze import PerExample, Release, load_release, per_example
+from bench.metrics import signatures
 from bench.paths import CellPaths
 from bench.record_schema import Record, read_cell
-from bench.report import signatures
 from bench.report.collect import measure, quantity
 from bench.report.difference import Difference, Side, difference
 from bench.report.layout import shown_columns

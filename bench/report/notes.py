@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.data.base import SPLITS
-from bench.report import signatures
+from bench.metrics import signatures
 from bench.report.collect import Measured, Results, by_text, quantity
 from bench.report.layout import Protocol, shown_columns
 from bench.report.model import Note, NoteGroup, number

@@ -16,11 +16,11 @@ from scipy import stats
 
 from bench.errors import BenchError
 from bench.freeze import freeze
+from bench.metrics.seeds import Estimate
 from bench.paths import CellPaths
 from bench.report.collect import Measured
 from bench.report.compare import compare
 from bench.report.difference import combined, paired, welch
-from bench.report.seeds import Estimate
 
 PLUGIN = """
 class Mine:

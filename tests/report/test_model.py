@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.report import signatures
+from bench.metrics import signatures
+from bench.metrics.seeds import over_seeds
 from bench.report.model import Footnotes, number, rank
-from bench.report.seeds import over_seeds
 
 
 @pytest.mark.parametrize("n", [2, 3, 10])

@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import t
-
 LEVEL = 0.95
 
 
@@ -30,5 +28,7 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     mean = math.fsum(values) / n if all(map(math.isfinite, values)) else sum(values)
     if n < 2 or not math.isfinite(mean):
         return Estimate(mean, None, n)
+    from scipy.stats import t  # here: it takes longer to import than every n-gram metric to compute
+
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
     return Estimate(mean, float(t.ppf((1 + LEVEL) / 2, n - 1)) * math.sqrt(variance / n), n)
