@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ Bounds = tuple[ArrayLike, ArrayLike]
 
 DEFAULTS: Mapping[str, Any] = {"resamples": 1000, "seed": 0}
 _DRAWS_AT_ONCE = 1 << 20  # bounds memory; the random stream does not depend on it
+_DRAWS_KEPT = 1 << 25  # 64 MB: 1,000 resamples of 33,000 texts
 
 
 def resolve_options(metric: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,14 +178,28 @@ def percentile_interval(resampled: Floats) -> Interval | None:
 
 
 def resample_counts(n: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """Multinomial counts of bootstrap resamples, in blocks [r, n] whose rows sum to n; ``resamples`` rows in all."""
+    """Multinomial counts of bootstrap resamples, in blocks [r, n] whose rows sum to n; ``resamples`` rows in all.
+
+    The metrics of a family ask for the same ones again and again, so what is not too large is kept.
+    """
+    blocks = _kept(n, resamples, seed) if n * resamples <= _DRAWS_KEPT else _draw(n, resamples, seed)
+    for counts in blocks:
+        yield counts.astype(np.float64)
+
+
+@lru_cache(maxsize=2)
+def _kept(n: int, resamples: int, seed: int) -> tuple[NDArray[np.integer], ...]:
+    return tuple(counts.astype(np.uint16) for counts in _draw(n, resamples, seed))  # 65,536 times one text: never
+
+
+def _draw(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.integer]]:
     generator = np.random.default_rng(seed)
     rows_at_once = max(1, _DRAWS_AT_ONCE // n)
     for start in range(0, resamples, rows_at_once):
         rows = min(rows_at_once, resamples - start)
         draws = generator.integers(0, n, (rows, n))
         draws += np.arange(0, rows * n, n)[:, None]
-        yield np.bincount(draws.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+        yield np.bincount(draws.ravel(), minlength=rows * n).reshape(rows, n)
 
 
 def mean_ci(scores: ArrayLike, resamples: int = DEFAULTS["resamples"], seed: int = DEFAULTS["seed"]) -> Interval:

@@ -36,6 +36,9 @@ def test_the_same_seed_gives_the_same_interval_and_blocks_do_not_matter(monkeypa
     first = mean_ci(values, seed=3)
     assert first == mean_ci(values, seed=3) != mean_ci(values, seed=4)
     monkeypatch.setattr(module, "_DRAWS_AT_ONCE", 170)
+    module._kept.cache_clear()
+    assert mean_ci(values, seed=3) == pytest.approx(first, rel=1e-14)
+    monkeypatch.setattr(module, "_DRAWS_KEPT", 0)
     assert mean_ci(values, seed=3) == pytest.approx(first, rel=1e-14)
 
 
