@@ -207,9 +207,11 @@ def _score(arguments: argparse.Namespace) -> None:
         options=arguments.option, resamples=arguments.resamples, seed=arguments.seed, cache=arguments.cache,
     )  # fmt: skip
     scores = score(request)
-    if arguments.json:
-        write_json(arguments.json, as_json(request, scores))
-    report(scores, arguments.details)
+    try:
+        if arguments.json:
+            write_json(arguments.json, as_json(request, scores))
+    finally:  # a file that cannot be written must not cost the table, which may have taken long
+        report(scores, arguments.details)
 
 
 def _record(arguments: argparse.Namespace) -> None:

@@ -126,7 +126,10 @@ def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, 
             raise BenchError(f"--option '{option}': expected metric.option=value, e.g. mauve.seed=1")
         if name not in given:
             raise BenchError(f"--option '{option}': the metric '{name}' is not computed{suggest(name, given)}")
-        given[name][key] = yaml.safe_load(value)
+        try:
+            given[name][key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise BenchError(f"--option '{option}': the value is not valid YAML") from None
     return dict(given)
 
 
