@@ -8,7 +8,7 @@
 
 Inferred from Table 2. Means over segments: DELLA's code, by the same authors, averages over layers, and the KL of 3.5
 is far below the 144 nats that the paper's own bound (gamma = 3, l = 32) asks of z_1 alone. Separators: -ELBO / log PPL
-of IND, CGD and TRACE is 1.03 to 1.11 times that of No Recurrence, as if they had that many more tokens, and there is
+of IND, CGD and TRACE is 1.03 to 1.10 times that of No Recurrence, as if they had that many more tokens, and there is
 a [SEP], nearly free to predict, every 10. n = 100 samples and delta = 0.1 are stated (A.1, Sec. 5.4). Nothing printed
 decides whether BOS is counted: it is not. MI is left out: the printed 43.20 is above log 10,000 = 9.21, the most that
 Eq. 16 can give on that test set, so what was computed cannot be known.

@@ -2,15 +2,20 @@
 
     z ~ N(0, I_D),  x | z ~ N(W z + b, s^2 I_T)  =>  x ~ N(b, W W' + s^2 I),  z | x ~ N(C^-1 W'(x - b) / s^2, C^-1)
 
-with C = I + W'W / s^2. A text is T token ids that stand for the real numbers (id - 500) / 50, so the model goes through
-the same batches, statistics file and metrics as every other method.
+with C = I + W'W / s^2. A segment is T token ids that stand for the real numbers (id - 500) / 50, and a text is one to
+``segments`` of them, each with a z of its own: independent groups, ragged where texts differ in length. So the model
+goes through the same batches, statistics file and metrics as every other method.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.stats import multivariate_normal
 from torch import Tensor
 
@@ -18,7 +23,8 @@ from bench.backbones.gpt2 import NOTHING, Injection
 from bench.batch import Batch
 from bench.likelihood import statistics
 from bench.methods.base import Gaussian, IndependentPosterior, Method, MethodOptions
-from bench.metrics import au, elbo, iw, mi
+from bench.metrics import au, elbo, iw, mi, paper_davam, paper_della, paper_trace
+from bench.metrics.bootstrap import mean_ci
 from bench.metrics.likelihood_file import LikelihoodFile, importance_weighted_nll
 from bench.suite import Likelihood
 
@@ -27,57 +33,98 @@ W = np.array([[1.0, 0.4], [-0.6, 0.9], [0.3, -0.2]])
 B = np.array([0.2, -0.1, 0.4])
 
 
-class LinearGaussian(Method):
-    """Exact posterior, moved off by ``shift`` (means) and ``widen`` (standard deviations). G = 1."""
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads only get in each other's way here: every tensor is tiny."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
-    def __init__(self, shift: float = 0.0, widen: float = 1.0) -> None:
+
+class LinearGaussian(Method):
+    """Exact posterior, moved off by ``shift`` (means) and ``widen`` (standard deviations). G = ``segments``."""
+
+    def __init__(self, shift: float = 0.0, widen: float = 1.0, segments: int = 1) -> None:
         super().__init__(None, MethodOptions(latent=D))  # type: ignore[arg-type]
         self.w, self.b = torch.tensor(W), torch.tensor(B)
         covariance = torch.linalg.inv(torch.eye(D) + self.w.T @ self.w / NOISE**2)
         # diagonal in the eigenbasis only: W is chosen so that we rotate z, whose prior does not mind
         values, rotation = torch.linalg.eigh(covariance)
         self.w = self.w @ rotation
-        self.variance, self.shift, self.widen = values, shift, widen
+        self.variance, self.shift, self.widen, self.segments = values, shift, widen, segments
         self.register_buffer("anchor", torch.zeros(1))
 
-    def values(self, batch: Batch) -> Tensor:
-        return (batch.ids[:, 1:-1].double() - 500) / 50
+    @property
+    def groups(self) -> int:
+        return self.segments
+
+    def values(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The reals of each segment [B, G, T], and which segments there are [B, G, 1]."""
+        ids = F.pad(batch.ids[:, 1:], (0, self.segments * T))[:, : self.segments * T]
+        there = torch.arange(self.segments) * T < batch.lengths[:, None] - 2
+        return ((ids.double() - 500) / 50).unflatten(1, (self.segments, T)), there[..., None]
 
     def posterior(self, batch: Batch) -> IndependentPosterior:
-        mean = (self.values(batch) - self.b) @ self.w / NOISE**2 * self.variance + self.shift
+        """Of a segment that is not there: the prior."""
+        values, there = self.values(batch)
+        mean = (values - self.b) @ self.w / NOISE**2 * self.variance + self.shift
         logvar = (self.variance * self.widen**2).log().expand_as(mean)
-        return IndependentPosterior(Gaussian(mean[:, None], logvar[:, None]))
+        return IndependentPosterior(Gaussian(mean * there, logvar * there))
 
     def inject(self, z: Tensor) -> Injection:
         return NOTHING
 
     def log_likelihood(self, batch: Batch, z: Tensor) -> Tensor:
-        mean = z[..., 0, :].double() @ self.w.T + self.b
+        mean = z.double() @ self.w.T + self.b
         variance = torch.full_like(mean, NOISE**2)
-        return Gaussian(mean, variance.log()).log_prob(self.values(batch))
+        values, there = self.values(batch)
+        return (Gaussian(mean, variance.log()).log_prob(values) * there[..., 0]).sum(-1)
 
 
-def texts(n: int, seed: int = 0) -> tuple[list[list[int]], np.ndarray]:
-    """n sequences drawn from the model, and the reals their ids stand for, [n, T]."""
+class Pairwise(LinearGaussian):
+    """The same, its posterior not known to be independent: evaluated at every pair, as a hierarchical one."""
+
+    class Posterior:
+        def __init__(self, inner: IndependentPosterior) -> None:
+            self.inner = inner
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.inner, name)
+
+    def posterior(self, batch: Batch) -> Posterior:  # type: ignore[override]
+        return self.Posterior(super().posterior(batch))
+
+
+def texts(
+    n: int, seed: int = 0, segments: int = 1, ragged: bool = False
+) -> tuple[list[list[int]], np.ndarray, np.ndarray]:
+    """n sequences drawn from the model, -log p(x) of each, and its number of segments, both [n]."""
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal((n, D)) @ W.T + B + NOISE * rng.standard_normal((n, T))
+    x = rng.standard_normal((n, segments, D)) @ W.T + B + NOISE * rng.standard_normal((n, segments, T))
     ids = np.rint(x * 50).astype(int) + 500
-    return [[0, *row, 1] for row in ids.tolist()], (ids - 500) / 50
+    used = rng.integers(1, segments + 1, n) if ragged else np.full(n, segments)
+    nll = -multivariate_normal(B, W @ W.T + NOISE**2 * np.eye(T)).logpdf((ids - 500) / 50).reshape(n, segments)
+    sequences = [[0, *row.flatten()[: count * T].tolist(), 1] for row, count in zip(ids, used, strict=True)]
+    return sequences, (nll * (np.arange(segments) < used[:, None])).sum(axis=1), used
 
 
-def measure(method: Method, n: int, k: int, **plan: int) -> tuple[LikelihoodFile, np.ndarray]:
+def measure(
+    method: LinearGaussian, n: int, k: int, ragged: bool = False, **plan: int
+) -> tuple[LikelihoodFile, np.ndarray]:
+    """The statistics of n texts, and their true -log p(x)."""
     torch.set_default_dtype(torch.float64)
     try:
-        sequences, x = texts(n)
+        sequences, nll, used = texts(n, segments=method.segments, ragged=ragged)
         stats = statistics(method, sequences, Likelihood(importance_samples=k, **plan), seed=1)
     finally:
         torch.set_default_dtype(torch.float32)
-    log_px = multivariate_normal(B, W @ W.T + NOISE**2 * np.eye(T)).logpdf(x)
-    return stats, -log_px
+    return replace(stats, used=used, words=stats.predicted - 1), nll
 
 
-def test_exact_posterior_makes_every_weight_the_likelihood() -> None:
-    stats, nll = measure(LinearGaussian(), n=50, k=4)
+@pytest.mark.parametrize(("segments", "ragged"), [(1, False), (3, False), (3, True)])
+def test_exact_posterior_makes_every_weight_the_likelihood(segments: int, ragged: bool) -> None:
+    stats, nll = measure(LinearGaussian(segments=segments), n=50, k=4, ragged=ragged)
     np.testing.assert_allclose(-stats.log_w, np.repeat(nll[:, None], 4, axis=1), rtol=1e-9)
     np.testing.assert_allclose(stats.nll, nll, rtol=1e-9)
 
@@ -92,20 +139,38 @@ def test_elbo_gap_is_the_divergence_from_the_true_posterior() -> None:
     assert abs((stats.nelbo - nll).mean() - gap) < 4 * error
 
 
-def test_kl_is_closed_form() -> None:
-    method = LinearGaussian(0.3, 1.4)
-    stats, _ = measure(method, n=20, k=1)
+@pytest.mark.parametrize("segments", [1, 3])
+def test_kl_is_closed_form(segments: int) -> None:
+    method = LinearGaussian(0.3, 1.4, segments)
+    stats, _ = measure(method, n=20, k=1, ragged=True)
     variance = method.variance.numpy() * 1.4**2
-    expected = 0.5 * (variance + stats.mean[:, 0] ** 2 - 1 - np.log(variance)).sum(1)
-    np.testing.assert_allclose(stats.kl[:, 0], expected, rtol=1e-6)
+    expected = 0.5 * (variance + stats.mean**2 - 1 - np.log(variance)).sum(-1)
+    used = np.arange(segments) < stats.used[:, None]
+    np.testing.assert_allclose(stats.kl, np.where(used, expected, 0), rtol=1e-6)
+    values = {**elbo.METRIC.compute(stats, {}), **paper_trace.METRIC.compute(stats, {})}
+    averaged = np.mean([row[:count].mean() for row, count in zip(expected, stats.used, strict=True)])
+    assert values["kl"].value == pytest.approx(stats.kl.sum(axis=1).mean())
+    assert values["kl_per_group"].value == values["paper:trace/kl"].value == pytest.approx(averaged)
 
 
 @pytest.mark.parametrize(("shift", "widen"), [(0.2, 1.3), (0.0, 0.8)])
-def test_importance_weighted_bound_converges_from_above(shift: float, widen: float) -> None:
-    stats, nll = measure(LinearGaussian(shift, widen), n=200, k=1000)
+@pytest.mark.parametrize("segments", [1, 2])
+def test_importance_weighted_bound_converges_from_above(shift: float, widen: float, segments: int) -> None:
+    stats, nll = measure(LinearGaussian(shift, widen, segments), n=200, k=1000, ragged=True)
     means = [importance_weighted_nll(stats.log_w, k).mean() - nll.mean() for k in (1, 10, 100, 1000)]
     assert means[0] > means[1] > means[2] > means[3] > -0.01
     assert means[3] < 0.02 < means[0]
+    values = iw.METRIC.compute(stats, {})
+    assert 1 < values["ess@10"].value < values["ess@100"].value < values["ess@1000"].value == values["ess"].value
+
+
+def test_effective_sample_size_of_known_weights() -> None:
+    """ESS / K -> E[w]^2 / E[w^2], a Renyi divergence of order 2 between Gaussians of known widths."""
+    widen = 1.3
+    stats, _ = measure(LinearGaussian(0.0, widen), n=20, k=20_000)
+    share = iw.effective_sample_size(stats.log_w) / 20_000
+    per_dim = np.sqrt(2 * widen**2 - 1) / widen**2  # E_q[w]^2 / E_q[w^2] for N(0, 1) against N(0, widen^2)
+    np.testing.assert_allclose(share.mean(), per_dim**D, rtol=0.005)
 
 
 def test_metrics_recover_the_known_values() -> None:
@@ -123,13 +188,55 @@ def test_metrics_recover_the_known_values() -> None:
     assert values["mi_batch"].value < values["mi"].value < np.log(2000)
 
 
+def test_mutual_information_of_independent_groups_adds_up() -> None:
+    """I(x; z) = -1/2 sum log var a segment, exactly; the mixture of N estimates it from below the cap."""
+    method = LinearGaussian(segments=2)
+    stats, _ = measure(method, n=4000, k=1, posterior_samples=1)
+    known = -0.5 * np.log(method.variance.numpy()).sum() * 2
+    assert mi.METRIC.compute(stats, {})["mi"].value == pytest.approx(known, abs=0.15)
+
+
+@pytest.mark.parametrize(("segments", "ragged"), [(1, False), (3, True)])
+def test_matrix_product_and_pairs_agree(segments: int, ragged: bool) -> None:
+    fast, _ = measure(LinearGaussian(0.3, 0.8, segments), n=150, k=2, ragged=ragged)
+    slow, _ = measure(Pairwise(0.3, 0.8, segments), n=150, k=2, ragged=ragged)
+    for name in ("log_q", "log_q_full", "log_q_batch"):
+        np.testing.assert_allclose(getattr(fast, name), getattr(slow, name), rtol=0, atol=1e-9)
+    for name in ("rec", "kl", "log_px", "log_pz_qz", "mean", "logvar"):
+        np.testing.assert_array_equal(getattr(fast, name), getattr(slow, name))
+
+
+def test_paper_arithmetic_is_the_exact_one_where_there_is_one_group() -> None:
+    """30 samples and no separators: only BOS (DELLA) and the missing importance weights (DAVAM) tell them apart."""
+    stats, _ = measure(LinearGaussian(0.2, 1.3), n=40, k=30)
+    exact = {**iw.METRIC.compute(stats, {}), **elbo.METRIC.compute(stats, {}), **au.METRIC.compute(stats, {})}
+    papers = {
+        **paper_della.METRIC.compute(stats, {}),
+        **paper_trace.METRIC.compute(stats, {}),
+        **paper_davam.METRIC.compute(stats, {}),
+    }
+    for key in ("trace/ppl", "trace/nelbo", "trace/kl", "trace/au_0.1", "della/nelbo", "della/kl", "della/au_0.2",
+                "davam/rec", "davam/kl"):  # fmt: skip
+        assert papers[f"paper:{key}"].value == exact[key.partition("/")[2]].value
+    assert np.log(papers["paper:della/ppl"].value) * (T + 2) == pytest.approx(np.log(exact["ppl"].value) * (T + 1))
+    assert papers["paper:davam/ppl"].value == pytest.approx(np.exp(exact["nelbo"].value / (T + 1)))
+
+
+def test_with_several_groups_no_paper_bounds_anything() -> None:
+    """The true PPL is known: the exact one is above it, the papers' are below."""
+    stats, nll = measure(LinearGaussian(segments=3), n=200, k=100)
+    true = np.exp(nll.sum() / stats.predicted.sum())
+    assert iw.METRIC.compute(stats, {})["ppl"].value >= true * (1 - 1e-9)
+    assert paper_trace.METRIC.compute(stats, {})["paper:trace/ppl"].value < true
+    assert paper_davam.METRIC.compute(stats, {})["paper:davam/ppl"].value < true
+
+
 def test_intervals_cover_what_they_are_about() -> None:
     """Over many test sets, about 95 % of the NLL intervals hold the entropy of x."""
     entropy = multivariate_normal(B, W @ W.T + NOISE**2 * np.eye(T)).entropy()
     hits = 0
     for seed in range(60):
-        _, x = texts(80, seed)
-        nll = -multivariate_normal(B, W @ W.T + NOISE**2 * np.eye(T)).logpdf(x)
-        (ends,) = iw.Bootstrap(300, 0).means(nll[:, None])
-        hits += ends is not None and ends[0] <= entropy <= ends[1]
+        _, nll, _ = texts(80, seed)
+        low, high = mean_ci(nll, resamples=300)
+        hits += low <= entropy <= high
     assert 50 <= hits <= 60
