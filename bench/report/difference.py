@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_ind
 
 from bench.freeze import PerExample
-from bench.metrics.bootstrap import resample_counts
+from bench.metrics.bootstrap import Examples
+from bench.metrics.significance import paired_bootstrap
 from bench.report.collect import Measured
 
 Floats = NDArray[np.float64]
@@ -80,19 +81,15 @@ def paired(key: str, new: Sequence[PerExample], frozen: Sequence[PerExample]) ->
     n = sizes.pop()
     if sizes or n < 2:
         return None
-    draws = list(resample_counts(n, RESAMPLES, SEED))
 
-    def resampled(seeds: Sequence[PerExample]) -> Floats:
-        """[RESAMPLES]: the quantity on every resample, averaged over seeds."""
-        means = []
-        for seed in seeds:
-            above = np.asarray(seed[numerator], dtype=np.float64)
-            below = np.asarray(seed[denominator][:n], dtype=np.float64) if denominator else np.ones(n)
-            means.append(transform(np.concatenate([counts @ above / (counts @ below) for counts in draws])))
-        return np.mean(means, axis=0)
+    def examples(seeds: Sequence[PerExample]) -> Examples:
+        """Numerators and denominators of every seed; the statistic is the quantity, averaged over seeds."""
+        ones = [1.0] * n
+        columns = [c for seed in seeds for c in (seed[numerator], seed[denominator][:n] if denominator else ones)]
+        rows = np.array(columns, dtype=np.float64).T
+        return Examples(rows, lambda means: transform(means[..., ::2] / means[..., 1::2]).mean(axis=-1))
 
-    low, high = np.percentile(resampled(new) - resampled(frozen), [2.5, 97.5])
-    return float(low), float(high)
+    return paired_bootstrap(examples(new), examples(frozen), RESAMPLES, SEED).ci95
 
 
 def welch(new: Sequence[float], frozen: Sequence[float]) -> tuple[float, float] | None:
