@@ -29,14 +29,15 @@ from typing import Any
 from bench.errors import BenchError
 from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
 from bench.metrics.bootstrap import resolve_options, whole_number
-from bench.metrics.features import PACKAGED, POOLINGS, Encoder, Features, encoder_directory, features
+from bench.metrics.features import POOLINGS, Encoder, Features, features
+from bench.metrics.pretrained import MACHINE, Machine, find
 
 DEFAULTS: Mapping[str, Any] = {
     "model": "minilm",
     "pooling": "mean",
     "max_length": 256,
     "batch_size": 64,
-    "threads": 1,
+    **MACHINE,
     "seed": 25,
     "buckets": "auto",
     "scaling": 5.0,
@@ -88,7 +89,7 @@ def _quiet() -> Iterator[None]:
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
     checked = resolve_options("mauve", options, DEFAULTS)
-    encoder, name = _encoder(checked)
+    encoder = _encoder(checked)
     seed = whole_number("mauve", checked, "seed", 0)
     scaling = _scaling(checked["scaling"])
     inputs.require("mauve", references=1)
@@ -100,7 +101,7 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     ours = features(inputs.generated, encoder)
     theirs = features(inputs.references, encoder, inputs.cache)
     parts: dict[str, object] = {
-        "model": f"{name}-{encoder.hash}",
+        "model": encoder.checkpoint.label,
         "pool": encoder.pooling,
         "layer": "last",
         "len": encoder.max_length,
@@ -119,16 +120,13 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     }
 
 
-def _encoder(checked: Mapping[str, Any]) -> tuple[Encoder, str]:
-    """The encoder and its name in signatures: of a directory its last part, so that machines agree."""
-    model, pooling = checked["model"], checked["pooling"]
-    if not isinstance(model, str):
-        raise BenchError(f"mauve: option 'model' must be an encoder's name or directory, not {model!r}")
+def _encoder(checked: Mapping[str, Any]) -> Encoder:
+    pooling = checked["pooling"]
     if pooling not in POOLINGS:
         raise BenchError(f"mauve: option 'pooling' must be one of {', '.join(POOLINGS)}, not {pooling!r}")
-    numbers = {key: whole_number("mauve", checked, key, 1) for key in ("max_length", "batch_size", "threads")}
-    directory = encoder_directory(model)
-    return Encoder(directory, pooling, **numbers), model if model in PACKAGED else directory.resolve().name
+    numbers = {key: whole_number("mauve", checked, key, 1) for key in ("max_length", "batch_size")}
+    machine = Machine.of("mauve", checked)
+    return Encoder(find(checked["model"], "encoder", "mauve"), pooling, **numbers, machine=machine)
 
 
 def _scaling(value: Any) -> float:

@@ -1,4 +1,4 @@
-"""Features are reproducible and their cache is never stale; MAUVE is mauve-text's."""
+"""MAUVE is mauve-text's."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 
 from bench.errors import BenchError
-from bench.metrics import features as features_module
 from bench.metrics import mauve as module
 from bench.metrics.base import TextInputs
-from bench.metrics.features import PACKAGED, Encoder, encode, encoder_directory, features
+from bench.metrics.features import Encoder, features
+from bench.metrics.pretrained import PACKAGED, find
 
 needs_minilm = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGED["minilm"][0]) is None, reason="the packaged MiniLM encoder is not installed"
+    importlib.util.find_spec(PACKAGED["encoder"]["minilm"].module) is None,
+    reason="the packaged MiniLM encoder is not installed",
 )
 TEXTS = ["the cat sat on the mat", "", "a dog", "prices rose 3 % in october , the board said", "a dog"]
 
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return Encoder(encoder_directory("minilm"), batch_size=2)
+    return Encoder(find("minilm", "encoder", "test"), batch_size=2)
 
 
 @pytest.fixture
@@ -67,61 +68,8 @@ def test_values(encoder: Encoder, tmp_path: Path) -> None:
     ours, theirs = features(TEXTS, encoder), features(references, encoder)
     assert values["mauve"].value == module.mauve(ours, theirs, 2, 5.0, 25)[0]
     assert values["mauve"].ci95 is None and "no interval" in values["mauve"].note and values["mauve"].n == 5
-    expected = f"mauve|form:plain|model:minilm-{encoder.hash}|pool:mean|layer:last|len:256|batch:2|N:5|refs:8|"
+    expected = f"mauve|form:plain|model:{encoder.checkpoint.label}|pool:mean|layer:last|len:256|batch:2|N:5|refs:8|"
     assert values["mauve"].signature.startswith(expected + "buckets:2|scale:5|seed:25|mauve-text:")
-
-
-@needs_minilm
-def test_features_are_the_mean_over_tokens_whatever_the_batch(encoder: Encoder) -> None:
-    import torch
-
-    ours = encode(TEXTS, encoder)
-    assert ours.dtype == np.float32 and ours.shape == (5, 384)
-    assert (ours == encode(TEXTS, encoder)).all() and torch.get_num_threads() >= 1
-    tokeniser, model = features_module._load(encoder.directory)
-    with torch.inference_mode():
-        alone = [model(**tokeniser(text, return_tensors="pt")).last_hidden_state[0] for text in TEXTS]
-    np.testing.assert_allclose(ours, np.stack([hidden.mean(dim=0) for hidden in alone]), atol=2e-6)
-    last = encode(TEXTS, Encoder(encoder.directory, pooling="last", batch_size=3))
-    np.testing.assert_allclose(last, np.stack([hidden[-1] for hidden in alone]), atol=5e-6)
-
-
-@needs_minilm
-def test_the_cache_answers_only_for_what_it_holds(
-    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = tmp_path / "new"
-    stored = features(TEXTS, encoder, cache)
-    (file,) = cache.iterdir()
-    others = [(TEXTS[::-1], encoder), (TEXTS, Encoder(encoder.directory, max_length=8))]
-    for texts, other in others:
-        features(texts, other, cache)
-    assert len(list(cache.iterdir())) == 3  # each has a file of its own
-    monkeypatch.setattr(features_module, "encode", pytest.fail)
-    assert (features(TEXTS, encoder, cache) == stored).all()
-    next(other for other in cache.iterdir() if other != file).replace(file)
-    with pytest.raises(BenchError, match="npz: holds features of other texts or of another encoder"):
-        features(TEXTS, encoder, cache)
-    file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(BenchError, match="npz: not a readable file of encoder features"):
-        features(TEXTS, encoder, cache)
-
-
-def test_text_boundaries_are_part_of_the_key(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    encoder = Encoder(tmp_path)
-    keys = [encoder.key(texts) for texts in (["ab", "c"], ["a", "bc"], ["abc"], ["abc", ""], ["\ud800"])]
-    assert len(set(keys)) == len(keys)
-    (tmp_path / "config.json").write_text("{ }")
-    assert Encoder(tmp_path).hash != encoder.hash
-
-
-def test_a_directory_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="encoder 'nowhere': neither one of minilm nor a directory"):
-        encoder_directory("nowhere")
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(BenchError, match="cannot be loaded"):
-        encode(["a"], Encoder(encoder_directory(str(tmp_path))))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +81,7 @@ def test_a_directory_without_a_model(tmp_path: Path) -> None:
         ({"buckets": 1}, "mauve: option 'buckets' must be a whole number >= 2"),
         ({"scaling": 0}, "mauve: option 'scaling' must be a positive number"),
         ({"seed": -1}, "mauve: option 'seed' must be a whole number >= 0"),
+        ({"device": "gpu"}, "mauve: option 'device' must be cpu or cuda"),
         ({"max_length": 0}, "mauve: option 'max_length' must be a whole number >= 1"),
         ({"buckets": 5}, "mauve: option 'buckets' is 5, more than the 2 texts there are"),
     ],

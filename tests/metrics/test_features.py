@@ -1,0 +1,76 @@
+"""Features are reproducible, whatever the batch, and their cache is never stale."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.errors import BenchError
+from bench.metrics import features as features_module
+from bench.metrics.features import Encoder, encode, features
+from bench.metrics.pretrained import PACKAGED, Checkpoint, find, load
+
+needs_minilm = pytest.mark.skipif(
+    importlib.util.find_spec(PACKAGED["encoder"]["minilm"].module) is None,
+    reason="the packaged MiniLM encoder is not installed",
+)
+TEXTS = ["the cat sat on the mat", "", "a dog", "prices rose 3 % in october , the board said", "a dog"]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder(find("minilm", "encoder", "test"), batch_size=2)
+
+
+@needs_minilm
+def test_features_are_the_mean_over_tokens_whatever_the_batch(encoder: Encoder) -> None:
+    import torch
+
+    ours = encode(TEXTS, encoder)
+    assert ours.dtype == np.float32 and ours.shape == (5, 384)
+    assert (ours == encode(TEXTS, encoder)).all() and torch.get_num_threads() >= 1
+    tokeniser, model = load(encoder.checkpoint.path, "encoder")
+    with torch.inference_mode():
+        alone = [model(**tokeniser(text, return_tensors="pt")).last_hidden_state[0] for text in TEXTS]
+    np.testing.assert_allclose(ours, np.stack([hidden.mean(dim=0) for hidden in alone]), atol=2e-6)
+    last = encode(TEXTS, Encoder(encoder.checkpoint, pooling="last", batch_size=3))
+    np.testing.assert_allclose(last, np.stack([hidden[-1] for hidden in alone]), atol=5e-6)
+
+
+@needs_minilm
+def test_the_cache_answers_only_for_what_it_holds(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "new"
+    stored = features(TEXTS, encoder, cache)
+    (file,) = cache.iterdir()
+    others = [(TEXTS[::-1], encoder), (TEXTS, Encoder(encoder.checkpoint, max_length=8))]
+    for texts, other in others:
+        features(texts, other, cache)
+    assert len(list(cache.iterdir())) == 3  # each has a file of its own
+    monkeypatch.setattr(features_module, "encode", pytest.fail)
+    assert (features(TEXTS, encoder, cache) == stored).all()
+    next(other for other in cache.iterdir() if other != file).replace(file)
+    with pytest.raises(BenchError, match="npz: holds features of other texts or of another encoder"):
+        features(TEXTS, encoder, cache)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(BenchError, match="npz: not a readable file of encoder features"):
+        features(TEXTS, encoder, cache)
+
+
+def test_text_boundaries_are_part_of_the_key(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    encoder = Encoder(Checkpoint("x", tmp_path))
+    keys = [encoder.key(texts) for texts in (["ab", "c"], ["a", "bc"], ["abc"], ["abc", ""], ["\ud800"])]
+    assert len(set(keys)) == len(keys)
+
+
+@needs_minilm
+def test_what_cannot_be_encoded(encoder: Encoder) -> None:
+    with pytest.raises(BenchError, match="encoder features: needs at least one text"):
+        encode([], encoder)
+    with pytest.raises(BenchError, match="'max_length' is 600, but the model has room for 512 tokens"):
+        encode(["a"], Encoder(encoder.checkpoint, max_length=600))
