@@ -5,19 +5,24 @@
     js     = 100 mean over n = 2..4 of the above: what the values printed by DELLA and TRACE fit
     js_max = 100 mean over n = 2..4 and texts i of max_{j != i} J_n(i, j): one minus SentiGAN's Diversity
 
-Intersections of all pairs are products of 0/1 text x n-gram matrices, taken tile by tile (never [N, N] in memory) in
-integers, and divided in float64. ``js`` is a U-statistic: its interval comes from the per-text means over partners (see
-:mod:`bench.metrics.bootstrap`). ``js_max`` grows with N (in its signature); its interval bootstraps the per-text maxima
-with the other texts held fixed, which understates it (the value's note says so).
+The unit is percent; ``js_max`` grows with N, which is in its signature. Intersections of all pairs are products of 0/1
+text x n-gram matrices, taken tile by tile (never [N, N] in memory) in integers, and divided in float64. Tiles are
+shared out among threads and summed in a fixed order, so that values do not depend on how many there are.
+
+All intervals come from the values without each text in turn (see :mod:`bench.metrics.bootstrap`): for the means,
+which are U-statistics, from each text's mean over its partners; for ``js_max``, from each text's two largest
+similarities, because without text i the maximum of a text whose one nearest it was falls to the second largest.
 
 Wang & Wan (2018), "SentiGAN", section 4.4 (Jaccard, maximum); Hu et al. (2022), "DELLA", appendix A.3 (all pairs).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,80 +33,157 @@ from bench.metrics.ngrams import NgramIndex, TextCounts
 from bench.metrics.tokenise import TOKENISATION
 
 Floats = NDArray[np.float64]
+Longs = NDArray[np.int64]
+T = TypeVar("T")
 
 ORDERS = range(1, 5)
 COLUMN_ORDERS = range(2, 5)  # averaged in js and js_max
-NOTE = "interval: too narrow, of per-text maxima over the other texts held fixed"
-_TILE = 256  # a tile's float64 similarities (512 KB) stay in cache
+_TILE = 512  # texts: large enough that Python's part is small, small enough for the cache
+_MOST_THREADS = 4
 _SPARSE_BELOW = 0.1  # share of pairs with something in common below which sparse x sparse is faster than tiles
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """Of each text to the N-1 others, both [N] in 0..1: the mean and the maximum Jaccard similarity."""
+    """Jaccard similarity, in 0..1, of each text to the N-1 others. All fields are [N].
+
+    ``second`` is the second-largest one with repetitions, so equal to ``maximum`` where two others attain that;
+    ``nearest``: a text that attains the maximum.
+    """
 
     mean: Floats
     maximum: Floats
+    second: Floats
+    nearest: Longs
 
 
 def jaccard(index: NgramIndex, n: int) -> Similarity:
     """n-gram Jaccard similarity of each of N >= 2 generated texts to the others.
 
-    >>> jaccard(NgramIndex(["a b", "b c", "d"], []), 1)
-    Similarity(mean=array([0.16666667, 0.16666667, 0.        ]), maximum=array([0.33333333, 0.33333333, 0.        ]))
+    >>> similarity = jaccard(NgramIndex(["a b", "b c d", "c e"], []), 1)
+    >>> similarity.maximum, similarity.second, similarity.nearest
+    (array([0.25, 0.25, 0.25]), array([0.  , 0.25, 0.  ]), array([1, 0, 1]))
+    >>> similarity.mean
+    array([0.125, 0.25 , 0.125])
     """
     counts = index.order(n).generated
-    n_texts = len(counts.windows)
-    sizes = counts.per_text(np.ones_like(counts.count)) + counts.singletons
-    texts_with = np.bincount(counts.gram, minlength=counts.n_grams).astype(np.float64)
+    n_texts = len(index.lengths)
+    ones = np.ones_like(counts.count)
+    sizes = counts.per_text(ones) + counts.singletons
+    texts_with = counts.total_of(ones).astype(np.float64)
     few_pairs = texts_with @ texts_with < _SPARSE_BELOW * n_texts**2
-    sums, maximum = (_sparse_rows if few_pairs else _dense_tiles)(counts, np.maximum(1, sizes))
-    return Similarity(sums / (n_texts - 1), maximum)
+    sums, top = (_sparse_rows if few_pairs else _dense_tiles)(counts, np.maximum(1, sizes))
+    return Similarity(sums / (n_texts - 1), top.first, top.second, top.nearest)
 
 
-def _dense_tiles(counts: TextCounts, sizes: Floats) -> tuple[Floats, Floats]:
+@dataclass(frozen=True)
+class _Top:
+    """The two largest similarities of each text and the text that attains the largest, all [N]; changed in place."""
+
+    first: Floats
+    second: Floats
+    nearest: Longs
+
+    @classmethod
+    def of(cls, n_texts: int) -> _Top:
+        return cls(np.zeros(n_texts), np.zeros(n_texts), np.zeros(n_texts, np.int64))
+
+    @classmethod
+    def of_rows(cls, similarity: Floats, offset: int) -> _Top:
+        """Of the rows of a matrix whose columns are texts offset, offset + 1, ... Spoils the matrix."""
+        rows, best = np.arange(len(similarity)), similarity.argmax(axis=1)
+        first = similarity[rows, best]
+        similarity[rows, best] = 0.0
+        return cls(first, similarity.max(axis=1), best + offset)
+
+    def merge(self, texts: slice | Longs, other: _Top) -> None:
+        """Take in similarities of the given texts to texts not yet seen."""
+        first, second = self.first[texts], self.second[texts]
+        self.second[texts] = np.maximum(np.minimum(first, other.first), np.maximum(second, other.second))
+        self.nearest[texts] = np.where(other.first > first, other.nearest, self.nearest[texts])
+        self.first[texts] = np.maximum(first, other.first)
+
+
+def _dense_tiles(counts: TextCounts, sizes: Floats) -> tuple[Floats, _Top]:
     """Row sums and row maxima [N] of J without its diagonal, from the tiles on and below the diagonal."""
     n_texts = len(sizes)
     starts = range(0, n_texts, _TILE)
-    # An intersection is at most the smaller set: the narrowest integers that hold it are the fastest.
-    members = _memberships(counts, np.min_scalar_type(int(sizes.max())))
+    # The narrowest integers that hold a union's bound, the sum of both sizes, are the fastest.
+    narrow = sizes.astype(np.min_scalar_type(2 * int(sizes.max())))
+    members = _memberships(counts, narrow.dtype)
     blocks = [members[start : start + _TILE] for start in starts]
-    size_blocks = [sizes[start : start + _TILE] for start in starts]
-    sums, maximum = np.zeros(n_texts), np.zeros(n_texts)
-    for b, column_start in enumerate(starts):
-        columns = slice(column_start, column_start + _TILE)
+
+    def strip(b: int) -> tuple[Floats, _Top]:
+        """The tiles of column block b on and below the diagonal: what they add to texts starts[b] and later."""
+        begin, own = starts[b], narrow[starts[b] :]
+        sums, top = np.zeros(len(own)), _Top.of(len(own))
         dense = blocks[b].T.toarray(order="C")
-        for a, row_start in enumerate(starts[b:], b):
-            rows = slice(row_start, row_start + _TILE)
-            similarity = (blocks[a] @ dense).astype(np.float64)
-            union = size_blocks[a][:, None] + size_blocks[b]
-            union -= similarity
-            similarity /= union
-            if a == b:
+        columns = slice(dense.shape[1])
+        tile = np.empty((_TILE, dense.shape[1]))  # one for all: fresh memory would cost more than the arithmetic
+        for start, block in zip(range(0, len(own), _TILE), blocks[b:], strict=True):
+            rows = slice(start, start + _TILE)
+            common = block @ dense
+            union = own[rows, None] - common
+            union += own[columns]
+            similarity = tile[: len(common)]
+            similarity[:] = common
+            np.divide(similarity, union, out=similarity)
+            if start == 0:
                 np.fill_diagonal(similarity, 0.0)
             else:
                 sums[columns] += similarity.sum(axis=0)
-                maximum[columns] = np.maximum(maximum[columns], similarity.max(axis=0))
+                # Few columns of a tile can still change what is known of theirs.
+                better = np.flatnonzero(similarity.max(axis=0) > top.second[columns])
+                top.merge(better, _Top.of_rows(similarity.T[better], begin + start))
             sums[rows] += similarity.sum(axis=1)
-            maximum[rows] = np.maximum(maximum[rows], similarity.max(axis=1))
-    return sums, maximum
+            top.merge(rows, _Top.of_rows(similarity, begin))
+        return sums, top
+
+    sums, top = np.zeros(n_texts), _Top.of(n_texts)
+    for start, (strip_sums, strip_top) in zip(starts, _in_threads(strip, range(len(starts))), strict=True):
+        sums[start:] += strip_sums
+        top.merge(slice(start, None), strip_top)
+    return sums, top
 
 
-def _sparse_rows(counts: TextCounts, sizes: Floats) -> tuple[Floats, Floats]:
+def _sparse_rows(counts: TextCounts, sizes: Floats) -> tuple[Floats, _Top]:
     """The same from the pairs that share an n-gram alone, by blocks of rows."""
     n_texts = len(sizes)
     members = _memberships(counts, np.dtype(np.int32))
     transposed = members.T.tocsr()
-    sums, maximum = np.zeros(n_texts), np.zeros(n_texts)
-    for start in range(0, n_texts, _TILE):
-        shared = (members[start : start + _TILE] @ transposed).tocoo()
-        row, column = shared.row + start, shared.col
-        other = row != column
-        row, column, common = row[other], column[other], shared.data[other]
-        similarity = common / (sizes[row] + sizes[column] - common)
-        sums += np.bincount(row, similarity, n_texts)
-        np.maximum.at(maximum, row, similarity)
-    return sums, maximum
+
+    def block(start: int) -> tuple[Floats, _Top]:
+        shared = members[start : start + _TILE] @ transposed
+        n_rows, entries = shared.shape[0], np.diff(shared.indptr)
+        row, column, common = np.repeat(np.arange(n_rows), entries), shared.indices, shared.data
+        similarity = common / (sizes[start + row] + sizes[column] - common)
+        similarity[column == start + row] = 0.0
+        sums, top = np.bincount(row, similarity, n_rows).astype(np.float64), _Top.of(n_rows)
+        filled = np.flatnonzero(entries)
+        if len(filled):
+            begins = shared.indptr[filled]
+            top.first[filled] = np.maximum.reduceat(similarity, begins)
+            attained = np.flatnonzero(similarity == top.first[row])
+            best = attained[np.diff(row[attained], prepend=-1) > 0]  # one a row that is filled
+            top.nearest[filled] = column[best]
+            similarity[best] = 0.0
+            top.second[filled] = np.maximum.reduceat(similarity, begins)
+        return sums, top
+
+    sums, top = np.zeros(n_texts), _Top.of(n_texts)
+    starts = range(0, n_texts, _TILE)
+    for start, (block_sums, block_top) in zip(starts, _in_threads(block, starts), strict=True):
+        rows = slice(start, start + _TILE)
+        sums[rows] = block_sums
+        top.merge(rows, block_top)
+    return sums, top
+
+
+def _in_threads(work: Callable[[int], T], items: Sequence[int]) -> Iterator[T]:
+    """``map``, in order, on up to four of the CPUs this process may use: numpy and scipy release the lock."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(min(_MOST_THREADS, cpus)) as threads:
+        yield from threads.map(work, items)
 
 
 def _memberships(counts: TextCounts, dtype: np.dtype) -> Any:
@@ -119,27 +201,43 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     similarities = [jaccard(inputs.index, n) for n in ORDERS]
     means = 100 * np.stack([similarity.mean for similarity in similarities], axis=1)  # [N, 4]
     means = np.column_stack([means, means[:, [n - 1 for n in COLUMN_ORDERS]].mean(axis=1)])
-    maxima = 100 * np.mean([similarities[n - 1].maximum for n in COLUMN_ORDERS], axis=0)[:, None]
+    averaged = [similarities[n - 1] for n in COLUMN_ORDERS]
+    maximum = 100 * np.mean([similarity.maximum.mean() for similarity in averaged], keepdims=True)
 
-    made = bootstrap.whole_set(means.mean(axis=0), lambda: _without_each(means), (0.0, 100.0))
-    keys = [*(f"js{n}" for n in ORDERS), "js"]
-    orders = [*map(str, ORDERS), f"{COLUMN_ORDERS[0]}-{COLUMN_ORDERS[-1]}"]
-    values = {}
-    for key, order, measured in zip(keys, orders, made, strict=True):
-        signed = signature("jaccard", METRIC.version, form="mean", n=order, tok=TOKENISATION)
-        values[key] = measured.signed(n_texts, signed)
-    (measured,) = bootstrap.means(maxima)
-    signed = signature("jaccard", METRIC.version, form="max", n=orders[-1], N=n_texts, tok=TOKENISATION)
-    values["js_max"] = measured.signed(n_texts, signed, NOTE)
-    return values
+    made = bootstrap.whole_set(means.mean(axis=0), lambda: mean_without_each(means), (0.0, 100.0))
+    made += bootstrap.whole_set(
+        maximum,
+        lambda: 100 * np.mean([maximum_without_each(similarity) for similarity in averaged], axis=0)[:, None],
+        (0.0, 100.0),
+    )
+    averaged_orders = f"{COLUMN_ORDERS[0]}-{COLUMN_ORDERS[-1]}"
+    parts = {f"js{n}": {"form": "mean", "n": n} for n in ORDERS}
+    parts["js"] = {"form": "mean", "n": averaged_orders}
+    parts["js_max"] = {"form": "max", "n": averaged_orders, "N": n_texts}
+    return {
+        key: measured.signed(n_texts, signature("jaccard", METRIC.version, **parts[key], tok=TOKENISATION))
+        for key, measured in zip(parts, made, strict=True)
+    }
 
 
-def _without_each(means: Floats) -> Floats:
-    """Mean over the pairs without text i, [N, K], from each text's mean over its partners; NaN where N = 2."""
+def mean_without_each(means: Floats) -> Floats:
+    """Mean over the pairs without text i, [N, K], from each text's mean over its partners [N, K]; NaN where N = 2."""
     n_texts = len(means)
     sums = (n_texts - 1) * means
     with np.errstate(invalid="ignore", divide="ignore"):
         return (sums.sum(axis=0) - 2 * sums) / np.float64((n_texts - 1) * (n_texts - 2))
+
+
+def maximum_without_each(similarity: Similarity) -> Floats:
+    """Mean over the other texts of their largest similarity without text i, [N]; NaN where N = 2.
+
+    Where text i alone attains the largest similarity of a text, that falls to the second largest.
+    """
+    n_texts = len(similarity.maximum)
+    if n_texts == 2:
+        return np.full(2, np.nan)
+    lost = np.bincount(similarity.nearest, similarity.maximum - similarity.second, n_texts)
+    return (similarity.maximum.sum() - similarity.maximum - lost) / (n_texts - 1)
 
 
 def _quantity(key: str, label: str, formula: str, source: str) -> Quantity:

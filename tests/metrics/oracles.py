@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 
+import numpy as np
 from hypothesis import strategies as st
 
 from bench.metrics.tokenise import tokenise
@@ -20,6 +21,12 @@ text = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)
 def text_sets(least: int) -> st.SearchStrategy[list[str]]:
     """Lists of at least ``least`` texts, among them empty ones, one-token ones and duplicates."""
     return st.lists(st.one_of(text, st.sampled_from(["", "a", "a b a b a", "the the the"])), min_size=least, max_size=8)
+
+
+def zipf_texts(rng: np.random.Generator, n: int) -> list[str]:
+    """Texts of 3..24 words, which follow Zipf's law: they differ in how much they contribute."""
+    p = 1 / np.arange(1, 301)
+    return [" ".join(map(str, rng.choice(300, rng.integers(3, 25), p=p / p.sum()))) for _ in range(n)]
 
 
 def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
