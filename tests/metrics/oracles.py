@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
@@ -13,14 +14,35 @@ from hypothesis import strategies as st
 from bench.metrics.tokenise import tokenise
 
 # Few words, so that repeats, shared n-grams and duplicate texts are common; some need care in tokenising.
-WORDS = ["a", "b", "c", "A", "the", "don't", "é", "e\u0301", "日本", "<unk>", ".", "x\0y", "\0", "\u2028", "🙂"]
+WORDS = ["a", "b", "c", "A", "the", "don't", "é", "e\u0301", "日本", "<unk>", ".", "x\0y", "\0", "\u2028", "🙂", "b,c"]
+WORDS += [
+    "eightlet",
+    "ninelette",
+    "eightlette",
+    "'s",
+    "\x01",
+    "\ud800",
+]  # at and over the eight bytes of a key; no text
 
 text = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)
 
 
+def long_text(n_words: int, seed: int) -> str:
+    """Words at random, few of them often: counts pass 255 in texts of a few thousand."""
+    return " ".join(random.Random(seed).choices(WORDS, [1 / (i + 1) ** 2 for i in range(len(WORDS))], k=n_words))
+
+
 def text_sets(least: int) -> st.SearchStrategy[list[str]]:
-    """Lists of at least ``least`` texts, among them empty ones, one-token ones and duplicates."""
-    return st.lists(st.one_of(text, st.sampled_from(["", "a", "a b a b a", "the the the"])), min_size=least, max_size=8)
+    """Lists of at least ``least`` texts, among them empty ones, one-token ones and duplicates; or all the same."""
+    some = st.lists(st.one_of(text, st.sampled_from(["", "a", "a b a b a", "the the the"])), min_size=least, max_size=8)
+    same = st.builds(lambda text, n: [text] * n, text, st.integers(least, max(least, 4)))
+    return st.one_of(some, same)
+
+
+def unlike_texts(least: int) -> st.SearchStrategy[list[str]]:
+    """Lists of at least ``least`` texts whose lengths differ by orders of magnitude."""
+    of_length = st.builds(long_text, st.sampled_from([0, 1, 6, 200, 3000]), st.integers(0, 5))
+    return st.lists(of_length, min_size=least, max_size=4)
 
 
 def zipf_texts(rng: np.random.Generator, n: int) -> list[str]:

@@ -48,6 +48,20 @@ def test_self_bleu_is_nltks_without_the_text_itself(generated: list[str], refere
     np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=0)
 
 
+@settings(deadline=None, max_examples=20)
+@given(oracles.unlike_texts(2), oracles.unlike_texts(1))
+@example([oracles.long_text(5000, 0), "a", "", "a b c"], ["a", oracles.long_text(8000, 1)])
+@example(["the " * 300, "the " * 1000, "the " * 70_000], ["the " * 500])  # counts of one, two and four bytes
+def test_long_texts_beside_short_ones(generated: list[str], references: list[str]) -> None:
+    """Relative to 1: the brevity penalty exp(1 - r / c) of a text a thousand times too short has few true digits."""
+    index = NgramIndex(generated, references)
+    ours = [bleu.bleu_scores(index), self_bleu.self_bleu_scores(index)]
+    references_of = [[references] * len(generated), oracles.without_each(generated)]
+    for scores, of_each in zip(ours, references_of, strict=True):
+        theirs = np.array([nltk_bleu(refs, text) for refs, text in zip(of_each, generated, strict=True)], dtype=float)
+        np.testing.assert_allclose(scores, theirs, rtol=1e-12, atol=1e-13)
+
+
 @settings(deadline=None, max_examples=150)
 @given(oracles.text_sets(3))
 def test_self_bleu_without_each_text(generated: list[str]) -> None:

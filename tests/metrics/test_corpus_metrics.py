@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from bench.metrics import cnd, distinct, entropy
@@ -49,6 +49,20 @@ def test_cnd(generated: list[str], references: list[str], n: int) -> None:
     rest = [oracles.cnd(texts, references, n) for texts in oracles.without_each(generated)]
     for form, numbers in asdict(without).items():
         np.testing.assert_allclose(numbers, [r[form] for r in rest], rtol=1e-9, atol=1e-13, err_msg=form)
+
+
+@settings(deadline=None, max_examples=20)
+@given(oracles.unlike_texts(1), oracles.unlike_texts(1), orders)
+@example([oracles.long_text(5000, 0)], ["a b c", oracles.long_text(8000, 1)], 2)
+@example(["the " * 70_000], ["the " * 300], 1)
+def test_long_texts_beside_short_ones(generated: list[str], references: list[str], n: int) -> None:
+    index = NgramIndex(generated, references)
+    assert distinct.distinct(index, n) == pytest.approx(oracles.distinct(generated, n), rel=1e-14)
+    assert entropy.entropy(index, n) == pytest.approx(oracles.entropy(generated, n), rel=1e-12, abs=1e-14)
+    if oracles.corpus_counts(references, n):
+        expected = oracles.cnd(generated, references, n)
+        for form, number in asdict(cnd.cnd(index, n)).items():
+            assert number == pytest.approx(expected[form], rel=1e-12, abs=1e-13), form
 
 
 def test_cnd_of_equal_sets_is_zero_and_its_column_is_the_trigram_logcos() -> None:
