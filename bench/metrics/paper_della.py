@@ -7,8 +7,9 @@
     AU'    = (1/G) sum_g #{ d : Var_i E[z_gd|x_i] > 0.2 }                      (A.3)
 
 With one group (embed, memory, softmax) the averages change nothing, which is why the printed rows favour the one method
-that has many. The released code has no MI: the printed 10.78 and 12.31 are above log 10,000 = 9.21, the most the
-estimator of Eq. 14 can give on these test sets, so what was computed cannot be known and none is given here.
+that has many. No MI is given: the released code holds only its first term, log q(z|x) (averaged over layers, 30 draws),
+and no log q(z); and the printed 10.78 and 12.31 are above log 10,000 = 9.21, the most that Eq. 14 estimated on these
+test sets can reach, so what was computed cannot be known.
 """
 
 from __future__ import annotations

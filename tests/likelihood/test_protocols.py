@@ -141,6 +141,15 @@ def test_paper_trace_averages_over_segments_and_counts_separators(ragged: Likeli
     assert au.METRIC.compute(ragged, {})["au_0.1"].value == sum(active)
 
 
+def test_a_segment_that_some_texts_lack_is_not_active_for_that(ragged: LikelihoodFile) -> None:
+    """The same posterior mean wherever there is a segment, none elsewhere."""
+    there = np.arange(3)[:, None] < ragged.used[:, None, None]
+    constant = replace(ragged, mean=np.broadcast_to(np.where(there, 5.0, 0.0), ragged.mean.shape))
+    assert au.active_units(constant, 0.01).tolist() == [0, 0, 0]
+    alone = replace(ragged, used=np.array([1, 1, 1, 3, 1, 1]))
+    assert au.active_units(alone, 0.01).tolist()[1:] == [0, 0], "one example has no variance"
+
+
 def test_paper_trace_has_a_hundred_samples_at_most(stats: LikelihoodFile) -> None:
     many = replace(stats, log_px=np.tile(stats.log_px, 3), log_pz_qz=np.tile(stats.log_pz_qz, 3), samples=120)
     first = replace(many, log_px=many.log_px[:, :100], log_pz_qz=many.log_pz_qz[:, :100], samples=100)
