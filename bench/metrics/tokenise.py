@@ -28,11 +28,23 @@ Ints = NDArray[np.int32]
 Keys = NDArray[np.uint64]
 
 _find_tokens = re.compile(r"\w+(?:['’]\w+)*|<\w+>|[^\w\s\0]").findall
-_ASCII_SPACE = b"\t\n\v\f\r\x1c\x1d\x1e\x1f"
-_TO_SPACE = bytes.maketrans(_ASCII_SPACE, b" " * len(_ASCII_SPACE))
+# Kinds of bytes: the end of a text; white space; marks, which are a token wherever they stand; parts of anything else.
+_END, _SPACE, _MARK, _PART = range(4)
+
+
+def _kind(byte: int) -> int:
+    character = chr(byte)
+    if byte == 0:
+        return _END
+    if byte > 127 or character.isalnum() or character in "_'<>":
+        return _PART
+    return _SPACE if character.isspace() else _MARK
+
+
+_KINDS = bytes(map(_kind, range(256)))
 _KEY_BYTES = 8
 _FIRST_BYTES = np.array([(1 << 8 * n) - 1 for n in range(_KEY_BYTES + 1)], np.uint64)  # masks of the first n bytes
-_BLOCK = 16_384  # texts taken at a time: bounds the memory that their bytes take
+_BLOCK = 4096  # texts taken at a time: bounds the memory that their bytes take
 _KEYS_AT_ONCE = 1 << 18  # bounds memory, and stays in cache
 _MULTIPLIERS = [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F]  # odd, bits well mixed
 
@@ -51,11 +63,11 @@ def tokenise(text: str) -> list[str]:
 def token_ids(texts: Sequence[str]) -> Ints:
     """The tokens of all texts [T] as ids >= 1, with the separator 0 before the first, between any two, after the last.
 
-    Tokens never hold white space, so only the distinct chunks between ASCII white space meet the regular expression.
+    Texts are cut into chunks at ASCII white space and marks, and only the distinct ones meet the regular expression.
     Chunks are told apart by their bytes, in numpy: a Python string for every token would take several times as long.
 
     >>> token_ids(["to be, or", "not", "", "to be"])  # to, be, the comma, or; not; nothing; to, be
-    array([0, 5, 4, 6, 2, 0, 1, 0, 0, 5, 4, 0], dtype=int32)
+    array([0, 4, 3, 5, 2, 0, 1, 0, 0, 4, 3, 0], dtype=int32)
     """
     long: defaultdict[bytes, int] = defaultdict(count(1).__next__)
     blocks = [_chunk_keys(texts[start : start + _BLOCK], long) for start in range(0, len(texts), _BLOCK)]
@@ -76,19 +88,22 @@ def _chunk_keys(texts: Sequence[str], long: defaultdict[bytes, int]) -> Keys:
     joined = "\0".join(texts)
     if joined.count("\0") >= len(texts):
         joined = "\0".join(text.replace("\0", " ") for text in texts)
-    data = b"\0" + joined.encode("utf-8", "surrogatepass").translate(_TO_SPACE) + bytes(_KEY_BYTES)
-    characters = np.frombuffer(data, np.uint8, len(data) - _KEY_BYTES + 1)
-    ends_text = characters == 0
-    outside = np.flatnonzero(ends_text | (characters == ord(" ")))
-    starts, sizes = outside[:-1] + 1, np.diff(outside) - 1
-    if not sizes.all():  # white space next to white space
-        starts, sizes = starts[sizes > 0], sizes[sizes > 0]
-    eight_bytes_at = np.ndarray(len(data) - _KEY_BYTES + 1, "<u8", data, strides=(1,))
+    data = b"\0" + joined.encode("utf-8", "surrogatepass") + bytes(_KEY_BYTES)
+    kinds = np.frombuffer(data.translate(_KINDS), np.uint8, len(data) - _KEY_BYTES + 1)
+    bounds = np.flatnonzero(kinds != _PART)
+    starts, sizes = bounds[:-1] + 1, np.diff(bounds) - 1
+    # Bounds that are no white space are chunks themselves: a mark, or the end of a text, whose key is 0.
+    own = np.flatnonzero(kinds[bounds] != _SPACE)
+    starts, sizes = np.insert(starts, own, bounds[own])[1:], np.insert(sizes, own, 1)[1:]
+    if not sizes.all():  # nothing between two bounds
+        chunks = np.flatnonzero(sizes)
+        starts, sizes = starts[chunks], sizes[chunks]
+    eight_bytes_at = np.ndarray(len(kinds), "<u8", data, strides=(1,))
     keys = eight_bytes_at[starts] & _FIRST_BYTES.take(sizes, mode="clip")
     is_long = np.flatnonzero(sizes > _KEY_BYTES)
     numbers = [long[data[a : a + n]] for a, n in zip(starts[is_long].tolist(), sizes[is_long].tolist(), strict=True)]
     keys[is_long] = np.array(numbers, np.uint64) << np.uint64(8)
-    return np.insert(keys, np.searchsorted(starts, np.flatnonzero(ends_text)[1:]), 0)
+    return keys
 
 
 def dense_ids(keys: Keys, multipliers: Sequence[int] = _MULTIPLIERS) -> tuple[Ints, Keys]:

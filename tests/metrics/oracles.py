@@ -71,7 +71,7 @@ def distinct(texts: Sequence[str], n: int) -> float:
 def entropy(texts: Sequence[str], n: int) -> float:
     """Entropy of the n-gram distribution, nats."""
     counts = corpus_counts(texts, n)
-    return -sum(c / counts.total() * math.log(c / counts.total()) for c in counts.values())
+    return -math.fsum(c / counts.total() * math.log(c / counts.total()) for c in counts.values())
 
 
 def cnd(generated: Sequence[str], references: Sequence[str], n: int) -> dict[str, float]:
@@ -79,9 +79,9 @@ def cnd(generated: Sequence[str], references: Sequence[str], n: int) -> dict[str
     g, p = corpus_counts(generated, n), corpus_counts(references, n)
     total_g, total_p = max(1, g.total()), p.total()
     grams = set(g) | set(p)
-    raw = sum((p[w] / total_p - g[w] / total_g) ** 2 for w in grams)
-    pp, gg = sum((c / total_p) ** 2 for c in p.values()), sum((c / total_g) ** 2 for c in g.values())
-    cr = sum(p[w] / total_p * g[w] / total_g for w in grams)
+    raw = math.fsum((p[w] / total_p - g[w] / total_g) ** 2 for w in grams)
+    pp, gg = math.fsum((c / total_p) ** 2 for c in p.values()), math.fsum((c / total_g) ** 2 for c in g.values())
+    cr = math.fsum(p[w] / total_p * g[w] / total_g for w in grams)
     cr_or_half = cr or 0.5 / (total_g * total_p)
     logcos = -math.log(cr_or_half**2 / (pp * (gg or 1)))
     return {"cr": cr, "nrr": -gg, "raw": raw, "norm": raw / pp, "logcos": logcos}
@@ -96,13 +96,13 @@ def jaccard(a: str, b: str, n: int) -> float:
 def mean_jaccard(texts: Sequence[str], n: int) -> float:
     """Mean over all pairs."""
     pairs = [jaccard(a, b, n) for a, b in combinations(texts, 2)]
-    return sum(pairs) / len(pairs)
+    return math.fsum(pairs) / len(pairs)
 
 
 def max_jaccard(texts: Sequence[str], n: int) -> float:
     """Mean over texts of the similarity to the most similar other text."""
     best = [max(jaccard(a, b, n) for j, b in enumerate(texts) if j != i) for i, a in enumerate(texts)]
-    return sum(best) / len(best)
+    return math.fsum(best) / len(best)
 
 
 def without_each(texts: Sequence[str]) -> list[list[str]]:
