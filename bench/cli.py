@@ -63,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     freeze.add_argument("release", help="name of the release, e.g. 2026.11-embedded")
     freeze.add_argument("--allow-dirty", action="store_true", help="accept records made from uncommitted code")
     verb("score", _score, "score any file of generated texts, with no suite", _score_options)
-    verb("metrics", _metrics, "list every metric with its formula, direction, range and source")
+    verb(
+        "metrics", _metrics, "list every metric with its formulas, directions, ranges, sources, options and signatures"
+    )
     verb("methods", _methods, "list every registered method and dataset")
     return parser
 
@@ -248,13 +250,17 @@ def _metrics(arguments: argparse.Namespace) -> None:
     from bench import registry
 
     for name, source in registry.metrics().items():
+        metric = registry.load_metric(name)
         print(f"{name} (family {source.family}, from {source.needs})")
-        for quantity in registry.load_metric(name).quantities:
+        for quantity in metric.quantities:
             low, high = quantity.range
             print(
                 f"  {quantity.key}: {quantity.formula}\n"
                 f"    better: {quantity.direction}; unit: {quantity.unit}; range: {low:g}..{high:g}; {quantity.source}"
             )
+        for signature in metric.signatures:
+            print(f"  signature: {signature}")
+        print(f"  options: {', '.join(f'{key}={value}' for key, value in metric.defaults.items())}\n")
 
 
 def _methods(arguments: argparse.Namespace) -> None:

@@ -56,5 +56,6 @@ METRIC = Metric(
         for t in THRESHOLDS
     ),
     compute=_compute,
+    signatures=("au|protocol:exact|groups:sum|delta:<delta>|draws:<draws>|N:<examples>|v:1",),
     defaults=DEFAULTS,
 )  # fmt: skip

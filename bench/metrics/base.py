@@ -122,6 +122,7 @@ class Metric:
     needs: Needs
     quantities: tuple[Quantity, ...]
     compute: Callable[[Any, Mapping[str, Any]], dict[str, Value]]
+    signatures: tuple[str, ...] = ()  # of its values, with <...> for what texts, options and versions decide
     defaults: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1  # part of every signature: raise it when a change changes values
 

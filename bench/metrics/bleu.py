@@ -100,5 +100,6 @@ METRIC = Metric(
         for n in ORDERS
     ),
     compute=_compute,
+    signatures=("bleu|n:<1-5>|tok:regex|smooth:method1|refs:all<references>|v:1",),
     defaults=DEFAULTS,
 )

@@ -161,5 +161,6 @@ METRIC = Metric(
         ),
     ),
     compute=_compute,
+    signatures=("cnd|form:<form>|n:<1-4>|N:<texts>|refs:<references>|tok:regex|v:1",),
     defaults=DEFAULTS,
 )

@@ -127,5 +127,9 @@ METRIC = Metric(
         ),
     ),
     compute=_compute,
+    signatures=(
+        "corpus_bleu|sacrebleu:<its signature>|v:1",
+        "corpus_bleu|n:<1-4>|sacrebleu:<its signature>|v:1",
+    ),
     defaults=DEFAULTS,
 )

@@ -84,5 +84,6 @@ METRIC = Metric(
         for n in ORDERS
     ),
     compute=_compute,
+    signatures=("distinct|n:<1-4>|N:<texts>|tok:regex|v:1",),
     defaults=DEFAULTS,
 )

@@ -53,5 +53,9 @@ METRIC = Metric(
         Quantity("nelbo", "-ELBO", "down", "rec + kl", "nats/example", (0, INFINITY), "DELLA Eq. 2"),
     ),
     compute=_compute,
+    signatures=(
+        "<rec, kl or nelbo>|protocol:exact|groups:sum|N:<examples>|v:1",
+        "kl|protocol:exact|groups:mean|N:<examples>|v:1",
+    ),
     defaults=DEFAULTS,
 )  # fmt: skip

@@ -94,5 +94,6 @@ METRIC = Metric(
         for n in ORDERS
     ),
     compute=_compute,
+    signatures=("entropy|n:<1-4>|N:<texts>|tok:regex|v:1",),
     defaults=DEFAULTS,
 )

@@ -96,5 +96,9 @@ METRIC = Metric(
         ),
     ),
     compute=_compute,
+    signatures=(
+        "ibleu|alpha:<alpha>|sacrebleu:<its signature>|v:1",
+        "ibleu|against:sources|sacrebleu:<its signature>|v:1",
+    ),
     defaults=DEFAULTS,
 )

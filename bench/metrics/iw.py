@@ -100,5 +100,10 @@ METRIC = Metric(
                    "Kong 1992, effective sample size") for k in CURVE if k > 1),
     ),
     compute=_compute,
+    signatures=(
+        "<nll or ess>|protocol:exact|groups:sum|K:<samples>|N:<examples>|v:1",
+        "ppl|protocol:exact|groups:sum|K:<samples>|per:token|tokens:x+eos|N:<examples>|v:1",
+        "ppl|protocol:exact|groups:sum|K:<samples>|per:word|tokens:words+eos|N:<examples>|v:1",
+    ),
     defaults=DEFAULTS,
 )  # fmt: skip

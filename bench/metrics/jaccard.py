@@ -264,5 +264,9 @@ METRIC = Metric(
         ),
     ),
     compute=_compute,
+    signatures=(
+        "jaccard|form:mean|n:<1, 2, 3, 4 or 2-4>|tok:regex|v:1",
+        "jaccard|form:max|n:2-4|N:<texts>|tok:regex|v:1",
+    ),
     defaults=DEFAULTS,
 )

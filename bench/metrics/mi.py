@@ -52,5 +52,6 @@ METRIC = Metric(
                  (-INFINITY, INFINITY), "He et al. 2019, released code"),
     ),
     compute=_compute,
+    signatures=("<mi or mi_batch>|protocol:exact|groups:sum|mixture:<examples in it>|N:<examples>|v:1",),
     defaults=DEFAULTS,
 )  # fmt: skip

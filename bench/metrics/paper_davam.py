@@ -42,5 +42,9 @@ METRIC = Metric(
                  "DAVAM Table II"),
     ),
     compute=_compute,
+    signatures=(
+        "<rec or kl>|protocol:paper:davam|groups:mean|N:<examples>|v:1",
+        "ppl|protocol:paper:davam|groups:mean|tokens:words+eos|N:<examples>|v:1",
+    ),
     defaults=DEFAULTS,
 )  # fmt: skip

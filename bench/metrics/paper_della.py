@@ -56,5 +56,10 @@ METRIC = Metric(
                  (0, INFINITY), "DELLA A.3"),
     ),
     compute=_compute,
+    signatures=(
+        "<nelbo or kl>|protocol:paper:della|groups:mean|N:<examples>|v:1",
+        "ppl|protocol:paper:della|groups:mean|K:<at most 30>|tokens:bos+x+eos|N:<examples>|v:1",
+        "au|protocol:paper:della|groups:mean|delta:0.2|draws:<draws>|N:<examples>|v:1",
+    ),
     defaults=DEFAULTS,
 )  # fmt: skip

@@ -125,5 +125,6 @@ METRIC = Metric(
         for variant, form in _COLUMNS
     ),
     compute=_compute,
+    signatures=("rouge|n:<1, 2 or L>|form:<f1, p or r>|tok:rouge-score|stem:no|v:1",),
     defaults=DEFAULTS,
 )

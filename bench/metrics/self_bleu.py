@@ -138,5 +138,6 @@ METRIC = Metric(
         for n in ORDERS
     ),
     compute=_compute,
+    signatures=("self_bleu|n:<1-5>|N:<texts>|tok:regex|smooth:method1|v:1",),
     defaults=DEFAULTS,
 )
