@@ -163,7 +163,7 @@ METRIC = Metric(
     ),
     compute=_compute,
     signatures=(
-        "mauve|form:<plain or smoothed>|model:<model-hash>|pool:<pooling>|layer:last|len:<max_length>|batch:<batch_size>"
+        "mauve|form:<plain or smoothed>|model:<name-hash>|pool:<pooling>|layer:last|len:<max_length>|batch:<size>"
         "|N:<texts>|refs:<references>|buckets:<buckets>|scale:<scaling>|seed:<seed>|mauve-text:<version>|v:1",
     ),
     defaults=DEFAULTS,
