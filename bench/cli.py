@@ -63,9 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     freeze.add_argument("release", help="name of the release, e.g. 2026.11-embedded")
     freeze.add_argument("--allow-dirty", action="store_true", help="accept records made from uncommitted code")
     verb("score", _score, "score any file of generated texts, with no suite", _score_options)
-    verb(
-        "metrics", _metrics, "list every metric with its formulas, directions, ranges, sources, options and signatures"
-    )
+    metrics = verb("metrics", _metrics, "list metrics: formulas, directions, ranges, sources, signatures, options")
+    metrics.add_argument("names", nargs="*", metavar="NAME", help="these metrics alone")
     verb("methods", _methods, "list every registered method and dataset")
     return parser
 
@@ -249,8 +248,8 @@ def _freeze(arguments: argparse.Namespace) -> None:
 def _metrics(arguments: argparse.Namespace) -> None:
     from bench import registry
 
-    for name, source in registry.metrics().items():
-        metric = registry.load_metric(name)
+    for name in arguments.names or registry.metrics():
+        source, metric = registry.metric(name), registry.load_metric(name)
         print(f"{name} (family {source.family}, from {source.needs})")
         for quantity in metric.quantities:
             low, high = quantity.range
