@@ -6,7 +6,11 @@
 
 and 0 where not even a unigram matches. The number reported is the mean over generated texts, in percent. These are
 the semantics of NLTK's ``sentence_bleu(..., smoothing_function=SmoothingFunction().method1)``; the maxima over
-references are taken once for all texts, so the cost is linear where the oracle's is quadratic.
+references are taken once for all texts, so the cost is linear where the oracle's is quadratic. As in NLTK, a text
+without tokens scores 0 and a reference without tokens counts as one of length 0; without any reference NLTK fails, and
+this metric is undefined.
+
+The interval is that of a mean over generated texts, the references held fixed.
 
 Papineni et al. (2002), "BLEU"; Chen & Cherry (2014), smoothing method 1; the protocol (all test texts as references):
 Zhu et al. (2018), "Texygen"; Hu et al. (2022), "DELLA", appendix A.3.

@@ -64,7 +64,7 @@ def cnd(index: NgramIndex, n: int) -> Cnd:
     """
     order = index.order(n)
     ours, theirs = order.generated, order.references
-    return _forms(ours.corpus @ theirs.corpus, _sum_of_squares(ours), ours.total, theirs)
+    return _forms(_inner(ours.corpus, theirs.corpus), _sum_of_squares(ours), ours.total, theirs)
 
 
 def cnd_without_each(index: NgramIndex, n: int) -> Cnd:
@@ -72,13 +72,17 @@ def cnd_without_each(index: NgramIndex, n: int) -> Cnd:
     order = index.order(n)
     ours, theirs = order.generated, order.references
     corpus = ours.per_row(ours.corpus)
-    cross = ours.corpus @ theirs.corpus - ours.per_text(ours.count * ours.per_row(theirs.corpus))
+    cross = _inner(ours.corpus, theirs.corpus) - ours.per_text(ours.count * ours.per_row(theirs.corpus))
     squares = _sum_of_squares(ours) - ours.per_text(corpus**2 - (corpus - ours.count) ** 2) - ours.singletons
     return _forms(cross, squares, ours.total - ours.windows, theirs)
 
 
+def _inner(a: Floats, b: Floats) -> float:
+    return float((a * b).sum())  # whole numbers, so exact; a @ b would wait for BLAS's threads
+
+
 def _sum_of_squares(counts: TextCounts) -> float:
-    return float(counts.corpus @ counts.corpus + counts.singletons.sum())
+    return _inner(counts.corpus, counts.corpus) + float(counts.singletons.sum())
 
 
 def _forms(

@@ -71,7 +71,7 @@ def jaccard(index: NgramIndex, n: int) -> Similarity:
     ones = np.ones_like(counts.count)
     sizes = counts.per_text(ones) + counts.singletons
     texts_with = counts.total_of(ones).astype(np.float64)
-    few_pairs = texts_with @ texts_with < _SPARSE_BELOW * n_texts**2
+    few_pairs = (texts_with**2).sum() < _SPARSE_BELOW * n_texts**2
     sums, top = (_sparse_rows if few_pairs else _dense_tiles)(counts, np.maximum(1, sizes))
     return Similarity(sums / (n_texts - 1), top.first, top.second, top.nearest)
 
