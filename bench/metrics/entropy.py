@@ -43,9 +43,11 @@ def entropy_without_each(index: NgramIndex, n: int) -> Floats:
     array([0.69314718, 0.69314718])
     """
     counts = index.order(n).generated
-    corpus = counts.per_row(counts.corpus)
-    lost = counts.per_text(_x_log_x(corpus) - _x_log_x(corpus - counts.count))
-    return _entropy(counts.total - counts.windows, _sum_count_log_count(counts) - lost)
+    remaining = counts.per_row(counts.corpus)
+    remaining -= counts.count
+    lost = counts.per_row(_x_log_x(counts.corpus))
+    lost -= _x_log_x(remaining)
+    return _entropy(counts.total - counts.windows, _sum_count_log_count(counts) - counts.per_text(lost))
 
 
 def _sum_count_log_count(counts: TextCounts) -> float:
@@ -58,7 +60,10 @@ def _entropy(total: int | NDArray[np.int64], sum_count_log_count: float | Floats
 
 
 def _x_log_x(x: Floats) -> Floats:
-    return x * np.log(np.maximum(1, x))  # x is a count: 0, 1, 2, ...
+    logs = np.maximum(1, x)  # x is a count: 0, 1, 2, ...
+    np.log(logs, out=logs)
+    logs *= x
+    return logs
 
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:

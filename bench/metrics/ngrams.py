@@ -95,7 +95,7 @@ class TextCounts:
 
     def per_text(self, row_values: NDArray, rows: slice | Longs = slice(None)) -> Floats:
         """[P] -> [N]: sums over the rows of each text, or over some of its rows; exact for integers."""
-        summed = np.bincount(self.text[rows], row_values.astype(np.float64), len(self.lengths))
+        summed = np.bincount(self.text[rows], row_values.astype(np.float64, copy=False), len(self.lengths))
         return summed.astype(np.float64, copy=False)  # bincount of no rows ignores its weights
 
     def _reduce(self, ufunc: np.ufunc, row_values: NDArray, dtype: type | None = None) -> NDArray:

@@ -16,6 +16,7 @@ Zhu et al. (2018), "Texygen", section 3.2.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from bench.metrics.ngrams import NgramIndex, TextCounts
 from bench.metrics.tokenise import TOKENISATION
 
 Floats = NDArray[np.float64]
+
+_PAIRS_AT_ONCE = 1 << 18  # pairs of texts rescored at a time: bounds memory
 
 
 def self_bleu_scores(index: NgramIndex) -> Floats:
@@ -56,17 +59,20 @@ def self_bleu_without_each(index: NgramIndex) -> Floats:
     scores = bleu_from_matches(matches, index.lengths, closest)
 
     pairs, losses = zip(*(_losses(index.order(n).generated, n_texts) for n in ORDERS), strict=True)
-    column = np.repeat(np.arange(len(ORDERS)), [len(pair) for pair in pairs])
-    affected, which = np.unique(np.concatenate(pairs), return_inverse=True)
-    shape = (len(affected), len(ORDERS))
-    loss = np.bincount(which * shape[1] + column, np.concatenate(losses), shape[0] * shape[1]).reshape(shape)
-
+    columns = np.repeat(np.arange(len(ORDERS), dtype=np.int8), [len(pair) for pair in pairs])
+    pair, loss = np.concatenate(pairs), np.concatenate(losses)
+    order = np.argsort(pair, kind="stable")
+    pair, loss, columns = pair[order], loss[order], columns[order]
     sums = scores.sum(axis=0) - scores
-    a, b = np.divmod(affected, n_texts)
-    for left_out, text in ((a, b), (b, a)):
-        rescored = bleu_from_matches(matches[text] - loss, index.lengths[text], closest[text])
-        for k in range(shape[1]):
-            sums[:, k] -= np.bincount(left_out, scores[text, k] - rescored[:, k], n_texts)
+    first = np.flatnonzero(np.diff(pair, prepend=-1))
+    for begin, end in pairwise([*first[::_PAIRS_AT_ONCE].tolist(), len(pair)]):
+        affected, which = np.unique(pair[begin:end], return_inverse=True)
+        shape = (len(affected), len(ORDERS))
+        lost = np.bincount(which * shape[1] + columns[begin:end], loss[begin:end], shape[0] * shape[1]).reshape(shape)
+        a, b = np.divmod(affected, n_texts)
+        for left_out, text in ((a, b), (b, a)):
+            rescored = bleu_from_matches(matches[text] - lost, index.lengths[text], closest[text])
+            np.subtract.at(sums, left_out, scores[text] - rescored)
     return sums / (n_texts - 1)
 
 
