@@ -30,9 +30,8 @@ def bert(directory: Path) -> Path:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted({word for text in CORPUS for word in text.split()})]
     letters = [piece for letter in "abcdefghijklmnopqrstuvwxyz0123456789%,." for piece in (letter, f"##{letter}")]
     vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys([*words, *letters]))}
-    return _save(
-        directory, BertTokenizer(vocab=vocabulary), BertModel(BertConfig(vocab_size=len(vocabulary), **SHAPE, **_big()))
-    )
+    tokeniser = BertTokenizer(vocab=vocabulary, model_max_length=512)
+    return _save(directory, tokeniser, BertModel(BertConfig(vocab_size=len(vocabulary), **SHAPE, **_big())))
 
 
 def roberta(directory: Path) -> Path:
@@ -67,7 +66,8 @@ def llama(directory: Path) -> Path:
 
 def _big() -> dict[str, float]:
     """Weights large enough that hidden states, and so scores, differ much."""
-    return {"initializer_range": 0.2}
+    torch.manual_seed(0)
+    return {"initializer_range": 0.5}
 
 
 def _bytes(special: list[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
@@ -82,9 +82,6 @@ def _bytes(special: list[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 
 def _save(directory: Path, tokeniser: object, model: torch.nn.Module) -> Path:
-    torch.manual_seed(0)
-    for parameter in model.parameters():  # transformers leaves biases 0
-        parameter.data.normal_(std=0.2)
     tokeniser.save_pretrained(directory)  # type: ignore[attr-defined]
     model.save_pretrained(directory)
     return directory
