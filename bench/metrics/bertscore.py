@@ -232,5 +232,8 @@ METRIC = Metric(
         )
     ),
     compute=_compute,
+    signatures=(
+        "bertscore|form:<p, r or f1>|model:<name-hash>|layer:<layer>|idf:<refsN or no>|rescale:<hash or no>|len:<max_length>|v:1",
+    ),
     defaults=DEFAULTS,
 )

@@ -192,5 +192,8 @@ METRIC = Metric(
         ),
     ),
     compute=_compute,
+    signatures=(
+        "fluency|form:<nll, ppl or sentence>|model:<name-hash>|bos:<id or no>|eos:<id or no>|len:<max_length>|v:1",
+    ),
     defaults=DEFAULTS,
 )
