@@ -72,11 +72,14 @@ def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
         assert results[0] == results[1]
 
 
-def test_sets_too_large_for_narrow_integers(one_way: Callable) -> None:
-    """Intersections of 300 n-grams must not wrap at 256."""
-    long = " ".join(f"w{i}" for i in range(300))
-    ours = module.jaccard(NgramIndex([long, long + " x", "y"], []), 1)
-    np.testing.assert_allclose(ours.maximum, [300 / 301, 300 / 301, 0])
+@pytest.mark.parametrize("size", [126, 127, 255, 300, 40_000])
+def test_sets_too_large_for_narrow_integers(one_way: Callable, size: int) -> None:
+    """Neither intersections nor the sums of two sizes may wrap."""
+    long = " ".join(f"w{i}" for i in range(size))
+    ours = module.jaccard(NgramIndex([long, long + " x", "y", long + " z"], []), 1)
+    expected = [size / (size + 1), size / (size + 1), 0, size / (size + 1)]
+    np.testing.assert_allclose(ours.maximum, expected, rtol=1e-15)
+    assert ours.second[1] == size / (size + 2)
 
 
 def test_values() -> None:

@@ -84,7 +84,7 @@ def test_order_out_of_range() -> None:
 def test_the_family_imports_light() -> None:
     """n-gram scoring starts a process a cell: it must load neither torch nor anything else that takes seconds."""
     names = ", ".join(["bleu", "self_bleu", "distinct", "entropy", "cnd", "jaccard"])
-    heavy = {"torch", "transformers", "nltk", "sklearn", "faiss", "mauve", "numba", "pandas"}
+    heavy = {"torch", "transformers", "nltk", "sklearn", "faiss", "mauve", "numba", "pandas", "scipy"}
     code = f"from bench.metrics import {names}; import sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert heavy.isdisjoint(loaded)
