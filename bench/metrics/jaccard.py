@@ -39,7 +39,7 @@ T = TypeVar("T")
 ORDERS = range(1, 5)
 COLUMN_ORDERS = range(2, 5)  # averaged in js and js_max
 _TILE = 512  # texts: large enough that Python's part is small, small enough for the cache
-_MOST_THREADS = 2  # more were measured to be slower: they wait for Python's lock
+_MOST_THREADS = 2  # numpy and scipy release Python's lock, but more threads wait for it longer than they gain
 _SPARSE_BELOW = 0.1  # share of pairs with something in common below which sparse x sparse is faster than tiles
 
 
@@ -180,7 +180,7 @@ def _sparse_rows(counts: TextCounts, sizes: Floats) -> tuple[Floats, _Top]:
 
 
 def _in_threads(work: Callable[[int], T], items: Sequence[int]) -> Iterator[T]:
-    """``map``, in order, in threads, one a CPU that this process may use, at most two: numpy and scipy release the lock."""
+    """``map``, in order, in one thread for each CPU that this process may use, but at most two."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ThreadPoolExecutor(min(_MOST_THREADS, cpus)) as threads:
         yield from threads.map(work, items)
