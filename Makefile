@@ -17,7 +17,8 @@ test: $(VENV)/lock
 	mypy
 	pytest -n auto
 
-$(VENV)/lock: workflow/envs/requirements.txt
+$(VENV)/lock: workflow/envs/requirements.txt workflow/envs/without-deps.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
-	cp $< $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r $(word 2,$^)
+	cat $^ > $@
