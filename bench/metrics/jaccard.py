@@ -39,6 +39,7 @@ T = TypeVar("T")
 ORDERS = range(1, 5)
 COLUMN_ORDERS = range(2, 5)  # averaged in js and js_max
 _TILE = 512  # texts: large enough that Python's part is small, small enough for the cache
+_DENSE = 1 << 26  # elements of a dense text x n-gram block: bounds memory
 _MOST_THREADS = 2  # numpy and scipy release Python's lock, but more threads wait for it longer than they gain
 _SPARSE_BELOW = 0.1  # share of pairs with something in common below which sparse x sparse is faster than tiles
 
@@ -107,11 +108,12 @@ class _Top:
 def _dense_tiles(counts: TextCounts, sizes: Floats) -> tuple[Floats, _Top]:
     """Row sums and row maxima [N] of J without its diagonal, from the tiles on and below the diagonal."""
     n_texts = len(sizes)
-    starts = range(0, n_texts, _TILE)
+    tile_size = min(_TILE, max(64, _DENSE // max(1, counts.n_grams)))
+    starts = range(0, n_texts, tile_size)
     # The narrowest integers that hold a union's bound, the sum of both sizes, are the fastest.
     narrow = sizes.astype(np.min_scalar_type(2 * int(sizes.max())))
     members = _memberships(counts, narrow.dtype)
-    blocks = [members[start : start + _TILE] for start in starts]
+    blocks = [members[start : start + tile_size] for start in starts]
 
     def strip(b: int) -> tuple[Floats, _Top]:
         """The tiles of column block b on and below the diagonal: what they add to texts starts[b] and later."""
@@ -119,9 +121,9 @@ def _dense_tiles(counts: TextCounts, sizes: Floats) -> tuple[Floats, _Top]:
         sums, top = np.zeros(len(own)), _Top.of(len(own))
         dense = blocks[b].T.toarray(order="C")
         columns = slice(dense.shape[1])
-        tile = np.empty((_TILE, dense.shape[1]))  # one for all: fresh memory would cost more than the arithmetic
-        for start, block in zip(range(0, len(own), _TILE), blocks[b:], strict=True):
-            rows = slice(start, start + _TILE)
+        tile = np.empty((tile_size, dense.shape[1]))  # one for all: fresh memory would cost more than the arithmetic
+        for start, block in zip(range(0, len(own), tile_size), blocks[b:], strict=True):
+            rows = slice(start, start + tile_size)
             common = block @ dense
             union = own[rows, None] - common
             union += own[columns]
@@ -188,10 +190,10 @@ def _in_threads(work: Callable[[int], T], items: Sequence[int]) -> Iterator[T]:
 
 def _memberships(counts: TextCounts, dtype: np.dtype) -> Any:
     """0/1 matrix, CSR [N, n_grams]: which text holds which indexed n-gram."""
-    from scipy.sparse import csr_matrix  # here: the other n-gram metrics should not wait 0.2 s for it
+    from scipy.sparse import csc_matrix  # here: the other n-gram metrics should not wait 0.2 s for it
 
-    ones = np.ones(len(counts.gram), dtype)
-    return csr_matrix((ones, (counts.text, counts.gram)), (len(counts.windows), counts.n_grams))
+    ones = np.ones(len(counts.text), dtype)
+    return csc_matrix((ones, counts.text, counts.starts), (len(counts.lengths), counts.n_grams)).tocsr()
 
 
 def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:

@@ -22,7 +22,6 @@ from bench.metrics.tokenise import SEPARATOR_ID, dense_ids, token_ids
 
 MAX_ORDER = 5
 
-Bools = NDArray[np.bool_]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float64]
