@@ -114,6 +114,7 @@ def _score_options(sub: argparse.ArgumentParser) -> None:
         metavar="METRIC.OPTION=VALUE")  # fmt: skip
     add("resamples", "bootstrap resamples of every metric; 0: no intervals", type=int)
     add("seed", "seed of the bootstrap", type=int)
+    add("threads", "CPU threads of metrics that run a model; default: one a CPU", type=int)
     add("cache", "a directory that keeps encoder features of the references", type=Path, metavar="DIR")
     add("details", "show every part: all forms of CND, precision and recall", action="store_true")
     add("json", "also write everything to this file", type=Path, metavar="FILE")
@@ -205,7 +206,8 @@ def _score(arguments: argparse.Namespace) -> None:
     request = Request(
         **files,
         metrics=[name.strip() for name in arguments.metrics.split(",") if name.strip()],
-        options=arguments.option, resamples=arguments.resamples, seed=arguments.seed, cache=arguments.cache,
+        options=arguments.option, resamples=arguments.resamples, seed=arguments.seed, threads=arguments.threads,
+        cache=arguments.cache,
     )  # fmt: skip
     scores = score(request)
     try:

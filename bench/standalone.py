@@ -7,6 +7,7 @@ and of a **baseline** (``--baseline``: another system's texts) with the differen
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from bench.progress import progress
 from bench.samples import read_samples
 
 ALL = "all"
+WIDTH = 160  # of the table at least: a number is rather wrapped by a narrow terminal than cut
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Request:
     options: Sequence[str] = ()  # "metric.option=value"
     resamples: int | None = None
     seed: int | None = None
+    threads: int | None = None  # none: as many as there are CPUs
     cache: Path | None = None
 
     @property
@@ -110,7 +113,7 @@ def _chosen(request: Request, texts: Mapping[str, Sequence[str]]) -> tuple[list[
 
 
 def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """``--resamples`` and ``--seed`` for the metrics that know them, and each ``--option`` for the one it names."""
+    """``--resamples``, ``--seed`` and ``--threads`` for the metrics that know them; ``--option`` for the one it names."""
     import yaml
 
     given: dict[str, dict[str, Any]] = {name: {} for name in chosen}
@@ -119,6 +122,8 @@ def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, 
         if "resamples" in defaults:
             common = {"resamples": request.resamples, "seed": request.seed}
             given[name] |= {key: value for key, value in common.items() if value is not None}
+        if "threads" in defaults:
+            given[name]["threads"] = request.threads or len(os.sched_getaffinity(0))
     for option in request.options:
         where, equals, value = option.partition("=")
         name, dot, key = where.partition(".")
@@ -187,6 +192,7 @@ def report(scores: Scores, details: bool = False) -> None:
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, WIDTH)
     table = Table(box=None, pad_edge=False, header_style="bold")
     heads = ["", "value", "95 % interval", "n"]
     heads += ["human"] if scores.human else []

@@ -220,6 +220,7 @@ METRIC = Metric(
             unit="1",
             range=(-float("inf"), 1.0),  # a rescaled score has no lower bound; others are cosines, >= -1
             source="Zhang et al. 2020, section 3; bert-score",
+            detail=form != "f1",
         )
         for form, formula in zip(
             FORMS,
@@ -233,7 +234,8 @@ METRIC = Metric(
     ),
     compute=_compute,
     signatures=(
-        "bertscore|form:<p, r or f1>|model:<name-hash>|layer:<layer>|idf:<refsN or no>|rescale:<hash or no>|len:<max_length>|v:1",
+        "bertscore|form:<p, r or f1>|model:<name-hash>|layer:<layer>|idf:<refsN or no>|rescale:<hash or no>"
+        "|len:<max_length>|v:1",
     ),
     defaults=DEFAULTS,
 )

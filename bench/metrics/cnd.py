@@ -140,7 +140,7 @@ _RANGES = {
 }
 
 
-def _quantity(key: str, label: str, form: str, n: int) -> Quantity:
+def _quantity(key: str, label: str, form: str, n: int, detail: bool = True) -> Quantity:
     return Quantity(
         key=key,
         label=label,
@@ -149,6 +149,7 @@ def _quantity(key: str, label: str, form: str, n: int) -> Quantity:
         unit="nats" if form == "logcos" else "1",
         range=_RANGES[form],
         source="our reconstruction of Li et al. 2020 (CR, NRR); text not available",
+        detail=detail,
     )
 
 
@@ -157,7 +158,7 @@ METRIC = Metric(
     family="ngrams",
     needs="references",
     quantities=(
-        _quantity("cnd", "CND (reconstructed)", "logcos", COLUMN_ORDER),
+        _quantity("cnd", "CND (reconstructed)", "logcos", COLUMN_ORDER, detail=False),
         *(
             _quantity(f"cnd_{form}{n}", f"CND (reconstructed) {form}, n={n}", form, n)
             for n in ORDERS

@@ -121,6 +121,7 @@ METRIC = Metric(
             unit="percent",
             range=(0.0, 100.0),
             source="Lin 2004; rouge-score without stemmer",
+            detail=form != "f1",
         )
         for variant, form in _COLUMNS
     ),
