@@ -35,7 +35,7 @@ PACKAGE = Path(__file__).parent
 HARNESS = frozenset(
     f"bench.{name}"
     for name in (
-        "cli", "closure", "cost", "dag", "errors", "files", "metrics", "paths", "progress", "provenance", "registry",
+        "cli", "closure", "cost", "cpus", "dag", "errors", "files", "metrics", "paths", "progress", "provenance", "registry",
         "suite", "validation", "__main__",
     )
 )  # fmt: skip

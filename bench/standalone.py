@@ -7,7 +7,6 @@ and of a **baseline** (``--baseline``: another system's texts) with the differen
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench import __version__, registry
+from bench.cpus import cpus
 from bench.errors import BenchError, suggest
 from bench.files import read_lines, sha256
 from bench.metrics import api, signatures
@@ -113,7 +113,7 @@ def _chosen(request: Request, texts: Mapping[str, Sequence[str]]) -> tuple[list[
 
 
 def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """``--resamples``, ``--seed`` and ``--threads`` for the metrics that know them; ``--option`` for the one it names."""
+    """``--resamples``, ``--seed``, ``--threads`` for the metrics that know them; ``--option`` for the one it names."""
     import yaml
 
     given: dict[str, dict[str, Any]] = {name: {} for name in chosen}
@@ -123,7 +123,7 @@ def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, 
             common = {"resamples": request.resamples, "seed": request.seed}
             given[name] |= {key: value for key, value in common.items() if value is not None}
         if "threads" in defaults:
-            given[name]["threads"] = request.threads or len(os.sched_getaffinity(0))
+            given[name]["threads"] = request.threads or cpus()
     for option in request.options:
         where, equals, value = option.partition("=")
         name, dot, key = where.partition(".")

@@ -16,7 +16,6 @@ text be its own reference.
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import resource
 import subprocess
@@ -28,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.cpus import cpus
 from bench.files import atomic, read_lines
 from bench.metrics.bleu import bleu_scores
 from bench.metrics.cnd import cnd
@@ -164,7 +164,7 @@ def main() -> None:
     corpus = f"`{given.texts.name}`" if given.texts else f"Zipf text over {VOCABULARY:,} words"
     parts = [
         f"{corpus}: {len(generated):,} generated, {len(references):,} reference texts, {tokens:,} tokens. "
-        f"{len(os.sched_getaffinity(0))} CPUs ({platform.machine()}), Python {platform.python_version()}, "
+        f"{cpus()} CPUs ({platform.machine()}), Python {platform.python_version()}, "
         f"numpy {np.__version__}.",
         table(rows),
     ]
