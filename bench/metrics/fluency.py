@@ -43,7 +43,7 @@ DEFAULTS: Mapping[str, Any] = {
     **MACHINE,
     **bootstrap.DEFAULTS,
 }
-TOKENS_AT_ONCE = 1024  # [B, T, V] floats are 200 MB with SmolLM2's 49,152 words; a longer text is one batch
+TOKENS_AT_ONCE = 1024  # [B, T, V] floats are 200 MB with SmolLM2's 49,152 words; a longer text is a batch of its own
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ def negative_log_likelihoods(sequences: Sequence[Sequence[int]], model: Any, at_
             logits = model(input_ids=ids, use_cache=False).logits  # [B, T, V]
             unpredicted = torch.full_like(ids[:, :1], -100)  # nothing follows the last
             following = torch.cat([ids[:, 1:], unpredicted], dim=1)
-            nll = cross_entropy(logits.flatten(0, 1), following.flatten(), ignore_index=-100, reduction="none")
+            parts = zip(
+                logits.flatten(0, 1).split(TOKENS_AT_ONCE), following.flatten().split(TOKENS_AT_ONCE), strict=True
+            )
+            nll = torch.cat([cross_entropy(*part, ignore_index=-100, reduction="none") for part in parts])
             found[batch] = nll.double().view(ids.shape).sum(dim=1).cpu().numpy()
     return found
 

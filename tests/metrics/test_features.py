@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.metrics import features as features_module
-from bench.metrics.features import Encoder, encode, features
+from bench.metrics.features import POOLINGS, Encoder, encode, features
 from bench.metrics.pretrained import PACKAGED, Checkpoint, find, load
+from tests.metrics import tiny_models
 
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec(PACKAGED["encoder"]["minilm"].module) is None,
@@ -59,6 +62,29 @@ def test_the_cache_answers_only_for_what_it_holds(
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(BenchError, match="npz: not a readable file of encoder features"):
         features(TEXTS, encoder, cache)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return Checkpoint("tiny", tiny_models.bert(tmp_path_factory.mktemp("encoder")))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    texts=st.lists(
+        st.one_of(st.text(max_size=30), st.sampled_from(["", "the", "the cat " * 200])), min_size=1, max_size=7
+    ),
+    batch_size=st.integers(1, 4),
+    pooling=st.sampled_from(POOLINGS),
+)
+def test_features_of_a_text_depend_on_that_text_alone(
+    tiny: Checkpoint, texts: list[str], batch_size: int, pooling: str
+) -> None:
+    together = encode(texts, Encoder(tiny, pooling, max_length=64, batch_size=batch_size))
+    assert np.isfinite(together).all()
+    for row, text in zip(together, texts, strict=True):
+        (alone,) = encode([text], Encoder(tiny, pooling, max_length=64))
+        np.testing.assert_allclose(row, alone, atol=1e-5)
 
 
 def test_text_boundaries_are_part_of_the_key(tmp_path: Path) -> None:
