@@ -201,20 +201,27 @@ def _rows(gram: Ints, text: Ints, n_grams: int, n: int, lengths: Longs, n_genera
     count = np.diff(first, append=np.int32(len(gram)))
     count = count.astype(np.min_scalar_type(int(count.max(initial=0))))
     gram, text = gram[first], text[first]
+    del first
     ours = text < n_generated
 
     def of_set(rows: Longs, lengths: Longs, offset: int) -> TextCounts:
-        held = gram[rows]
-        runs = _run_starts(held)
-        starts = np.zeros(n_grams + 1, np.int32)
-        starts[held[runs] + 1] = np.diff(runs, append=len(rows))
-        np.cumsum(starts, out=starts)
-        return TextCounts(n, starts, text[rows] - np.int32(offset), count[rows], lengths)
+        starts = _starts(gram[rows], n_grams)
+        own_text = text[rows]
+        own_text -= np.int32(offset)
+        return TextCounts(n, starts, own_text, count[rows], lengths)
 
     return Order(
         of_set(np.flatnonzero(ours), lengths[:n_generated], 0),
         of_set(np.flatnonzero(~ours), lengths[n_generated:], n_generated),
     )
+
+
+def _starts(gram: Ints, n_grams: int) -> Ints:
+    """[n_grams + 1]: where the rows of each n-gram start, from the n-gram of each row."""
+    runs = _run_starts(gram)
+    starts = np.zeros(n_grams + 1, np.int32)
+    starts[gram[runs] + 1] = np.diff(runs, append=len(gram))
+    return np.cumsum(starts, out=starts)
 
 
 def _run_starts(*columns: NDArray) -> Ints:
