@@ -35,8 +35,8 @@ PACKAGE = Path(__file__).parent
 HARNESS = frozenset(
     f"bench.{name}"
     for name in (
-        "cli", "closure", "cost", "cpus", "dag", "errors", "files", "metrics", "paths", "progress", "provenance", "registry",
-        "suite", "validation", "__main__",
+        "cli", "closure", "cost", "cpus", "dag", "errors", "files", "metrics", "paths", "progress", "provenance",
+        "registry", "suite", "validation", "__main__",
     )
 )  # fmt: skip
 
