@@ -70,7 +70,7 @@ def token_ids(texts: Sequence[str]) -> Ints:
     array([0, 4, 3, 5, 2, 0, 1, 0, 0, 4, 3, 0], dtype=int32)
     """
     long: defaultdict[bytes, int] = defaultdict(count(1).__next__)
-    blocks = (_chunk_keys(texts[start : start + _BLOCK], long) for start in range(0, len(texts), _BLOCK))
+    blocks = [_chunk_keys(texts[start : start + _BLOCK], long) for start in range(0, len(texts), _BLOCK)]
     ids, keys = dense_ids(np.concatenate([np.zeros(1, np.uint64), *blocks]))
     long_chunks = list(long)
     chunks = keys.astype("<u8").view(f"S{_KEY_BYTES}").tolist()
