@@ -113,7 +113,8 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
         raise Undefined("fluency: no text has a token to be predicted")
     with machine.inference() as device:
         nll = negative_log_likelihoods(sequences, model.to(device))
-    notes = [f"{empty} texts without a token left out"] * (empty > 0) + [f"{cut} texts cut"] * (cut > 0)
+    counts = {"without a token left out": empty, f"cut at {max_length} tokens": cut}
+    note = "; ".join(f"{count} of {len(framed)} texts {what}" for what, count in counts.items() if count)
     parts = {
         "model": checkpoint.label,
         "bos": "no" if framing.bos is None else framing.bos,
@@ -121,9 +122,7 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
         "len": max_length,
     }
     return {
-        f"fluency_{form}": measured.signed(
-            len(nll), signature("fluency", METRIC.version, form=form, **parts), "; ".join(notes)
-        )
+        f"fluency_{form}": measured.signed(len(nll), signature("fluency", METRIC.version, form=form, **parts), note)
         for form, measured in _measured(nll, np.array([len(ids) - 1 for ids in sequences]), resampling).items()
     }
 

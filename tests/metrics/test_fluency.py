@@ -94,9 +94,8 @@ def test_values(tiny: Checkpoint, bos: bool | str, eos: bool) -> None:
         value = values[quantity.key]
         assert value.ci95 is not None and value.ci95[0] < value.value < value.ci95[1]
         assert value.n == len(scored) and quantity.range[0] <= value.ci95[0]
-        assert value.note == f"{empty} texts without a token left out; 1 texts cut".removeprefix(
-            "" if empty else "0 texts without a token left out; "
-        )
+        left_out = f"{empty} of 8 texts without a token left out; " if empty else ""
+        assert value.note == left_out + "1 of 8 texts cut at 64 tokens"
     ids = f"bos:{start[0] if start else 'no'}|eos:{0 if eos else 'no'}"
     model_name = f"{tiny.path.name}-{tiny.hash}"
     assert values["fluency_ppl"].signature == f"fluency|form:ppl|model:{model_name}|{ids}|len:64|v:1"
@@ -114,7 +113,10 @@ def test_order_and_repetition(tiny: Checkpoint) -> None:
 def test_a_text_cut_has_no_end(tiny: Checkpoint) -> None:
     one = compute(tiny, ["the cat sat on the mat"], max_length=3, eos=True)
     other = compute(tiny, ["the cat sat on the mat"], max_length=3, eos=False)
-    assert one["fluency_nll"].value == other["fluency_nll"].value and one["fluency_nll"].note == "1 texts cut"
+    assert (
+        one["fluency_nll"].value == other["fluency_nll"].value
+        and one["fluency_nll"].note == "1 of 1 texts cut at 3 tokens"
+    )
 
 
 def test_nothing_to_predict(tiny: Checkpoint) -> None:
