@@ -17,7 +17,8 @@ here is our reconstruction, and is labelled so wherever it is shown. The column 
 * ``norm`` cannot exceed 1 + sum G^2 / sum P^2, so that among sets which share little it ranks by how peaked G is, not
   by what is shared; ``logcos`` has no such ceiling and is symmetric.
 
-All of them are estimated with a bias that shrinks with N and M: both are in the signature. Where the two sets share no
+An order of which the references hold no n-gram has no value. All forms are estimated with a bias that shrinks with N
+and M: both are in the signature. Where the two sets share no
 n-gram, logcos is infinite; so that it can be averaged, stored and bounded, CR counts as half of one shared occurrence
 there, and the value's note says so. Generated texts all shorter than n have G = 0 (and sum G^2 = 1 within logcos).
 """
@@ -105,14 +106,14 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     bootstrap = Bootstrap.of("cnd", options)
     inputs.require("cnd", references=1)
     n_texts, m_texts = len(inputs.generated), len(inputs.references)
-    for n in ORDERS:
-        if not inputs.index.order(n).references.total:
-            raise Undefined(f"cnd: no reference text has {n} tokens, so there is no {n}-gram to compare with")
-    columns = [(n, form) for n in ORDERS for form in _FORMULAS]
-    estimates = np.concatenate([astuple(cnd(inputs.index, n)) for n in ORDERS])
+    orders = [n for n in ORDERS if inputs.index.order(n).references.total]
+    if not orders:
+        raise Undefined("cnd: no reference text has a token, so there is no n-gram to compare with")
+    columns = [(n, form) for n in orders for form in _FORMULAS]
+    estimates = np.concatenate([astuple(cnd(inputs.index, n)) for n in orders])
     made = bootstrap.whole_set(
         estimates,
-        lambda: np.concatenate([astuple(cnd_without_each(inputs.index, n)) for n in ORDERS]).T,
+        lambda: np.concatenate([astuple(cnd_without_each(inputs.index, n)) for n in orders]).T,
         bounds=tuple(np.array([_RANGES[form] for _, form in columns]).T),
     )
     values: dict[str, Value] = {}
@@ -120,7 +121,7 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
         signed = signature("cnd", METRIC.version, form=form, n=n, N=n_texts, refs=m_texts, tok=TOKENISATION)
         note = NOTHING_SHARED if form == "logcos" and values[f"cnd_cr{n}"].value == 0 else ""
         values[f"cnd_{form}{n}"] = measured.signed(n_texts, signed, note)
-    return {"cnd": values[f"cnd_logcos{COLUMN_ORDER}"], **values}
+    return {**({"cnd": values[f"cnd_logcos{COLUMN_ORDER}"]} if COLUMN_ORDER in orders else {}), **values}
 
 
 _FORMULAS = {  # in the order of Cnd's fields

@@ -18,7 +18,6 @@ Wang & Wan (2018), "SentiGAN", section 4.4 (Jaccard, maximum); Hu et al. (2022),
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.cpus import cpus
 from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap
 from bench.metrics.ngrams import NgramIndex, TextCounts
@@ -183,8 +183,7 @@ def _sparse_rows(counts: TextCounts, sizes: Floats) -> tuple[Floats, _Top]:
 
 def _in_threads(work: Callable[[int], T], items: Sequence[int]) -> Iterator[T]:
     """``map``, in order, in one thread for each CPU that this process may use, but at most two."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(min(_MOST_THREADS, cpus)) as threads:
+    with ThreadPoolExecutor(min(_MOST_THREADS, cpus())) as threads:
         yield from threads.map(work, items)
 
 

@@ -89,9 +89,11 @@ def test_cnd_is_called_reconstructed_wherever_it_is_shown() -> None:
     assert all(q.label.startswith("CND (reconstructed)") for q in cnd.METRIC.quantities)
 
 
-def test_cnd_needs_reference_ngrams() -> None:
-    with pytest.raises(Undefined, match="cnd: no reference text has 2 tokens"):
-        cnd.METRIC.compute(TextInputs(["a b"], ["a", "b"]), {})
+def test_cnd_has_the_orders_that_the_references_have() -> None:
+    values = cnd.METRIC.compute(TextInputs(["a b"], ["a b", "b"]), {})
+    assert {key[-1] for key in values} == {"1", "2"} and len(values) == 10
+    with pytest.raises(Undefined, match="cnd: no reference text has a token"):
+        cnd.METRIC.compute(TextInputs(["a b"], ["", " "]), {})
 
 
 def test_values() -> None:
