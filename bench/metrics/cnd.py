@@ -18,9 +18,9 @@ here is our reconstruction, and is labelled so wherever it is shown. The column 
   by what is shared; ``logcos`` has no such ceiling and is symmetric.
 
 An order of which the references hold no n-gram has no value. All forms are estimated with a bias that shrinks with N
-and M: both are in the signature. Where the two sets share no
-n-gram, logcos is infinite; so that it can be averaged, stored and bounded, CR counts as half of one shared occurrence
-there, and the value's note says so. Generated texts all shorter than n have G = 0 (and sum G^2 = 1 within logcos).
+and M: both are in the signature. Where the two sets share no n-gram, logcos is infinite; so that it can be averaged,
+stored and bounded, CR counts as half of one shared occurrence there, and the value's note says so. Generated texts
+all shorter than n have G = 0 (and sum G^2 = 1 within logcos).
 """
 
 from __future__ import annotations
