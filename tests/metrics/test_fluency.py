@@ -164,23 +164,26 @@ def test_the_cache_is_made_once_and_whole(tmp_path: Path, monkeypatch: pytest.Mo
     file = tmp_path / "m.gguf"
     file.write_bytes(b"no GGUF")
     packed = Checkpoint("m", file)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(BenchError, match=r"m\.gguf: cannot be unpacked"):
-        unpacked(packed, tmp_path / "cache")
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
+        unpacked(packed)
+    assert user_cache() == tmp_path / "bench"
+    assert [path.suffix for path in (tmp_path / "bench").iterdir()] == [".lock"]
     made = []
     monkeypatch.setattr(gguf_model, "_unpack", lambda file, to: (to / "config.json").write_text(f"{made.append(1)}"))
-    assert unpacked(packed, tmp_path / "cache") == unpacked(packed, tmp_path / "cache")
-    assert made == [1] and (tmp_path / "cache" / f"m-{packed.hash}-1" / "config.json").is_file()
+    assert unpacked(packed) == unpacked(packed)
+    assert made == [1] and (tmp_path / "bench" / f"m-{packed.hash}-1" / "config.json").is_file()
     (tmp_path / "taken").write_text("a file")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "taken"))
     with pytest.raises(BenchError, match="cannot write"):
-        unpacked(packed, tmp_path / "taken" / "cache")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert unpacked(packed).parent == user_cache() == tmp_path / "xdg" / "bench"
+        unpacked(packed)
 
 
 @pytest.fixture(scope="module")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return unpacked(find("smollm2", "language model", "test"), tmp_path_factory.mktemp("cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        return unpacked(find("smollm2", "language model", "test"))
 
 
 @needs_smollm2
@@ -217,14 +220,14 @@ def test_smollm2_tokenises_back_and_forth(smollm2: Path) -> None:
 
 @needs_smollm2
 def test_smollm2_reads_english(smollm2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(smollm2.parent))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(smollm2.parent.parent))
     english = ["The cat sat on the mat and looked at the dog.", "The capital of France is Paris.", "Hi."]
-    values = METRIC.compute(TextInputs(english, cache=smollm2.parent), {"threads": 2})
+    values = METRIC.compute(TextInputs(english), {"threads": 2})
     tokeniser, model = load(smollm2, "language model")
     sequences = [[0, *tokeniser(text)["input_ids"]] for text in english]
     nll = [peer(sequence, model) for sequence in sequences]
     expected = sum(nll) / sum(len(sequence) - 1 for sequence in sequences)
     assert values["fluency_nll"].value == pytest.approx(expected, rel=1e-5) and expected < 4
     assert values["fluency_nll"].signature.startswith("fluency|form:nll|model:smollm2-313f013cee38|bos:0|eos:no|")
-    shuffled = METRIC.compute(TextInputs([text[::-1] for text in english], cache=smollm2.parent), {"threads": 2})
+    shuffled = METRIC.compute(TextInputs([text[::-1] for text in english]), {"threads": 2})
     assert shuffled["fluency_nll"].value > expected + 2
