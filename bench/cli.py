@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from bench.errors import BenchError, suggest
 
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
+    _open_streams()
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
         sys.stdout.flush()  # here, where a reader that has left is understood
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"bench: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -36,8 +40,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _open_streams() -> None:
+    """Closed ones become the null device, and a character that the terminal cannot show becomes a question mark."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="replace")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as for every other mistake."""
+        self.exit(2, f"bench: {message} ({self.prog} --help tells more)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n\n")[0])
+    parser = _Parser(prog="python -m bench", description=__doc__.split("\n\n")[0])
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name: str, run, text: str, *groups) -> argparse.ArgumentParser:
@@ -105,11 +124,7 @@ def _score_options(sub: argparse.ArgumentParser) -> None:
     add("sources", "source texts, one for each generated text", **file)
     add("human", "held-out human texts, scored like the generated ones: what a perfect generator would get", **file)
     add("baseline", "another system's texts: adds differences with intervals and p-values", **file)
-    add(
-        "metrics",
-        "names separated by commas, or 'all' (`bench metrics` lists them); default: n-gram metrics",
-        default="",
-    )
+    add("metrics", "names separated by commas, or 'all' (`bench metrics` lists them); default: n-gram metrics")
     add("option", "an option of one metric (repeatable), e.g. mauve.seed=1", action="append", default=[],
         metavar="METRIC.OPTION=VALUE")  # fmt: skip
     add("resamples", "bootstrap resamples of every metric; 0: no intervals", type=int)
@@ -203,16 +218,19 @@ def _score(arguments: argparse.Namespace) -> None:
     from bench.standalone import Request, as_json, report, score
 
     files = {key: getattr(arguments, key) for key in ("generated", "references", "sources", "human", "baseline")}
+    for path in filter(None, files.values()):
+        if arguments.json and arguments.json.exists() and path.exists() and path.samefile(arguments.json):
+            raise BenchError(f"--json {arguments.json} is the file of texts {path}: it would be lost")
     request = Request(
         **files,
-        metrics=[name.strip() for name in arguments.metrics.split(",") if name.strip()],
+        metrics=[] if arguments.metrics is None else [name.strip() for name in arguments.metrics.split(",")],
         options=arguments.option, resamples=arguments.resamples, seed=arguments.seed, threads=arguments.threads,
         cache=arguments.cache,
     )  # fmt: skip
     scores = score(request)
     try:
         if arguments.json:
-            write_json(arguments.json, as_json(request, scores))
+            write_json(arguments.json, as_json(scores))
     finally:  # a file that cannot be written must not cost the table, which may have taken long
         report(scores, arguments.details)
 
@@ -250,8 +268,9 @@ def _freeze(arguments: argparse.Namespace) -> None:
 def _metrics(arguments: argparse.Namespace) -> None:
     from bench import registry
 
-    for name in arguments.names or registry.metrics():
-        source, metric = registry.metric(name), registry.load_metric(name)
+    chosen = {name: registry.metric(name) for name in arguments.names or registry.metrics()}
+    for name, source in chosen.items():
+        metric = registry.load_metric(name)
         print(f"{name} (family {source.family}, from {source.needs})")
         for quantity in metric.quantities:
             low, high = quantity.range

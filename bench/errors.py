@@ -16,7 +16,8 @@ class BenchError(Exception):
 def suggest(word: str, allowed: Iterable[str]) -> str:
     """``"; did you mean 'della'?"`` for the nearest allowed word, else the list of what is allowed."""
     allowed = sorted(allowed)
-    close = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
+    folded = {name.casefold(): name for name in allowed}
+    close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
     if close:
-        return f"; did you mean '{close[0]}'?"
+        return f"; did you mean '{folded[close[0]]}'?"
     return f"; allowed: {', '.join(allowed)}" if allowed else ""

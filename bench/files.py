@@ -19,8 +19,13 @@ from bench.errors import BenchError
 
 @contextmanager
 def atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open ``path`` for writing; it appears, complete, when the block ends, and not at all if the block fails."""
-    path = Path(path)
+    """Open ``path`` for writing; it appears, complete, when the block ends, and not at all if the block fails.
+
+    A symbolic link is followed; what is there and is no regular file (a device, a directory) is never replaced.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise BenchError(f"cannot write {path}: it is there and no regular file")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -78,24 +83,33 @@ def read_json(path: str | Path, what: str = "file") -> Any:
         raise BenchError(f"{what} {path}: not valid JSON ({error})") from None
 
 
+def read_bytes(path: str | Path, what: str = "file") -> bytes:
+    """A file as it is; what cannot be read is one clear line."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise BenchError(f"{what} {path}: cannot be read ({error.strerror or error})") from None
+
+
 def read_lines(path: str | Path, what: str = "file") -> list[str]:
-    r"""The lines of a UTF-8 file, plain or ``.gz``, which may be empty ones; what cannot be read is one clear line.
+    """The lines of a UTF-8 file, plain or ``.gz``; see :func:`lines_of`."""
+    return lines_of(read_bytes(path, what), path, what)
+
+
+def lines_of(data: bytes, path: str | Path, what: str = "file") -> list[str]:
+    r"""The lines of UTF-8 bytes read from ``path``, gzipped where that ends in ``.gz``. Lines may be empty.
 
     Only ``\n`` and ``\r\n`` end a line: a text may hold any other character that Unicode counts as a line break. A byte
     order mark at the start is no text.
     """
-    path, data = Path(path), b""
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
-        text = data.decode("utf-8-sig")
+        data = gzip.decompress(data) if str(path).endswith(".gz") else data
+        text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BenchError(f"{what} {path}: line {line} is not UTF-8") from None
     except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BenchError(f"{what} {path}: cannot be read ({reason})") from None
+        raise BenchError(f"{what} {path}: cannot be read ({error})") from None
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()

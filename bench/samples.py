@@ -20,12 +20,20 @@ def write_samples(path: Path, texts: Sequence[str], decoding: str, seed: int) ->
 
 def read_samples(path: Path) -> list[str]:
     """The texts of a ``samples.jsonl``; a line that is not a sample is named."""
+    return texts_of(read_lines(path, "samples"), path)
+
+
+def texts_of(lines: Sequence[str], path: Path) -> list[str]:
+    """The texts of the lines of a ``samples.jsonl``, likewise."""
     texts = []
-    for number, line in enumerate(read_lines(path, "samples"), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
-            texts.append(str(json.loads(line)["text"]))
-        except (ValueError, KeyError, TypeError):
-            raise BenchError(f"samples {path}: line {number} is not a JSON object with a 'text'") from None
+            text = json.loads(line)["text"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            text = None
+        if not isinstance(text, str):
+            raise BenchError(f"samples {path}: line {number} is not a JSON object with a 'text'")
+        texts.append(text)
     if not texts:
         raise BenchError(f"samples {path}: no text")
     return texts

@@ -7,8 +7,11 @@ and of a **baseline** (``--baseline``: another system's texts) with the differen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,12 @@ import numpy as np
 from bench import __version__, registry
 from bench.cpus import cpus
 from bench.errors import BenchError, suggest
-from bench.files import read_lines, sha256
+from bench.files import lines_of, read_bytes
 from bench.metrics import api, signatures
 from bench.metrics.api import Comparison
 from bench.metrics.base import NotInstalled, Quantity, TextInputs, Undefined, Value
 from bench.progress import progress
-from bench.samples import read_samples
+from bench.samples import texts_of
 
 ALL = "all"
 WIDTH = 160  # of the table at least: a number is rather wrapped by a narrow terminal than cut
@@ -51,64 +54,94 @@ class Request:
         return {role: path for role in roles if (path := getattr(self, role)) is not None}
 
 
+@dataclass(frozen=True)
+class TextFile:
+    """The texts of one file, and the hash of the very bytes they were read from."""
+
+    path: Path
+    sha256: str
+    texts: list[str]
+
+
 @dataclass
 class Scores:
     """Values by quantity key: of the generated texts, of human text, and against the baseline; and what had none."""
 
-    texts: Mapping[str, Sequence[str]]
+    files: Mapping[str, TextFile]
     values: dict[str, Value] = field(default_factory=dict)
     human: dict[str, Value] = field(default_factory=dict)
     compared: dict[str, Comparison] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)  # reasons
+    left_out: list[str] = field(default_factory=list)  # reasons
 
 
 def score(request: Request) -> Scores:
     """Read, check and score; a metric that was asked for by name and cannot be had is a :class:`BenchError`."""
-    texts = {role: read_texts(path, role) for role, path in request.files.items()}
-    scores = Scores(texts)
-    asked, chosen = _chosen(request, texts)
+    files = {role: read_texts(path, role) for role, path in request.files.items()}
+    scores = Scores(files)
+    asked, chosen = _chosen(request, files)
     options = _options(request, chosen)
-    inputs = _inputs(texts, texts["generated"], request.cache)
+    texts = {role: file.texts for role, file in files.items()}
+    references, sources = texts.get("references", []), texts.get("sources")
+    ours = TextInputs(texts["generated"], references, sources, request.cache)
+    baseline = TextInputs(texts.get("baseline", []), references, sources, request.cache)
+    human = TextInputs(texts.get("human", [])[: len(ours.generated)], references, None, request.cache)
+    halves = _halves(references)
     for name in progress(chosen, len(chosen), "metrics"):
-        try:
-            values = api.compute(name, inputs, options[name])
-        except (Undefined, NotInstalled) as reason:
-            if name in asked:
-                raise
-            scores.skipped.append(str(reason))
-            continue
-        scores.values.update(values)
-        if registry.metric(name).needs not in api.PAIRED:
-            scores.human.update(_human(name, texts, options[name], request.cache))
-        if "baseline" in texts:
-            baseline = _inputs(texts, texts["baseline"], request.cache)
-            theirs = api.compute(name, baseline, options[name])
-            scores.compared.update(api.compared(name, values, theirs, options[name]))
+        compute = partial(_compute, scores, name, options[name])
+        if values := compute(ours, "", asked):
+            scores.values |= values
+            if "human" in texts:
+                scores.human |= compute(human, "human: ", ())
+            elif name == "mauve" and halves:
+                scores.human |= compute(halves, "human: ", ())
+            if "baseline" in texts and (theirs := compute(baseline, "baseline: ", asked)):
+                scores.compared |= api.compared(name, values, theirs, options[name])
     return scores
 
 
-def read_texts(path: Path, role: str) -> list[str]:
-    """One text a line, UTF-8, plain or ``.gz``, blank lines being empty texts; or a ``.jsonl`` of samples."""
-    texts = read_samples(path) if path.suffix == ".jsonl" else read_lines(path, role)
+def _compute(
+    scores: Scores, name: str, options: Mapping[str, Any], inputs: TextInputs, whose: str, asked: Collection[str]
+) -> dict[str, Value]:
+    """One metric; where it has no value, nothing and the reason, or an error where it was asked for."""
+    try:
+        if whose == "human: " and registry.metric(name).needs in api.PAIRED:
+            raise Undefined(f"{name}: pairs texts, and human texts have no reference of their own here")
+        return api.compute(name, inputs, options)
+    except (Undefined, NotInstalled) as reason:
+        if name in asked:
+            raise BenchError(f"{whose}{reason}") from None
+        scores.left_out.append(f"{whose}{reason}")
+        return {}
+
+
+def read_texts(path: Path, role: str) -> TextFile:
+    """One text a line, UTF-8, blank lines being empty texts; or a ``.jsonl`` of samples; either plain or ``.gz``."""
+    data = read_bytes(path, role)
+    lines = lines_of(data, path, role)
+    texts = texts_of(lines, path) if path.name.lower().removesuffix(".gz").endswith(".jsonl") else lines
     if not texts:
         raise BenchError(f"{role} {path}: no text")
-    return texts
+    return TextFile(path, hashlib.sha256(data).hexdigest(), texts)
 
 
-def _inputs(texts: Mapping[str, list[str]], generated: list[str], cache: Path | None) -> TextInputs:
-    return TextInputs(generated, texts.get("references", []), texts.get("sources"), cache)
+def _halves(references: Sequence[str]) -> TextInputs | None:
+    """One random half of the references against the other."""
+    if len(references) < 2:
+        return None
+    shuffled = np.random.default_rng(0).permutation(len(references))
+    first, second = ([references[i] for i in half] for half in np.array_split(shuffled, 2))
+    return TextInputs(first, second)
 
 
-def _chosen(request: Request, texts: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+def _chosen(request: Request, files: Collection[str]) -> tuple[list[str], list[str]]:
     """The metrics asked for by name, and those to compute, in order."""
     asked = [name for name in dict.fromkeys(request.metrics) if name != ALL]
     for name in asked:
         api.text_metric(name)
     if ALL in request.metrics:
-        lines = {len(texts[role]) for role in ("generated", "references", "sources") if role in texts}
-        every = api.names("references" in texts, "sources" in texts, paired=len(lines) == 1)
+        every = [name for name, source in registry.metrics().items() if source.from_texts]
     else:
-        every = [] if asked else api.ngram_metrics("references" in texts)
+        every = [] if asked else api.ngram_metrics("references" in files)
     return asked, list(dict.fromkeys([*asked, *every]))
 
 
@@ -123,7 +156,7 @@ def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, 
             common = {"resamples": request.resamples, "seed": request.seed}
             given[name] |= {key: value for key, value in common.items() if value is not None}
         if "threads" in defaults:
-            given[name]["threads"] = request.threads or cpus()
+            given[name]["threads"] = cpus() if request.threads is None else request.threads
     for option in request.options:
         where, equals, value = option.partition("=")
         name, dot, key = where.partition(".")
@@ -133,39 +166,25 @@ def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, 
             raise BenchError(f"--option '{option}': the metric '{name}' is not computed{suggest(name, given)}")
         try:
             given[name][key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise BenchError(f"--option '{option}': the value is not valid YAML") from None
     return dict(given)
 
 
-def _human(
-    name: str, texts: Mapping[str, list[str]], options: Mapping[str, Any], cache: Path | None
-) -> dict[str, Value]:
-    """The metric of human text: at equal N where there are enough of them."""
-    if "human" in texts:
-        inputs = _inputs(texts, texts["human"][: len(texts["generated"])], cache)
-    elif name == "mauve" and len(texts["references"]) > 1:
-        shuffled = np.random.default_rng(0).permutation(len(texts["references"]))
-        halves = np.array_split([texts["references"][i] for i in shuffled], 2)
-        inputs = TextInputs(*(half.tolist() for half in halves))
-    else:
-        return {}
-    try:
-        return api.compute(name, inputs, options)
-    except Undefined:
-        return {}
-
-
-def as_json(request: Request, scores: Scores) -> dict[str, Any]:
+def as_json(scores: Scores) -> dict[str, Any]:
     """Everything, for other programs: inputs with their hashes; value, ci95, n and signature of each metric."""
     quantities = _quantities(scores)
     return {
         "bench": __version__,
         "inputs": {
-            role: {"file": str(path), "sha256": sha256(path), "texts": len(scores.texts[role])}
-            for role, path in request.files.items()
+            role: {
+                "file": os.fsencode(file.path).decode(errors="replace"),
+                "sha256": file.sha256,
+                "texts": len(file.texts),
+            }
+            for role, file in scores.files.items()
         },
-        "skipped": scores.skipped,
+        "left_out": scores.left_out,
         "values": {
             key: {
                 **value.as_dict(),
@@ -242,7 +261,7 @@ def _compared(found: Comparison | None, quantity: Quantity) -> list[str]:
 
 def _notes(scores: Scores) -> list[str]:
     """What a reader needs to read the table by."""
-    lines = [f"{role}: {_sizes(texts)}" for role, texts in scores.texts.items()]
+    lines = [f"{role}: {_sizes(file.texts)}" for role, file in scores.files.items()]
     made = dict.fromkeys(value.interval for value in scores.values.values() if value.ci95)
     lines += [f"95 % intervals over examples: {'; '.join(made)}"] if made else []
     if scores.human:
@@ -251,7 +270,7 @@ def _notes(scores: Scores) -> list[str]:
         tests = dict.fromkeys(found.test for found in scores.compared.values())
         lines.append(f"difference: generated minus baseline; {'; '.join(tests)}")
     lines += dict.fromkeys(f"{key}: {value.note}" for key, value in scores.values.items() if value.note)
-    lines += [f"left out: {reason}" for reason in scores.skipped]
+    lines += [f"left out: {reason}" for reason in scores.left_out]
     return ["", *lines, "", "signatures", *(f"  {line}" for line in _signatures(scores))]
 
 
@@ -261,11 +280,11 @@ def _sizes(texts: Sequence[str]) -> str:
 
 
 def _human_note(scores: Scores) -> str:
-    if "human" not in scores.texts:
+    if "human" not in scores.files:
         return (
             "human: no --human file, so MAUVE of one half of the references against the other: a ceiling at half the N"
         )
-    n, held_out = len(scores.texts["generated"]), len(scores.texts["human"])
+    n, held_out = len(scores.files["generated"].texts), len(scores.files["human"].texts)
     if held_out < n:
         return f"human: all {held_out:,} held-out texts: fewer than generated ones, which matters where N does"
     return f"human: the first {n:,} held-out texts against the same references"

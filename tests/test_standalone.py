@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import bench.metrics
@@ -19,6 +23,8 @@ from bench.errors import BenchError
 from bench.files import read_lines
 from bench.metrics import compare, names, score
 from bench.metrics.base import Undefined
+from bench.standalone import read_texts
+from tests.metrics import tiny_models
 
 GENERATED = ["the cat sat on the mat", "", "a dog ran today", "the dog sat on a mat", "a cat ran"]
 REFERENCES = ["the cat sat on the rug", "a bird", "a dog ran off today", "a dog sat on the mat", "the cat ran away"]
@@ -36,6 +42,43 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*arguments: str, generated: str = "g.txt", references: str = "r.txt") -> int:
     return main(["score", "--generated", generated, "--references", references, *arguments])
+
+
+def test_every_cell_of_the_table(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("long.txt").write_text("".join(f"{text}\n" for text in [*REFERENCES[::-1], "more", "human texts"]))
+    options = {name: {"resamples": 80, "seed": 3} for name in ("bleu", "self_bleu", "rouge")}
+    assert run("--human", "long.txt", "--baseline", "b.txt", "--metrics", ",".join(options), "--resamples", "80",
+               "--seed", "3") == 0  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    values = score(GENERATED, REFERENCES, metrics=options, options=options)
+    human = score(REFERENCES[::-1], REFERENCES, metrics=["bleu", "self_bleu"])
+    compared = compare(GENERATED, ["a b"] * 5, REFERENCES, metrics=options, options=options)
+    assert lines[0].split() == [
+        "value",
+        "95",
+        "%",
+        "interval",
+        "n",
+        "human",
+        "baseline",
+        "difference",
+        "95",
+        "%",
+        "interval",
+        "p",
+    ]
+    for label, key in (("BLEU-4 ↑", "bleu4"), ("SB-2 ↓", "self_bleu2"), ("ROUGE-L ↑", "rougeL")):
+        value, found = values[key], compared[key]
+        assert value.ci95 is not None and found.ci95 is not None and found.p is not None
+        cells = [
+            label, f"{value.value:.2f}", "[{:.2f}, {:.2f}]".format(*value.ci95), "5",
+            f"{human[key].value:.2f}" if key in human else "-", f"{found.baseline:.2f}", f"{found.difference:+.2f}",
+            "[{:.2f}, {:.2f}]".format(*found.ci95), f"{found.p:.3f}",
+        ]  # fmt: skip
+        (line,) = [line for line in lines if line.startswith(label)]
+        assert re.split(r"  +", line) == cells
+    assert not any("ROUGE-L P" in line for line in lines)
+    assert run("--metrics", "rouge", "--details") == 0 and "ROUGE-L P" in capsys.readouterr().out
 
 
 def test_table_and_json(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,6 +135,19 @@ def test_paired_metrics_and_all(files: Path, capsys: pytest.CaptureFixture[str])
         (["--metrics", "elbo"], "metric 'elbo' is computed from a trained cell's likelihood statistics"),
         (["--metrics", "rouge", "--references", "short.txt"],
          "rouge: pairs each generated text with its reference, but there are 5 generated texts and 1 references"),
+        (["--metrics", "BLUE"], "unknown metric 'BLUE'; did you mean 'bleu'?"),
+        (["--metrics", ","], "unknown metric ''"),
+        (["--threads", "0", "--metrics", "mauve"], "mauve: option 'threads' must be a whole number >= 1, not 0"),
+        (["--option", "bleu.seed=2001-99-99"], "--option 'bleu.seed=2001-99-99': the value is not valid YAML"),
+        (["--json", "g.txt"], "--json g.txt is the file of texts g.txt: it would be lost"),
+        (["--json", "pipe"], "pipe: it is there and no regular file"),
+        (["--baseline", "short.txt", "--metrics", "jaccard"],
+         "baseline: jaccard: needs at least 2 generated texts, got 1"),
+        (["--generated", "deep.jsonl"], "samples deep.jsonl: line 1 is not a JSON object with a 'text'"),
+        (["--generated", "null.jsonl"], "samples null.jsonl: line 1 is not a JSON object with a 'text'"),
+        (["--generated", "cut.jsonl.gz"], "generated cut.jsonl.gz: cannot be read (Compressed file ended"),
+        (["--generated", "two\nlines"], "generated two lines: cannot be read"),
+        (["--resampels", "1"], "unrecognized arguments: --resampels 1"),
         (["--metrics", "ibleu"], "ibleu: needs source texts"),
         (["--metrics", "self_bleu", "--generated", "short.txt"], "self_bleu: needs at least 2 generated texts, got 1"),
         (["--option", "bleu.seed"], "--option 'bleu.seed': expected metric.option=value"),
@@ -108,13 +164,22 @@ def test_mistakes(arguments: list[str], message: str, files: Path, capsys: pytes
     Path("empty.txt").write_bytes(b"")
     Path("bytes.txt").write_bytes(b"good\nbad \xff\n")
     Path("cut.txt.gz").write_bytes(b"no gzip")
+    os.mkfifo("pipe")
+    Path("deep.jsonl").write_text("[" * 200_000 + "\n")
+    Path("null.jsonl").write_text('{"text": null}\n')
+    Path("cut.jsonl.gz").write_bytes(gzip.compress(b'{"text": "a"}\n')[:-4])
     Path("bad.jsonl").write_text('{"text": "a"}\n{"txt": "b"}\n')
     before = sorted(files.iterdir())
     given = dict(zip(["--generated", "--references"], ["g.txt", "r.txt"], strict=True))
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    assert main(["score", *(part for pair in {**given, **options}.items() for part in pair)]) == 2
-    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bench: ")]
-    assert len(error) == 1 and message in error[0]
+    arguments = ["score", *(part for pair in {**given, **options}.items() for part in pair)]
+    try:
+        assert main(arguments) == 2
+    except SystemExit as done:  # argparse's own
+        assert done.code == 2
+    *told, error = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("metrics: ") for line in told)
+    assert error.startswith("bench: ") and message in error
     assert sorted(files.iterdir()) == before
 
 
@@ -138,13 +203,75 @@ def test_systems_that_differ_in_more_than_their_texts_are_not_compared() -> None
 
 def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
     path = tmp_path / "texts.txt"
-    path.write_bytes("\ufeffa\u2028b\x85c\x0bd\r\n\nlast".encode())
-    assert read_lines(path) == ["a\u2028b\x85c\x0bd", "", "last"]
+    path.write_bytes("\ufeffa\u2028b\x85c\x0bd\r\n\n last ".encode())
+    assert read_lines(path) == ["a\u2028b\x85c\x0bd", "", " last "]
     (tmp_path / "texts.txt.gz").write_bytes(gzip.compress(path.read_bytes()))
     assert read_lines(tmp_path / "texts.txt.gz") == read_lines(path)
 
 
+def test_what_is_scored_is_what_was_read_once(files: Path) -> None:
+    """From a pipe too, which can be read but once; the hash is that of the bytes read."""
+    command = f"{sys.executable} -m bench score --generated <(cat g.txt) --resamples 0 --json out.json"
+    environment = {**os.environ, "PYTHONPATH": str(Path(bench.__file__).parents[1])}
+    subprocess.run(["bash", "-c", command], check=True, capture_output=True, env=environment)
+    written = json.loads(Path("out.json").read_text())["inputs"]["generated"]
+    assert (written["texts"], written["sha256"]) == (5, hashlib.sha256(Path("g.txt").read_bytes()).hexdigest())
+
+
+def test_samples_are_read_from_json_lines_gzipped_or_not(files: Path) -> None:
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in GENERATED)
+    Path("S.JSONL").write_text(lines)
+    Path("s.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    for name in ("S.JSONL", "s.jsonl.gz", "g.txt"):
+        assert read_texts(Path(name), "generated").texts == GENERATED
+
+
+def test_links_are_followed_when_written(files: Path) -> None:
+    Path("link.json").symlink_to("target.json")
+    assert run("--json", "link.json", "--metrics", "bleu") == 0
+    assert Path("link.json").is_symlink() and "values" in json.loads(Path("target.json").read_text())
+
+
+def test_streams_that_are_closed_or_know_no_arrows(files: Path) -> None:
+    command = f"{sys.executable} -m bench score --generated g.txt --metrics distinct --resamples 0"
+    environment = {**os.environ, "PYTHONPATH": str(Path(bench.__file__).parents[1]), "PYTHONIOENCODING": "ascii"}
+    for redirected, status in (("", 0), (">&-", 0), ("2>&-", 0), ("| head -1; exit ${PIPESTATUS[0]}", None)):
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {redirected}"], capture_output=True, text=True, env=environment
+        )
+        assert status is None or done.returncode == status
+        assert "Traceback" not in done.stderr
+
+
+def test_all_leaves_out_with_a_reason_what_cannot_be_had(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ngrams = {name: source for name, source in registry.metrics().items() if source.family in ("ngrams", "pairs")}
+    monkeypatch.setattr(registry, "metrics", lambda: ngrams)
+    assert run("--metrics", "all", "--sources", "short.txt", "--baseline", "short.txt", "--human", "h.txt") == 0
+    out = capsys.readouterr().out
+    assert "ROUGE-L" in out and "BLEU-4" in out and "iBLEU" not in out
+    assert "left out: ibleu: pairs each generated text with its source" in out
+    assert "left out: baseline: self_bleu: needs at least 2 generated texts, got 1" in out
+    assert "left out: baseline: rouge: pairs each generated text with its reference" in out
+    assert "left out: human: rouge: pairs texts, and human texts have no reference of their own here" in out
+    assert main(["score", "--generated", "g.txt", "--metrics", "all"]) == 0
+    assert "left out: bleu: needs reference texts" in capsys.readouterr().out
+
+
+def test_without_human_texts_mauve_has_the_ceiling_of_two_halves(files: Path, capsys, tmp_path: Path) -> None:
+    model = str(tiny_models.bert(tmp_path / "bert"))
+    assert run("--metrics", "mauve", "--option", f"mauve.model={model}", "--cache", "kept", "--json", "out.json") == 0
+    human = json.loads(Path("out.json").read_text())["values"]["mauve"]["human"]
+    shuffled = [REFERENCES[i] for i in np.random.default_rng(0).permutation(5)]
+    halves = score(shuffled[:3], shuffled[3:], metrics=["mauve"], options={"mauve": {"model": model}})
+    assert human["value"] == halves["mauve"].value and "|N:3|refs:2|" in human["signature"]
+    assert "MAUVE of one half of the references against the other" in capsys.readouterr().out
+    assert len(list(Path("kept").glob("*.npz"))) >= 1
+
+
 @settings(max_examples=60, deadline=None)
+@example(["\ud800 a", "a"], ["a \udfff"])
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=6), st.lists(st.text(max_size=30), min_size=1, max_size=6))
 def test_any_texts_give_finite_values_or_none(generated: list[str], references: list[str]) -> None:
     """Surrogates, controls, empty texts and all: a value is in its range, or the metric has none."""

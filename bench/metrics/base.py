@@ -101,12 +101,12 @@ class TextInputs:
             raise Undefined(f"{metric}: needs at least {needed}, got {got}")
 
     def require_pairs(self, metric: str, sources: bool = False) -> None:
-        """Raise where there is no pair, or where generated texts, references and sources are not equally many."""
+        """Raise :class:`Undefined` where there is no pair, or not equally many texts, references and sources."""
         self.require(metric, references=1)
         others = {"reference": self.references, **({"source": self.sources or []} if sources else {})}
         for kind, texts in others.items():
             if len(texts) != len(self.generated):
-                raise BenchError(
+                raise Undefined(
                     f"{metric}: pairs each generated text with its {kind}, "
                     f"but there are {len(self.generated)} generated texts and {len(texts)} {kind}s"
                 )
