@@ -11,12 +11,16 @@ from bench.files import write_json
 from bench.metrics.base import TextInputs
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.paths import CellPaths
+from bench.record_schema import RecordedValue
 from bench.samples import read_samples
 from bench.suite import Cell, Suite
 
 
 def score(suite: Suite, cell: Cell, family: str) -> None:
-    """Compute every metric of the suite that belongs to ``family`` and write their values."""
+    """Compute every metric of the suite that belongs to ``family`` and write their values as a record holds them.
+
+    A model that diverged has infinite values: results like any other, and no reason to lose the finite ones.
+    """
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
     wanted = {name: options for name, options in suite.metrics.items() if registry.metric(name).family == family}
     if not wanted:
@@ -31,5 +35,5 @@ def score(suite: Suite, cell: Cell, family: str) -> None:
     values = {}
     for name, options in wanted.items():
         for key, value in registry.load_metric(name).compute(inputs, options).items():
-            values[key] = value.as_dict()
+            values[key] = RecordedValue(**value.as_dict()).model_dump(mode="json")
     write_json(paths.scores(family), values)

@@ -9,7 +9,8 @@ variances 1 to 1e-6). Up to S = 1e6, which unit means with variances of 1e-4 rea
 the pairs are computed from their differences: six times slower, and exact to rounding.
 
 Shapes: z, mean and logvar are [N, D], or [N, G, D] with groups independent of each other. All in float64, nats. Results
-do not depend on the number of threads.
+do not depend on the number of threads. A log density below all numbers is -inf, and one of nan is nan: a model that
+diverged has results too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ Pairs = Callable[[slice, slice], Floats]  # rows i, columns j -> a new tile of l
 ROWS, COLUMNS = 128, 1024  # of a tile: 1 MB
 LARGEST = 1e6  # S up to which the matrix product is used
 LOG_2_PI = np.log(2 * np.pi)
+LARGEST_LOG = 700.0  # exp of it is a number
 LIBRARIES = ThreadpoolController()  # numpy's BLAS is among them: looking for it at every call takes longer than a batch
 
 
@@ -37,7 +39,8 @@ def log_density(z: ArrayLike, mean: ArrayLike, logvar: ArrayLike) -> Floats:
     array([-0.9189, -0.9189])
     """
     at, mu, log_var = _flat(z), _flat(mean), _flat(logvar)
-    return np.asarray(-0.5 * ((at - mu) ** 2 * np.exp(-log_var) + log_var + LOG_2_PI).sum(axis=1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(-0.5 * ((at - mu) ** 2 * _precision(log_var) + log_var + LOG_2_PI).sum(axis=1))
 
 
 def log_aggregate(z: ArrayLike, mean: ArrayLike, logvar: ArrayLike, threads: int = 2) -> Floats:
@@ -47,10 +50,11 @@ def log_aggregate(z: ArrayLike, mean: ArrayLike, logvar: ArrayLike, threads: int
     array([-0.9189, -1.4189])
     """
     at, mu, log_var = _flat(z), _flat(mean), _flat(logvar)
-    centre = mu.mean(axis=0)
-    at, mu, precision = at - centre, mu - centre, np.exp(-log_var)
-    by = _products if (mu**2 * precision).sum(axis=1).max() <= LARGEST else _differences
-    pairs, n = by(at, mu, log_var, precision), len(mu)
+    with np.errstate(over="ignore", invalid="ignore"):
+        centre = mu.mean(axis=0)
+        at, mu, precision = at - centre, mu - centre, _precision(log_var)
+        by = _products if (mu**2 * precision).sum(axis=1).max() <= LARGEST else _differences
+        pairs, n = by(at, mu, log_var, precision), len(mu)
     blocks = [slice(start, start + ROWS) for start in range(0, len(at), ROWS)]
     # BLAS threads would split a product by how many they are, and so change its last bits
     with LIBRARIES.limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
@@ -65,6 +69,11 @@ def mutual_information(z: ArrayLike, mean: ArrayLike, logvar: ArrayLike) -> floa
 def _flat(array: ArrayLike) -> Floats:
     rows = np.asarray(array, dtype=np.float64)
     return rows.reshape(len(rows), -1)
+
+
+def _precision(logvar: Floats) -> Floats:
+    """1 / variance, below the largest number: times a difference of 0 it is 0."""
+    return np.asarray(np.exp(np.minimum(-logvar, LARGEST_LOG)))
 
 
 def _products(z: Floats, mean: Floats, logvar: Floats, precision: Floats) -> Pairs:
@@ -93,10 +102,12 @@ def _differences(z: Floats, mean: Floats, logvar: Floats, precision: Floats) -> 
 def _log_sum(pairs: Pairs, rows: slice, n: int) -> Floats:
     """log sum_j exp log q(z_i|x_j) of a block of rows, a tile of columns at a time."""
     total: Floats = np.array(-np.inf)
-    for start in range(0, n, COLUMNS):
-        tile = pairs(rows, slice(start, start + COLUMNS))
-        top = tile.max(axis=1)
-        tile -= top[:, None]
-        np.exp(tile, out=tile)
-        total = np.logaddexp(total, top + np.log(tile.sum(axis=1)))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # here: it does not reach other threads
+        for start in range(0, n, COLUMNS):
+            tile = pairs(rows, slice(start, start + COLUMNS))
+            top = tile.max(axis=1)
+            top[np.isneginf(top)] = 0  # -inf - -inf would be nan
+            tile -= top[:, None]
+            np.exp(tile, out=tile)
+            total = np.logaddexp(total, top + np.log(tile.sum(axis=1)))
     return total

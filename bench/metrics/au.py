@@ -9,29 +9,37 @@ Sec. 5.1 (delta = 0.01); DELLA A.3 uses 0.2, TRACE 0.1.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from bench.metrics.base import Metric, Quantity, Value, signature
-from bench.metrics.bootstrap import DEFAULTS, resolve_options
+from bench.metrics.bootstrap import DEFAULTS, Bootstrap
 from bench.metrics.likelihood_file import LikelihoodFile
+from bench.metrics.likelihood_values import require_examples
 
 THRESHOLDS = (0.01, 0.1, 0.2)
 
 
 def active_units(stats: LikelihoodFile, threshold: float) -> np.ndarray:
-    """Active dims of each group, [G]; a group that fewer than two examples use has none."""
-    counts = np.zeros(stats.groups, dtype=np.int64)
+    """Active dims of each group, [G]; a group that fewer than two examples use has none.
+
+    nan where a variance of the group is not defined: the model diverged.
+    """
+    counts = np.zeros(stats.groups)
     for group in range(stats.groups):
         means = stats.mean[stats.used > group, group].astype(np.float64)
         if len(means) > 1:
-            counts[group] = (means.var(axis=0, ddof=1) > threshold).sum()
+            with np.errstate(invalid="ignore", over="ignore"):
+                variances = means.var(axis=0, ddof=1)
+            counts[group] = np.nan if np.isnan(variances).any() else (variances > threshold).sum()
     return counts
 
 
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
-    resolve_options("au", options, METRIC.defaults)
+    Bootstrap.of("au", options)  # checked, though a count has no interval
+    require_examples("au", stats)
     if not stats.groups:
         return {}
     n, groups, dims = stats.mean.shape
@@ -52,7 +60,7 @@ METRIC = Metric(
     needs="likelihood",
     quantities=tuple(
         Quantity(f"au_{t:g}", f"AU {t:g}", "none", f"#{{(g,d): Var_i E[z_gd|x_i] > {t:g}}}", "dims",
-                 (0, float("inf")), "Burda et al. 2016 Sec. 5.1; DELLA A.3")
+                 (0, inf), "Burda et al. 2016 Sec. 5.1; DELLA A.3")
         for t in THRESHOLDS
     ),
     compute=_compute,

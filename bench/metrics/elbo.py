@@ -7,6 +7,7 @@ over the examples that use it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,12 @@ import numpy as np
 from bench.metrics.base import Metric, Quantity, Value, signature
 from bench.metrics.bootstrap import DEFAULTS, Bootstrap
 from bench.metrics.likelihood_file import LikelihoodFile
-
-INFINITY = float("inf")
+from bench.metrics.likelihood_values import require_examples
 
 
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
     bootstrap = Bootstrap.of("elbo", options)
+    require_examples("elbo", stats)
     columns = {"rec": stats.rec, "nelbo": stats.nelbo}
     if stats.groups:
         columns |= {"kl": stats.kl.sum(axis=1), "kl_per_group": stats.kl_averaged}
@@ -44,13 +45,13 @@ METRIC = Metric(
     family="likelihood",
     needs="likelihood",
     quantities=(
-        Quantity("rec", "Rec", "down", "mean_i -log p(x_i|z_i), z_i ~ q(z|x_i)", "nats/example", (0, INFINITY),
+        Quantity("rec", "Rec", "down", "mean_i -log p(x_i|z_i), z_i ~ q(z|x_i)", "nats/example", (0, inf),
                  "DELLA Eq. 3"),
-        Quantity("kl", "KL", "none", "mean_i sum_g KL(q(z_g|z_<g,x_i) || p(z_g|z_<g))", "nats/example", (0, INFINITY),
+        Quantity("kl", "KL", "none", "mean_i sum_g KL(q(z_g|z_<g,x_i) || p(z_g|z_<g))", "nats/example", (0, inf),
                  "DELLA Eq. 6"),
         Quantity("kl_per_group", "KL/group", "none", "mean_i (1/G_i) sum_g KL(q(z_g|z_<g,x_i) || p(z_g|z_<g))",
-                 "nats/example/group", (0, INFINITY), "as kl, over the G_i groups of an example"),
-        Quantity("nelbo", "-ELBO", "down", "rec + kl", "nats/example", (0, INFINITY), "DELLA Eq. 2"),
+                 "nats/example/group", (0, inf), "as kl, over the G_i groups of an example"),
+        Quantity("nelbo", "-ELBO", "down", "rec + kl", "nats/example", (0, inf), "DELLA Eq. 2"),
     ),
     compute=_compute,
     signatures=(

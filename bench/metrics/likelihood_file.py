@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,13 @@ from scipy.special import logsumexp
 from bench.errors import BenchError
 
 Floats = NDArray[np.float64]
+
+AXES: Mapping[str, str] = {  # of each array; equal letters are equal lengths
+    "rec": "N", "kl": "NG", "log_px": "MK", "log_pz_qz": "MK", "log_q": "N", "log_q_full": "N", "log_q_batch": "N",
+    "mean": "NGD", "logvar": "NGD", "predicted": "N", "words": "N", "used": "N", "separators": "N",
+    "samples": "", "mi_batch": "", "draws": "",
+}  # fmt: skip
+COUNTS = frozenset({"predicted", "words", "used", "separators", "samples", "mi_batch", "draws"})
 
 
 @dataclass(frozen=True)
@@ -80,16 +89,13 @@ class LikelihoodFile:
     def read(cls, path: str | Path) -> LikelihoodFile:
         """From disk, nothing unpickled; a missing, damaged or foreign file is a :class:`BenchError`."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                missing = [f.name for f in fields(cls) if f.name not in archive]
-                arrays = {f.name: archive[f.name] for f in fields(cls) if f.name in archive}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            with open(path, "rb") as stream, np.lib.npyio.NpzFile(stream, allow_pickle=False) as archive:
+                arrays: dict[str, Any] = {name: archive[name] for name in AXES if name in archive}
+        except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise BenchError(f"likelihood file {path}: cannot be read ({error})") from None
-        if missing:
-            raise BenchError(f"likelihood file {path}: has no {', '.join(missing)}; measure it again")
-        unused = np.arange(arrays["kl"].shape[1]) >= arrays["used"][:, None]
-        if arrays["kl"][unused].any():
-            raise BenchError(f"likelihood file {path}: a group that its example does not use has a KL other than 0")
+        problem = _problem(arrays)
+        if problem:
+            raise BenchError(f"likelihood file {path}: {problem}; measure it again")
         return cls(**{**arrays, **{name: int(arrays[name]) for name in ("samples", "mi_batch", "draws")}})
 
     @property
@@ -128,6 +134,34 @@ class LikelihoodFile:
         return importance_weighted_nll(self.log_w)
 
 
+def _problem(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """What keeps arrays from being a likelihood file, in words; "" where nothing does."""
+    missing = [name for name in AXES if name not in arrays]
+    if missing:
+        return f"has no {', '.join(missing)}"
+    lengths: dict[str, int] = {}
+    for name, axes in AXES.items():
+        array = arrays[name]
+        kinds, what = ("iu", "whole numbers") if name in COUNTS else ("f", "floating-point numbers")
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
+            return f"{name} is no array of {what}"
+        if array.ndim != len(axes) or any(lengths.get(a, n) != n for a, n in zip(axes, array.shape, strict=True)):
+            known = "".join(f", {axis} = {lengths[axis]}" for axis in axes if axis in lengths)
+            return f"{name} has shape {list(array.shape)}, not [{', '.join(axes)}]{known}"
+        lengths |= dict(zip(axes, array.shape, strict=True))
+    if lengths["M"] > lengths["N"]:
+        return f"has importance weights of {lengths['M']} examples, but only {lengths['N']} examples"
+    for name in ("samples", "mi_batch", "draws"):
+        if arrays[name] < 1:
+            return f"{name} is {arrays[name]}, not at least 1"
+    if lengths["K"] < 1:
+        return "has no importance weight"
+    unused = arrays["kl"][np.arange(lengths["G"]) >= arrays["used"][:, None]]
+    if np.nan_to_num(unused).any():  # of a model that diverged they may be nan
+        return "a group that its example does not use has a KL other than 0"
+    return ""
+
+
 def importance_weighted_nll(log_w: Floats, k: int | None = None) -> Floats:
     """NLL_K of each example, [M], nats: -(logsumexp_k log w_k - log K), Burda et al. 2016 Eq. 8; DELLA Eq. 13.
 
@@ -146,11 +180,10 @@ def disjoint_blocks(log_w: Floats, k: int | None = None) -> Floats:
 
 
 def per_example(path: str | Path) -> dict[str, list[float]]:
-    """What a frozen record keeps for a paired bootstrap: nelbo and KL of N examples, NLL of the first M, nats."""
+    """What a frozen record keeps for a paired bootstrap: nelbo and KL of N examples, NLL of the first M, nats.
+
+    Statistics that are not all finite, those of a model that diverged, are left out: they cannot be resampled.
+    """
     stats = LikelihoodFile.read(path)
-    return {
-        "nelbo": stats.nelbo.tolist(),
-        "kl": stats.kl.sum(axis=1).tolist(),
-        "nll": stats.nll.tolist(),
-        "predicted": stats.predicted.tolist(),
-    }
+    columns = {"nelbo": stats.nelbo, "kl": stats.kl.sum(axis=1), "nll": stats.nll, "predicted": stats.predicted}
+    return {name: column.tolist() for name, column in columns.items() if np.isfinite(column).all()}

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from bench.metrics.au import active_units
 from bench.metrics.base import Metric, Value, signature
 from bench.metrics.bootstrap import Bootstrap
-from bench.metrics.iw import measured_perplexity
 from bench.metrics.likelihood_file import Floats, LikelihoodFile
+from bench.metrics.likelihood_values import measured_perplexity, require_examples
 
 Counts = NDArray[np.int64]
 
@@ -30,8 +30,9 @@ class Paper:
     bootstrap: Bootstrap
 
     @classmethod
-    def of(cls, metric: Metric, options: Mapping[str, Any]) -> Paper:
-        """From the metric and its options, checked."""
+    def of(cls, metric: Metric, stats: LikelihoodFile, options: Mapping[str, Any]) -> Paper:
+        """From the metric and its options, checked, and so are the statistics."""
+        require_examples(metric.name, stats)
         return cls(metric.name, metric.version, Bootstrap.of(metric.name, options))
 
     def means(self, columns: Mapping[str, Floats]) -> dict[str, Value]:

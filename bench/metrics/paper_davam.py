@@ -13,6 +13,7 @@ below the formula, as their public code's importance weights would make them: th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from bench.metrics.base import Metric, Quantity, Value
@@ -20,11 +21,9 @@ from bench.metrics.bootstrap import DEFAULTS
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.metrics.paper import Paper
 
-INFINITY = float("inf")
-
 
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
-    paper = Paper.of(METRIC, options)
+    paper = Paper.of(METRIC, stats, options)
     columns = {"rec": stats.rec, **({"kl": stats.kl_averaged} if stats.groups else {})}
     perplexity = paper.perplexity(stats.rec + stats.kl_averaged, stats.words + 1, tokens="words+eos")
     return {**paper.means(columns), **perplexity}
@@ -35,10 +34,10 @@ METRIC = Metric(
     family="likelihood",
     needs="likelihood",
     quantities=(
-        Quantity("paper:davam/rec", "Rec", "down", "mean_i rec_i", "nats/example", (0, INFINITY), "DAVAM Table II"),
+        Quantity("paper:davam/rec", "Rec", "down", "mean_i rec_i", "nats/example", (0, inf), "DAVAM Table II"),
         Quantity("paper:davam/ppl", "PPL", "down", "exp(sum_i (rec_i + mean_t KL_it) / sum_i (words_i + 1))", "1/word",
-                 (0, INFINITY), "DAVAM Table II"),
-        Quantity("paper:davam/kl", "KL", "none", "mean_i (1/T_i) sum_t KL_it", "nats/example/step", (0, INFINITY),
+                 (0, inf), "DAVAM Table II"),
+        Quantity("paper:davam/kl", "KL", "none", "mean_i (1/T_i) sum_t KL_it", "nats/example/step", (0, inf),
                  "DAVAM Table II"),
     ),
     compute=_compute,

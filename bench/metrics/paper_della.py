@@ -15,6 +15,7 @@ test sets can reach, so what was computed cannot be known.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from bench.metrics.base import Metric, Quantity, Value
@@ -22,13 +23,12 @@ from bench.metrics.bootstrap import DEFAULTS
 from bench.metrics.likelihood_file import LikelihoodFile, importance_weighted_nll
 from bench.metrics.paper import Paper
 
-INFINITY = float("inf")
 SAMPLES = 30  # importance samples in the released code
 THRESHOLD = 0.2  # of active units
 
 
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
-    paper = Paper.of(METRIC, options)
+    paper = Paper.of(METRIC, stats, options)
     k = min(SAMPLES, stats.samples)
     nll = importance_weighted_nll(stats.log_w_averaged[:, :k])
     tokens = stats.predicted[: stats.importance_examples] + 1  # with BOS
@@ -47,13 +47,13 @@ METRIC = Metric(
     needs="likelihood",
     quantities=(
         Quantity("paper:della/ppl", "PPL", "down", "exp(sum_i NLL'(x_i) / sum_i (|x_i| + 2)), groups averaged, K = 30",
-                 "1/token", (0, INFINITY), "DELLA, released code"),
-        Quantity("paper:della/nelbo", "-ELBO", "down", "rec + mean over groups of KL", "nats/example", (0, INFINITY),
+                 "1/token", (0, inf), "DELLA, released code"),
+        Quantity("paper:della/nelbo", "-ELBO", "down", "rec + mean over groups of KL", "nats/example", (0, inf),
                  "DELLA, released code"),
         Quantity("paper:della/kl", "KL", "none", "mean over examples and groups of KL", "nats/example/group",
-                 (0, INFINITY), "DELLA, released code"),
+                 (0, inf), "DELLA, released code"),
         Quantity("paper:della/au_0.2", "AU 0.2", "none", "mean over groups of #{d: Var_i E[z_gd|x_i] > 0.2}", "dims",
-                 (0, INFINITY), "DELLA A.3"),
+                 (0, inf), "DELLA A.3"),
     ),
     compute=_compute,
     signatures=(

@@ -17,6 +17,7 @@ Eq. 16 can give on that test set, so what was computed cannot be known.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from bench.metrics.base import Metric, Quantity, Value
@@ -24,13 +25,12 @@ from bench.metrics.bootstrap import DEFAULTS
 from bench.metrics.likelihood_file import LikelihoodFile, importance_weighted_nll
 from bench.metrics.paper import Paper
 
-INFINITY = float("inf")
 SAMPLES = 100  # importance samples, A.1
 THRESHOLD = 0.1  # of active units, Sec. 5.4
 
 
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
-    paper = Paper.of(METRIC, options)
+    paper = Paper.of(METRIC, stats, options)
     k, m = min(SAMPLES, stats.samples), stats.importance_examples
     nll = importance_weighted_nll(stats.log_w_averaged[:, :k])
     tokens = stats.predicted[:m] + stats.separators[:m]
@@ -50,13 +50,13 @@ METRIC = Metric(
     quantities=(
         Quantity("paper:trace/ppl", "PPL", "down",
                  "exp(sum_i NLL'(x_i) / sum_i (|x_i| + 1 + separators_i)), segments averaged, K = 100", "1/token",
-                 (0, INFINITY), "TRACE Table 2, inferred"),
-        Quantity("paper:trace/nelbo", "-ELBO", "down", "rec + mean over segments of KL", "nats/example", (0, INFINITY),
+                 (0, inf), "TRACE Table 2, inferred"),
+        Quantity("paper:trace/nelbo", "-ELBO", "down", "rec + mean over segments of KL", "nats/example", (0, inf),
                  "TRACE Table 2, inferred"),
-        Quantity("paper:trace/kl", "KL", "none", "mean_i (1/T_i) sum_t KL_t", "nats/example/segment", (0, INFINITY),
+        Quantity("paper:trace/kl", "KL", "none", "mean_i (1/T_i) sum_t KL_t", "nats/example/segment", (0, inf),
                  "TRACE Table 2, inferred"),
         Quantity("paper:trace/au_0.1", "AU 0.1", "none", "mean over segments of #{d: Var_i E[z_td|x_i] > 0.1}", "dims",
-                 (0, INFINITY), "TRACE Sec. 5.4; the mean is inferred"),
+                 (0, inf), "TRACE Sec. 5.4; the mean is inferred"),
     ),
     compute=_compute,
     signatures=(

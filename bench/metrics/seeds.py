@@ -11,7 +11,10 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over ``n`` seeds; ``half_width`` of its 95 % interval, None for one seed or a value that is not finite."""
+    """A mean over ``n`` seeds.
+
+    ``half_width`` of its 95 % interval: None for one seed, a value that is not finite or one whose square is not.
+    """
 
     mean: float
     half_width: float | None
@@ -25,10 +28,16 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     Estimate(mean=2.0, half_width=12.706204736174694, n=2)
     """
     n = len(values)
-    mean = math.fsum(values) / n if all(map(math.isfinite, values)) else sum(values)
-    if n < 2 or not math.isfinite(mean):
+    if not all(map(math.isfinite, values)):
+        return Estimate(sum(values), None, n)
+    try:
+        mean = math.fsum(values) / n
+        squares = math.fsum((value - mean) ** 2 for value in values)
+    except OverflowError:
+        return Estimate(math.fsum(value / n for value in values), None, n)
+    if n < 2:
         return Estimate(mean, None, n)
     from scipy.stats import t  # here: it takes longer to import than every n-gram metric to compute
 
-    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
+    variance = squares / (n - 1)
     return Estimate(mean, float(t.ppf((1 + LEVEL) / 2, n - 1)) * math.sqrt(variance / n), n)

@@ -82,6 +82,31 @@ def test_any_shape(n: int, groups: int, dims: int, exponent: float, centre: floa
     assert mutual_information(z, mean, logvar) <= np.log(n) + 1e-9
 
 
+@pytest.mark.filterwarnings("error")
+def test_variances_beyond_all_numbers() -> None:
+    """logvar = -800: each z_i has its own mean, log N(0) = 400 - log(2 pi) / 2 a dim, and no other's density."""
+    at = np.arange(5.0)[:, None]
+    logvar = np.full((5, 1), -800.0)
+    own = 400 - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(log_density(at, at, logvar), own)
+    np.testing.assert_allclose(log_aggregate(at, at, logvar), own - np.log(5))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("largest", [aggregate.LARGEST, 0.0], ids=["products", "differences"])
+def test_densities_of_a_model_that_diverged(monkeypatch: pytest.MonkeyPatch, largest: float) -> None:
+    """Far from every mean: -inf, and the other rows are as they would be; nan: nan."""
+    monkeypatch.setattr(aggregate, "LARGEST", largest)
+    z, mean, logvar = gaussians(6, (3,), 0.5)
+    expected = log_aggregate(z, mean, logvar)
+    far = np.where(np.arange(6)[:, None] == 2, 1e200, z)
+    assert log_density(far, mean, logvar)[2] == -np.inf
+    found = log_aggregate(far, mean, logvar)
+    assert found[2] == -np.inf
+    np.testing.assert_array_equal(np.delete(found, 2), np.delete(expected, 2))
+    assert np.isnan(log_aggregate(z, mean * np.nan, logvar)).all()
+
+
 def test_more_examples_than_a_tile() -> None:
     n = aggregate.COLUMNS + 1
     z, mean, logvar = gaussians(n, (3,), 0.5)

@@ -20,8 +20,8 @@ from scipy.stats import multivariate_normal
 from torch import Tensor
 
 from bench.backbones.gpt2 import NOTHING, Injection
-from bench.batch import Batch
-from bench.likelihood import statistics
+from bench.batch import Batch, collate
+from bench.likelihood import importance_weights, statistics
 from bench.methods.base import Gaussian, IndependentPosterior, Method, MethodOptions
 from bench.metrics import au, elbo, iw, mi, paper_davam, paper_della, paper_trace
 from bench.metrics.bootstrap import mean_ci
@@ -204,6 +204,42 @@ def test_matrix_product_and_pairs_agree(segments: int, ragged: bool) -> None:
         np.testing.assert_allclose(getattr(fast, name), getattr(slow, name), rtol=0, atol=1e-9)
     for name in ("rec", "kl", "log_px", "log_pz_qz", "mean", "logvar"):
         np.testing.assert_array_equal(getattr(fast, name), getattr(slow, name))
+
+
+def test_importance_weights_have_a_stream_of_their_own() -> None:
+    """That of seed + 1, one example at a time: no draw is shared with the posterior samples behind rec and kl."""
+    method = LinearGaussian(0.3, 0.8)
+    stats, _ = measure(method, n=3, k=5)
+    sequences, _, _ = texts(3)
+    torch.set_default_dtype(torch.float64)
+    try:
+        torch.manual_seed(1 + 1)
+        for row, sequence in enumerate(sequences):
+            log_px, log_pz_qz = importance_weights(method, collate([sequence]), 5)
+            np.testing.assert_array_equal(stats.log_px[row], log_px[0])
+            np.testing.assert_array_equal(stats.log_pz_qz[row], log_pz_qz[0])
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+class Drifting(Pairwise):
+    """Pairwise, its conditional of a draw moved by the index of the draw: mean and log-variance by 0, 1, 2, ..."""
+
+    class Posterior(Pairwise.Posterior):
+        def conditional(self, z: Tensor) -> Gaussian:
+            given = self.inner.conditional(z)
+            by = torch.arange(float(len(z)))[:, None, None, None]
+            return Gaussian(given.mean + by, given.logvar + by)
+
+
+def test_posterior_means_are_averaged_over_draws() -> None:
+    """Moved by 0, 1, 2, 3: by 1.5 on average."""
+    plain, _ = measure(Pairwise(segments=2), n=10, k=1, posterior_samples=4)
+    drifting, _ = measure(Drifting(segments=2), n=10, k=1, posterior_samples=4)
+    np.testing.assert_allclose(drifting.mean, plain.mean + 1.5, rtol=1e-9)
+    np.testing.assert_allclose(drifting.logvar, plain.logvar + 1.5, rtol=1e-9)
+    np.testing.assert_array_equal(drifting.kl, plain.kl, err_msg="the KL is the first draw's")
+    assert drifting.draws == 4
 
 
 def test_paper_arithmetic_is_the_exact_one_where_there_is_one_group() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.metrics import au, elbo, iw, mi, paper_davam, paper_della, paper_trace
-from bench.metrics.base import Value
+from bench.metrics.base import Metric, Undefined, Value
 from bench.metrics.likelihood_file import LikelihoodFile, importance_weighted_nll, per_example
 
 METRICS = [module.METRIC for module in (iw, elbo, mi, au, paper_della, paper_trace, paper_davam)]
@@ -150,6 +151,14 @@ def test_a_segment_that_some_texts_lack_is_not_active_for_that(ragged: Likelihoo
     assert au.active_units(alone, 0.01).tolist()[1:] == [0, 0], "one example has no variance"
 
 
+def test_variances_of_active_units_are_unbiased(stats: LikelihoodFile) -> None:
+    """-x and x: 2 x^2 unbiased, x^2 not. 0.15 and 0.075 are on either side of 0.1."""
+    two = first(2, weights(slice(2), slice(None), stats))
+    two.mean[:] = np.sqrt(0.075) * np.array([-1, 1])[:, None, None]
+    assert au.active_units(two, 0.1).tolist() == [2, 2, 2]
+    assert au.active_units(two, 0.2).tolist() == [0, 0, 0]
+
+
 def test_paper_trace_has_a_hundred_samples_at_most(stats: LikelihoodFile) -> None:
     many = replace(stats, log_px=np.tile(stats.log_px, 3), log_pz_qz=np.tile(stats.log_pz_qz, 3), samples=120)
     first = replace(many, log_px=many.log_px[:, :100], log_pz_qz=many.log_pz_qz[:, :100], samples=100)
@@ -214,6 +223,8 @@ def test_mutual_information(stats: LikelihoodFile) -> None:
     assert values["mi"].value == pytest.approx((stats.log_q - stats.log_q_full).mean())
     assert values["mi_batch"].value == pytest.approx((stats.log_q - stats.log_q_batch).mean())
     assert "1.79" in values["mi"].note and "0.69" in values["mi_batch"].note  # log 6, log 2
+    one_batch = mi.METRIC.compute(replace(stats, mi_batch=32), {})["mi_batch"]
+    assert "|mixture:6|" in one_batch.signature and one_batch.note == "cannot exceed log 6 = 1.79"
 
 
 def test_a_plain_language_model_has_no_latent_columns() -> None:
@@ -255,9 +266,8 @@ def weights(m: slice, k: slice, stats: LikelihoodFile) -> LikelihoodFile:
                                  "paper:della/kl", "paper:trace/nelbo", "paper:trace/kl", "paper:davam/rec",
                                  "paper:davam/kl", "paper:davam/ppl"} | ACTIVE),
         (lambda s: weights(slice(3), slice(None), s), IMPORTANCE),
-        (lambda s: weights(slice(None), slice(35), s), {"ppl", "ppl_word", "nll", "ess", "paper:trace/ppl"}),
-        (lambda s: weights(slice(None), slice(25), s), {"ppl", "ppl_word", "nll", "ess", "paper:trace/ppl",
-                                                        "paper:della/ppl"}),
+        (lambda s: weights(slice(None), slice(39), s), IMPORTANCE - {"paper:della/ppl"}),
+        (lambda s: weights(slice(None), slice(25), s), IMPORTANCE),
         (lambda s: replace(s, mi_batch=3), {"mi_batch"}),
         (lambda s: replace(s, draws=4), ACTIVE),
     ],
@@ -266,6 +276,25 @@ def weights(m: slice, k: slice, stats: LikelihoodFile) -> LikelihoodFile:
 def test_a_signature_changes_when_and_only_when_the_choice_bears_on_the_number(stats, change, changed) -> None:
     before, after = compute(stats), compute(change(stats))
     assert {key for key in before if before[key].signature != after[key].signature} == changed
+
+
+def test_a_point_of_the_curve_is_signed_with_the_weights_it_uses(stats: LikelihoodFile) -> None:
+    """39 and 30 weights fill the same three blocks of ten; the last point of a curve is the bound itself."""
+    fewer, fewest = (compute(weights(slice(None), slice(k), stats)) for k in (39, 30))
+    assert fewer["nll@10"].signature == fewest["nll@10"].signature != compute(stats)["nll@10"].signature
+    assert fewer["nll@10"].value == fewest["nll@10"].value
+    assert "|K:10|of:30|N:4|" in fewer["nll@10"].signature and "|K:10|of:30|N:4|" in fewer["ess@10"].signature
+    ten = compute(weights(slice(None), slice(10), stats))
+    for key in ("nll", "ess"):
+        assert (ten[key].value, ten[key].signature) == (ten[f"{key}@10"].value, ten[f"{key}@10"].signature)
+
+
+def test_what_is_listed_is_what_is_signed(stats: LikelihoodFile) -> None:
+    for metric in METRICS:
+        listed = [re.sub(r"<[^>]*>", "[^|]+", re.escape(text)) for text in metric.signatures]
+        signed = {value.signature for value in metric.compute(stats, {}).values()}
+        assert all(any(re.fullmatch(pattern, s) for pattern in listed) for s in signed), metric.name
+        assert all(any(re.fullmatch(pattern, s) for s in signed) for pattern in listed), metric.name
 
 
 def test_signatures_tell_quantities_apart_and_not_intervals(stats: LikelihoodFile) -> None:
@@ -289,6 +318,9 @@ def test_file_round_trip_and_damage(stats: LikelihoodFile, tmp_path) -> None:
     np.testing.assert_array_equal(again.kl, stats.kl)
     np.testing.assert_array_equal(again.used, stats.used)
     assert (again.samples, again.mi_batch, again.draws, again.groups) == (40, 2, 8, 3)
+    with np.load(path) as archive:
+        narrow = {name for name in archive if archive[name].dtype == np.float32}
+        assert narrow == {"mean", "logvar"}, "the rest is summed"
     assert set(per_example(path)) == {"nelbo", "kl", "nll", "predicted"}
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(BenchError, match=r"likelihood\.npz: cannot be read"):
@@ -310,6 +342,66 @@ def test_kl_of_a_group_that_is_not_there_is_refused(stats: LikelihoodFile, tmp_p
         LikelihoodFile.read(path)
 
 
-def test_unknown_options_are_refused(stats: LikelihoodFile) -> None:
-    with pytest.raises(BenchError, match="did you mean 'resamples'"):
-        iw.METRIC.compute(stats, {"resample": 3})
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"rec": np.zeros(5)}, r"kl has shape \[6, 3\], not \[N, G\], N = 5; measure it again"),
+        ({"kl": np.zeros(6)}, r"kl has shape \[6\], not \[N, G\], N = 6"),
+        ({"log_pz_qz": np.zeros((4, 39))}, r"log_pz_qz has shape \[4, 39\], not \[M, K\], M = 4, K = 40"),
+        ({"mean": np.zeros((6, 2, 2))}, r"mean has shape \[6, 2, 2\], not \[N, G, D\], N = 6, G = 3"),
+        ({"used": np.zeros((6, 1), int)}, r"used has shape \[6, 1\]"),
+        ({"samples": np.array([40])}, r"samples has shape \[1\], not \[\]"),
+        ({"samples": np.array(40.0)}, "samples is no array of whole numbers"),
+        ({"rec": np.array(list("abcdef"))}, "rec is no array of floating-point numbers"),
+        ({"mi_batch": np.array(0)}, "mi_batch is 0, not at least 1"),
+        ({"log_px": np.zeros((4, 0)), "log_pz_qz": np.zeros((4, 0))}, "has no importance weight"),
+        ({"log_px": np.zeros((7, 3)), "log_pz_qz": np.zeros((7, 3))}, "weights of 7 examples, but only 6 examples"),
+    ],
+)  # fmt: skip
+def test_arrays_that_do_not_fit_are_refused(stats: LikelihoodFile, tmp_path, change, complaint) -> None:
+    path = tmp_path / "likelihood.npz"
+    np.savez(path, **{**{f.name: np.asarray(getattr(stats, f.name)) for f in fields(stats)}, **change})
+    with pytest.raises(BenchError, match=rf"likelihood\.npz: .*{complaint}"):
+        LikelihoodFile.read(path)
+
+
+def test_files_of_another_kind_are_refused(stats: LikelihoodFile, tmp_path) -> None:
+    path = tmp_path / "likelihood.npz"
+    with path.open("wb") as stream:
+        np.save(stream, stats.rec)
+    with pytest.raises(BenchError, match=r"likelihood\.npz: cannot be read"):
+        LikelihoodFile.read(path)
+    with pytest.raises(BenchError, match=r"likelihood\.npz: cannot be read"):
+        LikelihoodFile.read(tmp_path / "missing" / "likelihood.npz")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_file_is_one_line_or_a_file(stats: LikelihoodFile, tmp_path, save) -> None:
+    """Bytes overwritten anywhere: whatever the archive's reader makes of them, nothing else escapes."""
+    path, rng = tmp_path / "likelihood.npz", np.random.default_rng(0)
+    save(path, **{f.name: np.asarray(getattr(stats, f.name)) for f in fields(stats)})
+    whole, refused = path.read_bytes(), 0
+    for start in rng.integers(0, len(whole) - 8, 150):
+        path.write_bytes(whole[:start] + rng.bytes(8) + whole[start + 8 :])
+        try:
+            LikelihoodFile.read(path)
+        except BenchError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_options_are_checked(stats: LikelihoodFile, metric: Metric) -> None:
+    with pytest.raises(BenchError, match=f"^{metric.name}: .*did you mean 'resamples'"):
+        metric.compute(stats, {"resample": 3})
+    for option, wrong in (("resamples", -1), ("seed", "0")):
+        with pytest.raises(BenchError, match=f"^{metric.name}: option '{option}' must be a whole number"):
+            metric.compute(stats, {option: wrong})
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("groups", [0, 2])
+def test_no_example_has_no_value(metric: Metric, groups: int) -> None:
+    with pytest.raises(Undefined, match=f"^{metric.name}: needs at least 1 test example"):
+        metric.compute(LikelihoodFile.empty(0, 0, 1, groups, 2, 1, 32), {})

@@ -31,6 +31,12 @@ def test_infinite_values_have_no_interval() -> None:
     assert (found.mean, found.half_width, found.n) == (math.inf, None, 2)
 
 
+@pytest.mark.parametrize("values", [[1e200, 1.0], [1e308, 1e308], [-1e308, 1e308], [1e308]])
+def test_values_whose_squares_are_no_numbers_have_no_interval(values: list[float]) -> None:
+    found = over_seeds(values)
+    assert found.half_width is None and found.mean == pytest.approx(sum(v / len(values) for v in values))
+
+
 def test_direction_decides_the_best() -> None:
     assert rank([3.0, 1.0, 2.0], "up", 2) == ["best", "", "second"]
     assert rank([3.0, 1.0, 2.0], "down", 2) == ["", "best", "second"]
