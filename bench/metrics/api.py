@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ from bench import registry
 from bench.errors import BenchError, suggest
 from bench.metrics import signatures
 from bench.metrics.base import Metric, TextInputs, Undefined, Value
-from bench.metrics.bootstrap import Examples, Interval
+from bench.metrics.bootstrap import DEFAULTS as BOOTSTRAP
+from bench.metrics.bootstrap import FEW, Examples, Interval
 from bench.metrics.significance import (
     Difference,
     approximate_randomisation,
@@ -40,7 +41,9 @@ TESTS = {
     "paired": Procedure("paired bootstrap; p: approximate randomisation", paired_bootstrap, approximate_randomisation),
     "independent": Procedure("bootstrap of both; p: permutation of texts", independent_bootstrap, permutation),
 }
-NO_TEST = "no test: no statistics by example"
+NO_RESAMPLES = "no test: no resamples"
+NO_EXAMPLES = "no test: no statistics by example"
+TOO_FEW = f" (fewer than {FEW} examples: interval too short, p_bootstrap too small)"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Comparison:
     baseline: float
     difference: float
     ci95: Interval | None
-    p: float | None  # two-sided, by randomisation; None where the metric has no statistics by example
+    p: float | None  # two-sided, by randomisation; None where there is no test, and ``test`` says why
     p_bootstrap: float | None
     test: str  # how interval and p were made
 
@@ -77,23 +80,24 @@ def score(
     references: Sequence[str] = (),
     *,
     sources: Sequence[str] | None = None,
-    metrics: Iterable[str] | None = None,
+    metrics: str | Iterable[str] | None = None,
     options: Options | None = None,
     cache: Path | None = None,
 ) -> dict[str, Value]:
     """Metrics of generated texts: quantity key -> value, 95 % interval, n, signature.
 
     ``references`` are the set of texts to compare with, and for metrics that pair (rouge, corpus_bleu, bertscore,
-    ibleu) the i-th belongs to the i-th generated text, as the i-th of ``sources`` does. ``metrics``: names, by default
-    the n-gram metrics that are defined for these texts. ``options``: ``{"bleu": {"resamples": 0}}``. ``cache``: a
-    directory that keeps features of the references. :class:`bench.errors.BenchError` says in one line what is wrong.
+    ibleu) the i-th belongs to the i-th generated text, as the i-th of ``sources`` does. ``metrics``: one name or
+    several, by default the n-gram metrics that are defined for these texts. ``options``:
+    ``{"bleu": {"resamples": 0}}``. ``cache``: a directory that keeps features of the references.
+    :class:`bench.errors.BenchError` says in one line what is wrong.
 
     >>> values = score(["a b c", "a b d", "e"], metrics=["self_bleu"], options={"self_bleu": {"resamples": 0}})
     >>> round(values["self_bleu1"].value, 2), values["self_bleu1"].ci95
     (44.44, None)
     """
-    inputs = TextInputs(list(generated), list(references), None if sources is None else list(sources), cache)
-    chosen = list(dict.fromkeys(ngram_metrics(bool(references)) if metrics is None else metrics))
+    inputs = _inputs(generated, references, sources, cache)
+    chosen = ngram_metrics(bool(inputs.references)) if metrics is None else _asked(metrics)
     given = options_of(chosen, options or {})
     values = {}
     for name in chosen:
@@ -111,7 +115,7 @@ def compare(
     references: Sequence[str] = (),
     *,
     sources: Sequence[str] | None = None,
-    metrics: Iterable[str] | None = None,
+    metrics: str | Iterable[str] | None = None,
     options: Options | None = None,
 ) -> dict[str, Comparison]:
     """Two systems on the same references: quantity key -> difference with its interval and p-value.
@@ -125,27 +129,61 @@ def compare(
     >>> found.difference > 0 and found.ci95[0] > 0 and found.p < 0.01
     True
     """
-    chosen = list(dict.fromkeys(ngram_metrics(bool(references)) if metrics is None else metrics))
+    ours = _inputs(generated, references, sources)
+    theirs = replace(ours, generated=_texts(baseline, "baseline"))
+    chosen = ngram_metrics(bool(ours.references)) if metrics is None else _asked(metrics)
     given = options_of(chosen, options or {})
-    ours, theirs = (
-        TextInputs(list(texts), list(references), None if sources is None else list(sources))
-        for texts in (generated, baseline)
+    found = {}
+    for name in chosen:
+        try:
+            values = compute(name, ours, given[name])
+            found.update(compared(name, values, _of_baseline(name, theirs, given[name]), given[name]))
+        except Undefined:
+            if metrics is not None:
+                raise
+    return found
+
+
+def _of_baseline(name: str, inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]:
+    try:
+        return compute(name, inputs, options)
+    except BenchError as error:
+        raise type(error)(f"baseline: {error}") from None
+
+
+def _inputs(
+    generated: Iterable[str], references: Iterable[str], sources: Iterable[str] | None, cache: Path | None = None
+) -> TextInputs:
+    return TextInputs(
+        _texts(generated, "generated"),
+        _texts(references, "references"),
+        None if sources is None else _texts(sources, "sources"),
+        cache,
     )
-    return {
-        key: found
-        for name in chosen
-        for key, found in compared(
-            name, compute(name, ours, given[name]), compute(name, theirs, given[name]), given[name]
-        ).items()
-    }
+
+
+def _texts(texts: Iterable[str], role: str) -> list[str]:
+    """As a list; a single string, which would be a list of letters, is a :class:`BenchError`."""
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise BenchError(f"{role}: expected a list of texts, got {type(texts).__name__}")
+    found = list(texts)
+    for i, text in enumerate(found):
+        if not isinstance(text, str):
+            raise BenchError(f"{role}: expected a text, got {type(text).__name__} (item {i})")
+    return found
+
+
+def _asked(metrics: str | Iterable[str]) -> list[str]:
+    """One name or several, each once."""
+    return [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
 
 
 def compared(
     name: str, ours: Mapping[str, Value], theirs: Mapping[str, Value], options: Mapping[str, Any]
 ) -> dict[str, Comparison]:
     """The values of one metric for two systems, compared from their sufficient statistics: no text is scored again."""
-    merged = {**registry.load_metric(name).defaults, **options}
-    resamples, seed = merged.get("resamples", 0), merged.get("seed", 0)
+    merged = {**BOOTSTRAP, **registry.load_metric(name).defaults, **options}
+    resamples, seed = merged["resamples"], merged["seed"]
     tests = TESTS["paired" if registry.metric(name).needs in PAIRED else "independent"]
     found = {}
     for key, a in ours.items():
@@ -161,14 +199,17 @@ def _tested(
     """Interval, both p-values and the name of the tests; none where there are no statistics by example."""
     if a.signature != b.signature:
         return None, None, None, f"not comparable: {signatures.difference(a.signature, b.signature)}"
+    if not resamples:
+        return None, None, None, NO_RESAMPLES
     if a.examples is None or b.examples is None:
-        return None, None, None, NO_TEST
+        return None, None, None, NO_EXAMPLES
     try:
         difference = tests.bootstrap(a.examples, b.examples, resamples, seed)
         p = tests.randomisation(a.examples, b.examples, resamples, seed)
     except Undefined as reason:
         return None, None, None, f"no test: {reason}"
-    return difference.ci95, p, difference.p, tests.name
+    few = min(len(a.examples.rows), len(b.examples.rows)) < FEW
+    return difference.ci95, p, difference.p, tests.name + TOO_FEW * few
 
 
 def ngram_metrics(references: bool) -> list[str]:
@@ -206,7 +247,7 @@ def text_metric(name: str) -> Metric:
     return registry.load_metric(name)
 
 
-def score_likelihood(stats: LikelihoodFile, metrics: Iterable[str] | None = None) -> dict[str, Value]:
+def score_likelihood(stats: LikelihoodFile, metrics: str | Iterable[str] | None = None) -> dict[str, Value]:
     """Metrics of likelihood statistics, by default all of them: exact ones and each paper's arithmetic.
 
     >>> import numpy as np
@@ -217,7 +258,7 @@ def score_likelihood(stats: LikelihoodFile, metrics: Iterable[str] | None = None
     20.086
     """
     known = [name for name, source in registry.metrics().items() if not source.from_texts]
-    chosen = known if metrics is None else list(metrics)
+    chosen = known if metrics is None else _asked(metrics)
     for name in chosen:
         if name not in known:
             raise BenchError(f"'{name}' is no metric of likelihood statistics{suggest(name, known)}")

@@ -14,6 +14,10 @@ bootstrapped like a mean, and the interval is shifted onto theta: the jackknife'
 another quantity, the metric at infinite N. Efron & Stein (1981): the jackknife's variance is conservative in
 expectation for any symmetric statistic. The interval is about the metric *at this N*.
 
+Where all resamples give one value there is no interval: every 4-gram of 40 short texts may well be new, but a
+bootstrap cannot know how seldom one is not. Percentile intervals of fewer than 20 examples are too short (of 5 they
+cover about 78 %), which is said where they are.
+
 References are held fixed everywhere: the interval says how the number would move with other generated texts.
 """
 
@@ -34,7 +38,10 @@ Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 Bounds = tuple[ArrayLike, ArrayLike]
 
-DEFAULTS: Mapping[str, Any] = {"resamples": 1000, "seed": 0}
+RESAMPLES, SEED = 1000, 0
+DEFAULTS: Mapping[str, Any] = {"resamples": RESAMPLES, "seed": SEED}
+FEW = 20  # examples: with fewer, percentile intervals are too short
+ROUNDING = 1e-9  # of the values: resamples that differ by less do not differ; pseudo-values magnify rounding by N
 _DRAWS_AT_ONCE = 1 << 20  # bounds memory; the random stream does not depend on it
 _DRAWS_KEPT = 1 << 25  # 64 MB: 1,000 resamples of 33,000 texts
 
@@ -50,9 +57,9 @@ def resolve_options(metric: str, options: Mapping[str, Any], defaults: Mapping[s
 def whole_number(metric: str, options: Mapping[str, Any], key: str, least: int) -> int:
     """``options[key]`` checked to be an integer >= ``least``."""
     value = options[key]
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise BenchError(f"{metric}: option '{key}' must be a whole number >= {least}, not {value!r}")
-    return value
+    return int(value)
 
 
 @dataclass(frozen=True)
@@ -88,18 +95,23 @@ def _first(means: Floats) -> Floats:
 class Bootstrap:
     """How intervals are made. ``resamples == 0`` means none are."""
 
-    resamples: int = DEFAULTS["resamples"]
-    seed: int = DEFAULTS["seed"]
+    resamples: int = RESAMPLES
+    seed: int = SEED
 
     @classmethod
-    def of(cls, metric: str, options: Mapping[str, Any]) -> Bootstrap:
-        """From a metric's options, checked."""
+    def of(cls, metric: str, options: Mapping[str, Any], least: int = 0) -> Bootstrap:
+        """From a metric's options, checked; ``least`` resamples."""
         merged = resolve_options(metric, options, DEFAULTS)
-        return cls(whole_number(metric, merged, "resamples", 0), whole_number(metric, merged, "seed", 0))
+        return cls(whole_number(metric, merged, "resamples", least), whole_number(metric, merged, "seed", 0))
 
-    def describe(self, of: str = "examples") -> str:
-        """``"bootstrap of 1000 resamples of examples, seed 0"``."""
-        return f"bootstrap of {self.resamples} resamples of {of}, seed {self.seed}" if self.resamples else "none"
+    def describe(self, n: int, of: str = "examples") -> str:
+        """How an interval of ``n`` examples was made, and that it is too short where they are few.
+
+        >>> Bootstrap().describe(500)
+        'bootstrap of 1000 resamples of 500 examples, seed 0'
+        """
+        caution = f" (too short: fewer than {FEW} {of})" if n < FEW else ""
+        return f"bootstrap of {self.resamples} resamples of {n} {of}, seed {self.seed}{caution}"
 
     def means(self, scores: Floats) -> list[Measured]:
         """The K column means of scores [N, K], each with its interval."""
@@ -124,12 +136,18 @@ class Bootstrap:
     ) -> list[Measured]:
         """K quantities with the intervals of their examples, which are asked for only where resampled."""
         if not self.resamples:
-            return [Measured(value, None, self.describe()) for value in estimates.tolist()]
+            return [Measured(value, None, "none") for value in estimates.tolist()]
         found = examples()
         return [
-            Measured(value, ends, self.describe(of) if ends else "none", e)
+            Measured(value, *self._told(ends, len(e.rows), of), e)
             for value, e, ends in zip(estimates.tolist(), found, self.intervals(found), strict=True)
         ]
+
+    def _told(self, ends: Interval | None, n: int, of: str) -> tuple[Interval | None, str]:
+        """An interval of ``n`` examples and how it was made; none where its ends are one."""
+        if ends is None:
+            return None, "none"
+        return (None, "none: the resamples do not differ") if _are_one(ends) else (ends, self.describe(n, of))
 
     def intervals(self, examples: Sequence[Examples]) -> list[Interval | None]:
         """Percentile intervals, all from the same resamples; None where N < 2 or a statistic is not finite."""
@@ -177,6 +195,11 @@ def percentile_interval(resampled: Floats) -> Interval | None:
     return float(low), float(high)
 
 
+def _are_one(ends: Interval) -> bool:
+    low, high = ends
+    return high - low <= ROUNDING * max(abs(low), abs(high))
+
+
 def resample_counts(n: int, resamples: int, seed: int) -> Iterator[Floats]:
     """Multinomial counts of bootstrap resamples, in blocks [r, n] whose rows sum to n; ``resamples`` rows in all.
 
@@ -194,25 +217,35 @@ def _kept(n: int, resamples: int, seed: int) -> tuple[NDArray[np.integer], ...]:
 
 def _draw(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.integer]]:
     generator = np.random.default_rng(seed)
-    rows_at_once = max(1, _DRAWS_AT_ONCE // n)
-    for start in range(0, resamples, rows_at_once):
-        rows = min(rows_at_once, resamples - start)
+    for rows in blocks(n, resamples):
         draws = generator.integers(0, n, (rows, n))
         draws += np.arange(0, rows * n, n)[:, None]
         yield np.bincount(draws.ravel(), minlength=rows * n).reshape(rows, n)
 
 
-def mean_ci(scores: ArrayLike, resamples: int = DEFAULTS["resamples"], seed: int = DEFAULTS["seed"]) -> Interval:
+def blocks(n: int, resamples: int) -> Iterator[int]:
+    """How many resamples of ``n`` examples to draw at a time, ``resamples`` in all."""
+    at_once = max(1, _DRAWS_AT_ONCE // n)
+    for start in range(0, resamples, at_once):
+        yield min(at_once, resamples - start)
+
+
+def mean_ci(scores: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED) -> Interval:
     """95 % percentile bootstrap interval of the mean of per-example scores [N].
 
-    N >= 2 finite values, else :class:`BenchError`: one example says nothing about its own spread.
+    N >= 2 finite values that differ, else :class:`BenchError`: one example says nothing about its own spread.
 
     >>> low, high = mean_ci(np.arange(100.0))
     >>> low < 49.5 < high and 20 < 4 * (high - low) < 50  # 2 x 1.96 x 28.9 / sqrt(100) = 11.3
     True
     """
-    examples = Examples.of_means(np.asarray(scores, dtype=np.float64)[:, None])
-    (interval,) = Bootstrap(resamples, seed).intervals(examples)
+    bootstrap = Bootstrap.of("mean_ci", {"resamples": resamples, "seed": seed}, least=1)
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 1:
+        raise BenchError(f"mean_ci: needs a list of numbers [N], not an array of shape {values.shape}")
+    (interval,) = bootstrap.intervals(Examples.of_means(values[:, None]))
     if interval is None:
-        raise BenchError(f"a bootstrap interval needs at least 2 values, all finite; got {np.size(scores)}")
+        raise BenchError(f"mean_ci: needs at least 2 values, all finite; got {len(values)}")
+    if _are_one(interval):
+        raise BenchError(f"mean_ci: the {len(values)} values do not differ, which says nothing about their spread")
     return interval

@@ -56,7 +56,7 @@ def tokenise(text: str) -> list[str]:
     >>> tokenise("Don't pay 3.50, Bob.")
     ["Don't", 'pay', '3.50', ',', 'Bob', '.']
     """
-    return peer().tokenizer(text.rstrip()).split()
+    return sacrebleu_metric().tokenizer(text.rstrip()).split()
 
 
 def bleu_of_sums(sums: Floats, order: int = MAX_ORDER) -> Floats:
@@ -81,11 +81,11 @@ def bleu_of_means(means: Floats, n: int, order: int = MAX_ORDER) -> Floats:
 
 def peer_signature() -> str:
     """sacrebleu's own signature, in a form that fits into one part of ours: ``"nrefs=1,case=mixed,..."``."""
-    return str(peer().get_signature()).replace(":", "=").replace("|", ",")
+    return str(sacrebleu_metric().get_signature()).replace(":", "=").replace("|", ",")
 
 
 @cache
-def peer() -> BLEU:
+def sacrebleu_metric() -> BLEU:
     """sacrebleu's BLEU with its defaults: one object, so that what it tokenised is cached. Imported when asked for."""
     from sacrebleu.metrics.bleu import BLEU
 

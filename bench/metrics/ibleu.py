@@ -60,7 +60,7 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     ibleu, source_bleu = bootstrap.measure(estimates, lambda: examples, "triples")
     signed = partial(signature, "ibleu", METRIC.version)
     return {
-        "ibleu": ibleu.signed(n, signed(alpha=f"{alpha:g}", sacrebleu=peer_signature())),
+        "ibleu": ibleu.signed(n, signed(alpha=alpha, sacrebleu=peer_signature())),
         "source_bleu": source_bleu.signed(n, signed(against="sources", sacrebleu=peer_signature())),
     }
 

@@ -15,7 +15,8 @@ so none is below 1 / (1 + B). Which of the four functions is decided by how the 
 Randomisation is exact for the null that the systems are interchangeable, at any N. The bootstrap's null is that theta
 is equal, and it holds for large N alone. For a statistic of a whole set (Dist, Self-BLEU, ...) the rows are
 pseudo-values, so all four test its linear part: a large-N approximation, and only between samples of equal N, because
-these statistics depend on N themselves. Compare values of equal signature, which names N where it matters.
+these statistics depend on N themselves. Self-BLEU-1 is conservative at any N: its pseudo-values spread about 1.7 times
+as far as it does (Efron & Stein 1981). Compare values of equal signature, which names N where it matters.
 
 None of this is variation over seeds: a significant difference between two trained models says nothing about training
 them again; that is :func:`bench.metrics.seeds.over_seeds`.
@@ -36,12 +37,9 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.metrics.base import Undefined
-from bench.metrics.bootstrap import Bootstrap, Examples, Floats, Interval, percentile_interval
+from bench.metrics.bootstrap import RESAMPLES, SEED, Bootstrap, Examples, Floats, Interval, blocks, percentile_interval
 
-RESAMPLES = 1000
-SEED = 0
-ROUNDING = 1e-12  # of the values: differences that are equal but for the order of summation count as equal
-_DRAWS_AT_ONCE = 1 << 20  # bounds memory; the random stream does not depend on it
+ROUNDING = 1e-12  # of what is summed: differences that are equal but for the order of summation count as equal
 _DRAWS_KEPT = 1 << 26  # bytes: 1,000 trials of two times 33,000 texts
 
 
@@ -57,8 +55,8 @@ class Difference:
 def paired_bootstrap(a: Examples, b: Examples, resamples: int = RESAMPLES, seed: int = SEED) -> Difference:
     """Two systems on the same N >= 2 examples, in the same order; the examples are resampled.
 
-    :class:`BenchError` where the numbers of examples differ; :class:`Undefined` with fewer than two, or where a
-    statistic is not finite.
+    :class:`BenchError` where the numbers of examples differ, without a resample, or with a negative seed;
+    :class:`Undefined` with fewer than two examples, or where a statistic is not finite.
 
     >>> (a,) = Examples.of_means(np.arange(100.0)[:, None])
     >>> (b,) = Examples.of_means(np.arange(100.0)[:, None] + np.tile([0.0, 1.0], 50)[:, None])
@@ -66,7 +64,7 @@ def paired_bootstrap(a: Examples, b: Examples, resamples: int = RESAMPLES, seed:
     >>> found.value, found.p, -0.62 < found.ci95[0] < -0.58  # -0.5 +- 1.96 x 0.5 / sqrt(100)
     (-0.5, 0.000999000999000999, True)
     """
-    _check(a, b, resamples, paired=True)
+    _check(a, b, resamples, seed, paired=True)
     means = Bootstrap(resamples, seed).resample(np.concatenate([a.rows, b.rows], axis=1))
     columns = a.rows.shape[1]
     return _difference(a, b, a.statistic(means[:, :columns]) - b.statistic(means[:, columns:]))
@@ -80,7 +78,7 @@ def independent_bootstrap(a: Examples, b: Examples, resamples: int = RESAMPLES, 
     >>> round(found.value, 6), found.ci95[0] < 0 < found.ci95[1], found.p > 0.5
     (0.000833, True, True)
     """
-    _check(a, b, resamples)
+    _check(a, b, resamples, seed)
     first, second, sign = _in_order(a, b)
     seeds = np.random.SeedSequence(seed).generate_state(2).tolist()
     resampled = [
@@ -98,7 +96,7 @@ def approximate_randomisation(a: Examples, b: Examples, trials: int = RESAMPLES,
     >>> approximate_randomisation(a, b), approximate_randomisation(a, a)
     (0.000999000999000999, 1.0)
     """
-    _check(a, b, trials, paired=True, exchanged=True)
+    _check(a, b, trials, seed, paired=True, exchanged=True)
     n, gap = len(a.rows), a.rows - b.rows
     moved = np.concatenate([exchanged @ gap for exchanged in _exchanges(n, trials, seed)])
     sums = a.rows.sum(axis=0) - moved, b.rows.sum(axis=0) + moved
@@ -114,7 +112,7 @@ def permutation(a: Examples, b: Examples, trials: int = RESAMPLES, seed: int = S
     >>> permutation(a, b) > 0.5, permutation(a, a)
     (True, 1.0)
     """
-    _check(a, b, trials, exchanged=True)
+    _check(a, b, trials, seed, exchanged=True)
     first, second, sign = _in_order(a, b)
     n, m = len(first.rows), len(second.rows)
     pooled = np.concatenate([first.rows, second.rows])
@@ -126,14 +124,14 @@ def permutation(a: Examples, b: Examples, trials: int = RESAMPLES, seed: int = S
 def _exchanges(n: int, trials: int, seed: int) -> Iterator[Floats]:
     """Blocks [t, n] of zeros and ones, each with probability 1/2; ``trials`` rows in all."""
     generator = np.random.default_rng(seed)
-    for rows in _blocks(n, trials):
+    for rows in blocks(n, trials):
         yield (generator.random((rows, n)) < 0.5).astype(np.float64)
 
 
 def _deals(chosen: int, n: int, trials: int, seed: int) -> Iterator[Floats]:
     """Blocks [t, n] of rows with ``chosen`` ones at random places, else zeros; ``trials`` rows in all."""
-    blocks = _kept_deals(chosen, n, trials, seed) if n * trials <= _DRAWS_KEPT else _deal(chosen, n, trials, seed)
-    for block in blocks:
+    dealt = _kept_deals(chosen, n, trials, seed) if n * trials <= _DRAWS_KEPT else _deal(chosen, n, trials, seed)
+    for block in dealt:
         yield block.astype(np.float64)
 
 
@@ -146,14 +144,8 @@ def _kept_deals(chosen: int, n: int, trials: int, seed: int) -> tuple[NDArray[np
 def _deal(chosen: int, n: int, trials: int, seed: int) -> Iterator[NDArray[np.bool_]]:
     generator = np.random.default_rng(seed)
     first = np.arange(n) < chosen
-    for rows in _blocks(n, trials):
+    for rows in blocks(n, trials):
         yield generator.permuted(np.tile(first, (rows, 1)), axis=1)
-
-
-def _blocks(n: int, trials: int) -> Iterator[int]:
-    at_once = max(1, _DRAWS_AT_ONCE // n)
-    for start in range(0, trials, at_once):
-        yield min(at_once, trials - start)
 
 
 def _difference(a: Examples, b: Examples, resampled: NDArray[np.float64]) -> Difference:
@@ -168,7 +160,8 @@ def _p_value(a: Examples, b: Examples, under_null: NDArray[np.float64]) -> float
     x, y = _value(a), _value(b)
     if not (np.isfinite(under_null).all() and np.isfinite([x, y]).all()):
         raise Undefined("comparison: the statistic has no finite value, for the examples or for a resample of them")
-    extreme = np.abs(under_null) >= abs(x - y) - ROUNDING * (abs(x) + abs(y))
+    summed = max(np.abs(a.rows).max(), np.abs(b.rows).max(), abs(x), abs(y))
+    extreme = np.abs(under_null) >= abs(x - y) - ROUNDING * summed
     return (1 + int(extreme.sum())) / (1 + len(under_null))
 
 
@@ -177,14 +170,17 @@ def _value(examples: Examples) -> float:
 
 
 def _in_order(a: Examples, b: Examples) -> tuple[Examples, Examples, int]:
-    """The larger, the smaller, and the sign of a - b, so that exchanging a and b draws the same and flips the sign."""
-    return (a, b, 1) if _value(a) >= _value(b) else (b, a, -1)
+    """The larger, the smaller, and the sign of a - b, so that exchanging a and b draws the same and flips the sign.
+
+    Of equal ones that with more examples is the larger, then that with the larger rows.
+    """
+    x, y = ((_value(e), len(e.rows), e.rows.ravel().tolist()) for e in (a, b))
+    return (a, b, 1) if x >= y else (b, a, -1)
 
 
-def _check(a: Examples, b: Examples, resamples: int, paired: bool = False, exchanged: bool = False) -> None:
+def _check(a: Examples, b: Examples, resamples: int, seed: int, paired: bool = False, exchanged: bool = False) -> None:
     n, m = len(a.rows), len(b.rows)
-    if resamples < 1:
-        raise BenchError(f"comparison: needs at least 1 resample, not {resamples}")
+    Bootstrap.of("comparison", {"resamples": resamples, "seed": seed}, least=1)
     if paired and n != m:
         raise BenchError(f"comparison: pairs examples, but there are {n} of one system and {m} of the other")
     if exchanged and a.rows.shape[1] != b.rows.shape[1]:

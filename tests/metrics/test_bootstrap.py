@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,9 +63,50 @@ def test_where_there_is_no_interval() -> None:
     assert [m.ci95 for m in Bootstrap().means(values[:1])] == [None, None]
     assert [(m.value, m.ci95) for m in Bootstrap(resamples=0).means(values[:, :1])] == [(1.5, None)]
     assert [m.ci95 for m in Bootstrap(resamples=0).whole_set(values[0], pytest.fail)] == [None, None]
-    for bad in ([1.0], [], [1.0, np.nan]):
-        with pytest.raises(BenchError, match="at least 2 values, all finite"):
-            mean_ci(bad)
+
+
+def test_resamples_that_do_not_differ_give_no_interval() -> None:
+    """Neither exactly nor but for rounding; of a statistic, whatever its rows do."""
+    rng = np.random.default_rng(0)
+    told = (None, "none: the resamples do not differ")
+    for values in (np.zeros(50), np.full(50, 0.1), 100 - 1e-14 * rng.random(50)):
+        (measured,) = Bootstrap().means(values[:, None])
+        assert (measured.ci95, measured.interval) == told and measured.value == values.mean()
+        assert measured.examples is not None
+    without_each = 100 * (1 + 2**-52 * rng.integers(-1, 2, (5000, 1)))
+    (measured,) = Bootstrap(50).whole_set(np.array([100.0]), lambda: without_each)
+    assert (measured.ci95, measured.interval) == told
+    rows = np.repeat(rng.random((30, 1)), 2, axis=1)
+    ratio = Examples(rows, lambda means: means[..., 0] / means[..., 1])
+    (measured,) = Bootstrap().measure(np.ones(1), lambda: [ratio])
+    assert (measured.ci95, measured.interval) == told
+    (least,) = Bootstrap().means(np.append(np.zeros(1000), 1e-6)[:, None])
+    assert least.ci95 is not None and least.ci95[0] == 0 < least.ci95[1]
+
+
+def test_new_4_grams_alone_give_no_interval_of_distinct_4() -> None:
+    values = distinct.METRIC.compute(TextInputs([f"the {i} cat{' sat' * (i % 3)}" for i in range(40)]), {})
+    assert (values["dist4"].value, values["dist4"].ci95) == (100, None)
+    assert values["dist4"].interval == "none: the resamples do not differ" and values["dist1"].ci95 is not None
+
+
+@pytest.mark.parametrize(
+    ("scores", "options", "error"),
+    [
+        ([1.0], {}, "mean_ci: needs at least 2 values, all finite; got 1"),
+        ([], {}, "mean_ci: needs at least 2 values, all finite; got 0"),
+        ([1.0, np.nan], {}, "mean_ci: needs at least 2 values, all finite; got 2"),
+        ([0.1] * 9, {}, "mean_ci: the 9 values do not differ"),
+        (3.0, {}, r"mean_ci: needs a list of numbers \[N\], not an array of shape \(\)"),
+        ([[1.0, 2.0]], {}, r"mean_ci: needs a list of numbers \[N\], not an array of shape \(1, 2\)"),
+        ([1.0, 2.0], {"resamples": 0}, "mean_ci: option 'resamples' must be a whole number >= 1, not 0"),
+        ([1.0, 2.0], {"resamples": 10.5}, "mean_ci: option 'resamples' must be a whole number >= 1, not 10.5"),
+        ([1.0, 2.0], {"seed": -1}, "mean_ci: option 'seed' must be a whole number >= 0, not -1"),
+    ],
+)
+def test_mistakes_in_mean_ci(scores: Any, options: dict[str, Any], error: str) -> None:
+    with pytest.raises(BenchError, match=f"^{error}"):
+        mean_ci(scores, **options)
 
 
 def test_a_mean_taken_as_a_statistic_of_the_whole_set_has_the_same_interval_and_stays_in_bounds() -> None:
@@ -117,13 +159,16 @@ def test_intervals_of_whole_set_metrics_cover_the_expectation_at_this_n(metric: 
         assert 0.85 <= covered <= 0.995, (key, covered)
 
 
+def test_how_an_interval_was_made_says_where_it_is_too_short() -> None:
+    made = {n: Bootstrap(200, 5).means(np.arange(n, dtype=float)[:, None])[0].interval for n in (5, 19, 20)}
+    assert made[20] == "bootstrap of 200 resamples of 20 examples, seed 5"
+    for n in (5, 19):
+        assert made[n] == (f"bootstrap of 200 resamples of {n} examples, seed 5 (too short: fewer than 20 examples)")
+
+
 def test_options() -> None:
     assert Bootstrap.of("bleu", {}) == Bootstrap(1000, 0)
-    assert (
-        Bootstrap.of("bleu", {"resamples": 200, "seed": 5}).describe()
-        == "bootstrap of 200 resamples of examples, seed 5"
-    )
-    assert Bootstrap(0).describe() == "none"
+    assert Bootstrap.of("bleu", {"resamples": np.int64(200), "seed": 5}) == Bootstrap(200, 5)
     with pytest.raises(BenchError, match="bleu: unknown option 'resample'; did you mean 'resamples'"):
         resolve_options("bleu", {"resample": 1}, module.DEFAULTS)
     for bad in (-1, 1.5, True, "many"):

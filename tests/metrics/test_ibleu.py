@@ -64,8 +64,18 @@ def test_alpha_1_is_corpus_bleu_with_its_interval() -> None:
 def test_copies_of_the_sources() -> None:
     texts = ["one two three four five", "six seven eight nine"]
     values = ibleu.METRIC.compute(TextInputs(texts, ["ten"] * 2, texts), {"alpha": 0.8})
-    assert values["source_bleu"].value == pytest.approx(100) and values["source_bleu"].ci95 == (100, 100)
+    assert values["source_bleu"].value == pytest.approx(100) and values["source_bleu"].ci95 is None
     assert values["ibleu"].value == pytest.approx(-20)
+
+
+def test_weights_that_differ_are_signed_differently() -> None:
+    """To the last digit, since the values differ."""
+    inputs = TextInputs(["a b c d e", "a b"], ["a b c d f", "a b c"], ["x", "y"])
+    near = [ibleu.METRIC.compute(inputs, {"alpha": alpha})["ibleu"] for alpha in (0.3333333, 0.33333334)]
+    assert near[0].value != near[1].value and near[0].signature.startswith("ibleu|alpha:0.3333333|")
+    assert near[1].signature.startswith("ibleu|alpha:0.33333334|")
+    one, same = (ibleu.METRIC.compute(inputs, {"alpha": alpha})["ibleu"] for alpha in (1, 1.0))
+    assert one == same
 
 
 @pytest.mark.parametrize(

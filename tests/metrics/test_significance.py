@@ -15,9 +15,9 @@ from sacrebleu.significance import PairedTest
 from scipy import stats
 
 from bench.errors import BenchError
-from bench.metrics import corpus_bleu, distinct, significance
+from bench.metrics import bootstrap, corpus_bleu, distinct, significance
 from bench.metrics.base import TextInputs, Undefined
-from bench.metrics.bootstrap import Examples
+from bench.metrics.bootstrap import Bootstrap, Examples
 from bench.metrics.significance import approximate_randomisation, independent_bootstrap, paired_bootstrap, permutation
 
 P_VALUES: dict[str, Callable[..., float]] = {
@@ -42,16 +42,23 @@ def ratio_examples(seed: int, n: int) -> Examples:
     return Examples(np.stack([rng.exponential(size=n), rng.uniform(1, 2, n)], axis=1), ratio)
 
 
+def mean_examples(seed: int, n: int) -> Examples:
+    return mean_of(np.random.default_rng(seed).exponential(size=n) + 1)
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", ["samples", "independent"])
-def test_randomisation_is_near_scipys_exact_enumeration(kind: str, seed: int) -> None:
-    """Of a ratio of means, so that the statistic is not linear; scipy permutes row numbers."""
-    a, b = ratio_examples(seed, 8), ratio_examples(seed + 100, 8 if kind == "samples" else 5)
+@pytest.mark.parametrize("make", [ratio_examples, mean_examples])
+def test_randomisation_is_near_scipys_exact_enumeration(
+    make: Callable[[int, int], Examples], kind: str, seed: int
+) -> None:
+    """Of a ratio of means, which is not linear, and of a mean, which knows its N; scipy permutes row numbers."""
+    a, b = make(seed, 8), make(seed + 100, 8 if kind == "samples" else 5)
     rows = np.concatenate([a.rows, b.rows])
 
     def apart(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
         assert axis == -1
-        return np.abs(ratio(rows[x.astype(int)].mean(axis=-2)) - ratio(rows[y.astype(int)].mean(axis=-2)))
+        return np.abs(a.statistic(rows[x.astype(int)].mean(axis=-2)) - b.statistic(rows[y.astype(int)].mean(axis=-2)))
 
     numbers = np.split(np.arange(len(rows)), [len(a.rows)])
     exact = stats.permutation_test(
@@ -62,9 +69,33 @@ def test_randomisation_is_near_scipys_exact_enumeration(kind: str, seed: int) ->
 
 
 def test_ties_count_whatever_the_order_of_summation() -> None:
-    """Of 2^4 exchanges only two are as extreme: all or none; in thirds, which floating point cannot hold."""
-    a, b = mean_of(np.array([1, 2, 4, 8]) / 3), mean_of(np.zeros(4))
+    """Of 2^4 exchanges only two are as extreme: all or none; in sevenths, which floating point cannot hold."""
+    a, b = mean_of(np.array([1, 2, 4, 8]) / 7), mean_of(np.zeros(4))
     assert approximate_randomisation(a, b, 20_000) == pytest.approx(2 / 16, abs=0.01)
+
+
+def test_ties_count_where_large_values_cancel() -> None:
+    """Rounding is that of what is summed, not that of a mean near 0: no exchange makes the difference less extreme."""
+    large = np.random.default_rng(0).uniform(50, 100, 3)
+    a, b = mean_of(np.concatenate([large, -large, [0.001]])), mean_of(np.zeros(7))
+    assert approximate_randomisation(a, b) == 1
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_bootstraps_p_is_that_of_differences_about_their_mean(paired: bool) -> None:
+    """By its formula, of a skewed statistic: its resamples lie above the estimate."""
+    a, b = (
+        Examples(e.rows - 1, lambda means: means[..., 0] ** 2) for e in (mean_examples(3, 30), mean_examples(4, 30))
+    )
+    b = Examples(b.rows, lambda means: 0 * means[..., 0])
+    found = (paired_bootstrap if paired else independent_bootstrap)(a, b, 2000, 7)
+    seed = 7 if paired else int(np.random.SeedSequence(7).generate_state(2)[0])
+    resampled = a.statistic(Bootstrap(2000, seed).resample(a.rows))
+    estimate = float(a.rows.mean() ** 2)
+    assert resampled.mean() > estimate + 0.005
+    by_formula = (1 + np.sum(np.abs(resampled - resampled.mean()) >= estimate)) / 2001
+    about_the_estimate = (1 + np.sum(np.abs(resampled - estimate) >= estimate)) / 2001
+    assert found.p == by_formula != about_the_estimate
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -159,11 +190,22 @@ def test_exchanging_the_systems_changes_the_sign_alone(
 ) -> None:
     a, b = mean_of(np.array(x)), mean_of(np.array(y))
     assert p_value(a, b, 99) == p_value(b, a, 99)
-    for bootstrap in (paired_bootstrap, independent_bootstrap):
-        one, other = bootstrap(a, b, 99), bootstrap(b, a, 99)
+    for resampled in (paired_bootstrap, independent_bootstrap):
+        one, other = resampled(a, b, 99), resampled(b, a, 99)
         assert one.value == -other.value
         if one.value:
             assert one.ci95 == pytest.approx((-other.ci95[1], -other.ci95[0]), abs=1e-9)
+
+
+@pytest.mark.parametrize("sizes", [(6, 6), (7, 4)])
+def test_exchanging_systems_of_equal_value_changes_the_sign_alone(sizes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    x, y = (rng.integers(-9, 10, n) for n in sizes)
+    a, b = mean_of(np.append(x, -x.sum())), mean_of(np.append(y, -y.sum()))
+    assert permutation(a, b, 99) == permutation(b, a, 99) == 1
+    one, other = independent_bootstrap(a, b, 99), independent_bootstrap(b, a, 99)
+    assert (one.value, one.p) == (other.value, other.p) == (0, 1)
+    assert one.ci95 == pytest.approx((-other.ci95[1], -other.ci95[0]), abs=1e-12)
 
 
 @p_values
@@ -188,9 +230,13 @@ def test_the_seed_decides_and_blocks_do_not_matter(
     a, b = mean_of(rng.normal(size=40)), mean_of(rng.normal(0.2, 1, size=40))
     first = p_value(a, b, 500, 3)
     assert first == p_value(a, b, 500, 3) and first != p_value(a, b, 500, 4)
-    monkeypatch.setattr(significance, "_DRAWS_AT_ONCE", 170)
-    monkeypatch.setattr("bench.metrics.bootstrap._DRAWS_AT_ONCE", 170)
-    assert p_value(a, b, 500, 3) == first
+    monkeypatch.setattr(bootstrap, "_DRAWS_AT_ONCE", 170)
+    for kept in (1 << 25, 0):
+        monkeypatch.setattr(bootstrap, "_DRAWS_KEPT", kept)
+        monkeypatch.setattr(significance, "_DRAWS_KEPT", kept)
+        bootstrap._kept.cache_clear()
+        significance._kept_deals.cache_clear()
+        assert p_value(a, b, 500, 3) == first
 
 
 def test_pairing_cancels_what_makes_examples_hard() -> None:
@@ -203,8 +249,11 @@ def test_pairing_cancels_what_makes_examples_hard() -> None:
 @p_values
 def test_mistakes(p_value: Callable[..., float]) -> None:
     three = mean_of(np.arange(3))
-    with pytest.raises(BenchError, match="needs at least 1 resample, not 0"):
-        p_value(three, three, 0)
+    for resamples in (0, 10.5):
+        with pytest.raises(BenchError, match=f"comparison: option 'resamples' must be .* >= 1, not {resamples}"):
+            p_value(three, three, resamples)
+    with pytest.raises(BenchError, match=r"comparison: option 'seed' must be .* >= 0, not -1"):
+        p_value(three, three, 10, -1)
     with pytest.raises(Undefined, match="needs at least 2 examples of each system, got 1 and 1"):
         p_value(mean_of(np.ones(1)), mean_of(np.ones(1)))
     with pytest.raises(Undefined, match="statistics of some examples are not finite"):
