@@ -49,9 +49,9 @@ from benchmarks.peers import (
 )
 
 VOCABULARY = 20_000
-PREFACE = """Written by `python -m benchmarks.metrics --texts FILE --models --out docs/benchmark.md`. Ours: the best of several
-runs, warm, from Python strings to scores. ~: the peer scored the first few texts, its time is scaled up to all of them.
-deviation: the largest absolute difference over what the peer scored, of scores in 0..1, nats for Ent and MI."""
+PREFACE = """Written by `python -m benchmarks.metrics --texts FILE --models --out docs/benchmark.md`. Ours: the best of
+several runs, warm, from Python strings to scores. ~: the peer scored the first few texts against everything, and its
+time is scaled up. Deviation: the largest absolute difference over what the peer scored (scores in 0..1, nats)."""
 
 
 def zipf(n: int, tokens: int, seed: int, vocabulary: int = VOCABULARY) -> list[str]:
