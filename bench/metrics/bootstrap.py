@@ -16,7 +16,7 @@ expectation for any symmetric statistic. The interval is about the metric *at th
 
 Where all resamples give one value there is no interval: every 4-gram of 40 short texts may well be new, but a
 bootstrap cannot know how seldom one is not. Percentile intervals of fewer than 20 examples are too short (of 5 they
-cover about 78 %), which is said where they are.
+cover 75 to 85 %), which is said where they are.
 
 References are held fixed everywhere: the interval says how the number would move with other generated texts.
 """

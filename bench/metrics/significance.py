@@ -172,9 +172,9 @@ def _value(examples: Examples) -> float:
 def _in_order(a: Examples, b: Examples) -> tuple[Examples, Examples, int]:
     """The larger, the smaller, and the sign of a - b, so that exchanging a and b draws the same and flips the sign.
 
-    Of equal ones that with more examples is the larger, then that with the larger rows.
+    Of equal ones their rows decide.
     """
-    x, y = ((_value(e), len(e.rows), e.rows.ravel().tolist()) for e in (a, b))
+    x, y = ((_value(e), e.rows.ravel().tolist()) for e in (a, b))
     return (a, b, 1) if x >= y else (b, a, -1)
 
 
