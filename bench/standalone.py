@@ -264,6 +264,9 @@ def _notes(scores: Scores) -> list[str]:
     lines = [f"{role}: {_sizes(file.texts)}" for role, file in scores.files.items()]
     made = dict.fromkeys(value.interval for value in scores.values.values() if value.ci95)
     lines += [f"95 % intervals over examples: {'; '.join(made)}"] if made else []
+    without = {key: value.interval for key, value in scores.values.items() if value.interval.startswith("none: ")}
+    for why in dict.fromkeys(without.values()):
+        lines.append(f"no interval of {', '.join(key for key in without if without[key] == why)}: {why[6:]}")
     if scores.human:
         lines.append(_human_note(scores))
     if scores.compared:

@@ -26,7 +26,7 @@ all shorter than n have G = 0 (and sum G^2 = 1 within logcos).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -119,8 +119,12 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     values: dict[str, Value] = {}
     for (n, form), measured in zip(columns, made, strict=True):
         signed = signature("cnd", METRIC.version, form=form, n=n, N=n_texts, refs=m_texts, tok=TOKENISATION)
-        note = NOTHING_SHARED if form == "logcos" and values[f"cnd_cr{n}"].value == 0 else ""
-        values[f"cnd_{form}{n}"] = measured.signed(n_texts, signed, note)
+        if form == "logcos" and values[f"cnd_cr{n}"].value == 0:
+            # what an n-gram shared by chance would change is not seen in texts that share none
+            nothing = replace(measured, ci95=None, interval="none: no n-gram is shared")
+            values[f"cnd_{form}{n}"] = nothing.signed(n_texts, signed, NOTHING_SHARED)
+        else:
+            values[f"cnd_{form}{n}"] = measured.signed(n_texts, signed)
     return {**({"cnd": values[f"cnd_logcos{COLUMN_ORDER}"]} if COLUMN_ORDER in orders else {}), **values}
 
 

@@ -109,7 +109,7 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
         "N": n,
         "refs": m,
         "buckets": buckets,
-        "scale": f"{scaling:g}",
+        "scale": scaling,
         "seed": seed,
         "mauve-text": metadata.version("mauve-text"),
     }

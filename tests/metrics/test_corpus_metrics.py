@@ -89,6 +89,13 @@ def test_cnd_is_called_reconstructed_wherever_it_is_shown() -> None:
     assert all(q.label.startswith("CND (reconstructed)") for q in cnd.METRIC.quantities)
 
 
+def test_cnd_of_sets_that_share_nothing_says_so_and_has_no_interval() -> None:
+    values = cnd.METRIC.compute(TextInputs(["a b", "c a", "b"], ["x y", "y"]), {})
+    assert math.isfinite(values["cnd_logcos1"].value) and values["cnd_logcos1"].note == cnd.NOTHING_SHARED
+    assert (values["cnd_logcos1"].ci95, values["cnd_logcos1"].interval) == (None, "none: no n-gram is shared")
+    assert values["cnd_nrr1"].ci95 is not None and values["cnd_nrr1"].note == ""
+
+
 def test_cnd_has_the_orders_that_the_references_have() -> None:
     values = cnd.METRIC.compute(TextInputs(["a b"], ["a b", "b"]), {})
     assert {key[-1] for key in values} == {"1", "2"} and len(values) == 10

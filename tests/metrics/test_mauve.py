@@ -69,7 +69,7 @@ def test_values(encoder: Encoder, tmp_path: Path) -> None:
     assert values["mauve"].value == module.mauve(ours, theirs, 2, 5.0, 25)[0]
     assert values["mauve"].ci95 is None and "no interval" in values["mauve"].note and values["mauve"].n == 5
     expected = f"mauve|form:plain|model:{encoder.checkpoint.label}|pool:mean|layer:last|len:256|batch:2|N:5|refs:8|"
-    assert values["mauve"].signature.startswith(expected + "buckets:2|scale:5|seed:25|mauve-text:")
+    assert values["mauve"].signature.startswith(expected + "buckets:2|scale:5.0|seed:25|mauve-text:")
 
 
 @pytest.mark.parametrize(
