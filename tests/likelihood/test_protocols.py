@@ -340,6 +340,9 @@ def test_kl_of_a_group_that_is_not_there_is_refused(stats: LikelihoodFile, tmp_p
         replace(stats, used=stats.used - 1).write(stream)
     with pytest.raises(BenchError, match="does not use has a KL other than 0"):
         LikelihoodFile.read(path)
+    with path.open("wb") as stream:
+        replace(stats, used=stats.used - 1, kl=np.full((6, 3), np.nan)).write(stream)
+    assert np.isnan(LikelihoodFile.read(path).kl).all(), "of a model that diverged"
 
 
 @pytest.mark.parametrize(
@@ -401,7 +404,7 @@ def test_options_are_checked(stats: LikelihoodFile, metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-@pytest.mark.parametrize("groups", [0, 2])
-def test_no_example_has_no_value(metric: Metric, groups: int) -> None:
-    with pytest.raises(Undefined, match=f"^{metric.name}: needs at least 1 test example"):
-        metric.compute(LikelihoodFile.empty(0, 0, 1, groups, 2, 1, 32), {})
+@pytest.mark.parametrize(("n", "groups"), [(0, 0), (0, 2), (3, 2)])
+def test_no_example_has_no_value(metric: Metric, n: int, groups: int) -> None:
+    with pytest.raises(Undefined, match=f"^{metric.name}: needs at least 1 test example .* got 0 of {n}$"):
+        metric.compute(LikelihoodFile.empty(n, 0, 1, groups, 2, 1, 32), {})
