@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -71,6 +72,11 @@ def write_json(path: str | Path, value: Any) -> None:
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     with atomic(path) as stream:
         stream.write(text + "\n")
+
+
+def json_number(number: float) -> float | str:
+    """A number that is not finite as ``"inf"``, ``"-inf"`` or ``"nan"``: strict JSON has no other way."""
+    return number if math.isfinite(number) else str(float(number))
 
 
 def read_json(path: str | Path, what: str = "file") -> Any:

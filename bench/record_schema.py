@@ -5,7 +5,6 @@ Numbers that are not finite are the strings ``"inf"``, ``"-inf"`` and ``"nan"`` 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from bench.errors import BenchError
-from bench.files import read_json, write_json
+from bench.files import json_number, read_json, write_json
 from bench.paths import CellPaths
 from bench.suite import Cell
 from bench.validation import validate
@@ -21,11 +20,7 @@ from bench.validation import validate
 SCHEMA = 1
 
 
-def _on_disk(number: float) -> float | str:
-    return number if math.isfinite(number) else str(number)
-
-
-Number = Annotated[float, PlainSerializer(_on_disk)]
+Number = Annotated[float, PlainSerializer(json_number)]
 
 
 class Part(BaseModel):

@@ -11,7 +11,6 @@ from bench.files import write_json
 from bench.metrics.base import TextInputs
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.paths import CellPaths
-from bench.record_schema import RecordedValue
 from bench.samples import read_samples
 from bench.suite import Cell, Suite
 
@@ -35,5 +34,5 @@ def score(suite: Suite, cell: Cell, family: str) -> None:
     values = {}
     for name, options in wanted.items():
         for key, value in registry.load_metric(name).compute(inputs, options).items():
-            values[key] = RecordedValue(**value.as_dict()).model_dump(mode="json")
+            values[key] = value.as_dict()
     write_json(paths.scores(family), values)

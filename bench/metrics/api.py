@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.errors import BenchError, suggest
+from bench.files import json_number
 from bench.metrics import signatures
 from bench.metrics.base import Metric, TextInputs, Undefined, Value
 from bench.metrics.bootstrap import DEFAULTS as BOOTSTRAP
@@ -60,7 +61,8 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return {**asdict(self), "ci95": None if self.ci95 is None else list(self.ci95)}
+        numbers = {name: json_number(getattr(self, name)) for name in ("value", "baseline", "difference")}
+        return {**asdict(self), **numbers, "ci95": None if self.ci95 is None else list(map(json_number, self.ci95))}
 
 
 def names(references: bool = True, sources: bool = False, paired: bool = False) -> list[str]:

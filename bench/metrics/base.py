@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import BenchError
+from bench.files import json_number
 
 if TYPE_CHECKING:
     from bench.metrics.bootstrap import Examples
@@ -53,10 +54,10 @@ class Value:
     examples: Examples | None = field(default=None, repr=False, compare=False)  # for comparisons; never written
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON form, as written to ``scores/<family>.json``."""
+        """JSON form, as written to ``scores/<family>.json`` and into a record."""
         return {
-            "value": self.value,
-            "ci95": None if self.ci95 is None else list(self.ci95),
+            "value": json_number(self.value),
+            "ci95": None if self.ci95 is None else list(map(json_number, self.ci95)),
             "n": self.n,
             "signature": self.signature,
             "interval": self.interval,
