@@ -1,11 +1,9 @@
-"""When two values may stand in one column: their signatures agree in every part but how the interval was made."""
+"""When two values may stand in one column: their signatures agree in every part."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-
-INFORMATIVE = frozenset({"ci"})  # says how the interval was made: it does not change the value
 
 LEGEND = {  # parts of a signature in words, in this order
     "protocol": "exact sums over latent groups, paper:* is a paper's own arithmetic",
@@ -45,10 +43,9 @@ LEGEND = {  # parts of a signature in words, in this order
 
 
 def parts(signature: str) -> dict[str, str]:
-    """``"bleu|n:4|v:1"`` -> {"": "bleu", "n": "4", "v": "1"}; parts that do not bear on the value are left out."""
+    """``"bleu|n:4|v:1"`` -> {"": "bleu", "n": "4", "v": "1"}."""
     name, *rest = signature.split("|")
-    named = dict(part.partition(":")[::2] for part in rest)
-    return {"": name, **{key: value for key, value in named.items() if key not in INFORMATIVE}}
+    return {"": name, **dict(part.partition(":")[::2] for part in rest)}
 
 
 def difference(ours: str, theirs: str) -> str:
@@ -70,14 +67,8 @@ def difference(ours: str, theirs: str) -> str:
 
 def prevailing(signatures: Sequence[str]) -> str:
     """The signature of a column: that of most of its values, of equals the first."""
-    counts = Counter(short(s) for s in signatures)
-    return max(signatures, key=lambda s: counts[short(s)])
-
-
-def short(signature: str) -> str:
-    """Only the parts that bear on the value."""
-    named = parts(signature)
-    return "|".join([named.pop(""), *(f"{key}:{value}" for key, value in named.items())])
+    counts = Counter(signatures)
+    return max(signatures, key=counts.__getitem__)
 
 
 def merged(signatures: Sequence[str]) -> str:
