@@ -50,6 +50,7 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
         ({"methods": ["gpt2", "dela"]}, "unknown method 'dela'; did you mean 'della'?"),
         ({"datasets": {"bbbe": {}}}, "unknown dataset 'bbbe'; did you mean 'bbe'?"),
         ({"metrics": ["blue"]}, "unknown metric 'blue'; did you mean 'bleu'?"),
+        ({"metrics": ["bleu", "rouge"]}, "metric 'rouge' pairs each generated text with a reference of its own"),
         ({"trainning": {}}, "unknown key 'trainning'; did you mean 'training'?"),
         ({"training": {"epochz": 3}}, "unknown key 'training.epochz'; did you mean 'epochs'?"),
         ({"datasets": {"bbe": {"trian": 3}}}, "unknown key 'datasets.bbe.trian'; did you mean 'train'?"),
