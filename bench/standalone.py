@@ -264,17 +264,23 @@ def _notes(scores: Scores) -> list[str]:
     lines = [f"{role}: {_sizes(file.texts)}" for role, file in scores.files.items()]
     made = dict.fromkeys(value.interval for value in scores.values.values() if value.ci95)
     lines += [f"95 % intervals over examples: {'; '.join(made)}"] if made else []
-    without = {key: value.interval for key, value in scores.values.items() if value.interval.startswith("none: ")}
-    for why in dict.fromkeys(without.values()):
-        lines.append(f"no interval of {', '.join(key for key in without if without[key] == why)}: {why[6:]}")
+    without = {key: v.interval.removeprefix("none: ") for key, v in scores.values.items() if "none: " in v.interval}
+    lines += [f"no interval of {keys_and_why}" for keys_and_why in _grouped(without)]
     if scores.human:
         lines.append(_human_note(scores))
     if scores.compared:
         tests = dict.fromkeys(found.test for found in scores.compared.values())
         lines.append(f"difference: generated minus baseline; {'; '.join(tests)}")
-    lines += dict.fromkeys(f"{key}: {value.note}" for key, value in scores.values.items() if value.note)
+    lines += _grouped({key: value.note for key, value in scores.values.items() if value.note})
     lines += [f"left out: {reason}" for reason in scores.left_out]
     return ["", *lines, "", "signatures", *(f"  {line}" for line in _signatures(scores))]
+
+
+def _grouped(texts: Mapping[str, str]) -> list[str]:
+    """``"a, b: text"``: keys that have one text in one line."""
+    return [
+        f"{', '.join(key for key in texts if texts[key] == text)}: {text}" for text in dict.fromkeys(texts.values())
+    ]
 
 
 def _sizes(texts: Sequence[str]) -> str:
