@@ -278,7 +278,7 @@ def bootstrap_rows(generated: list[str], references: list[str]) -> list[Row]:
 
 
 def models_rows(generated: list[str], references: list[str], few: int) -> list[Row]:
-    """BERTScore and fluency on the first few texts, beside bert-score at its batch size and at 1, and transformers."""
+    """BERTScore of the first few texts, beside bert-score at its batch size and at 1."""
     import bert_score
     import torch
 
