@@ -158,10 +158,8 @@ def main() -> None:
     corpora = {f"Zipf text over {VOCABULARY:,} words": (zipf(given.n, 20, 0), zipf(given.n, 20, 1))}
     if given.texts:
         corpora[f"Real text, the halves of `{given.texts.name}`"] = halves(given.texts, given.n)
-    parts, rows = (
-        [f"{cpus()} CPUs ({platform.machine()}), Python {platform.python_version()}, numpy {np.__version__}."],
-        [],
-    )
+    machine = f"{cpus()} CPUs ({platform.machine()}), Python {platform.python_version()}, numpy {np.__version__}."
+    parts, rows = ["# The metrics beside other packages", PREFACE, machine], []
     for title, (generated, references) in corpora.items():
         found = [
             *bleu_rows(generated, references, given.few),

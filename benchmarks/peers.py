@@ -50,7 +50,7 @@ class Row:
 
     def cells(self) -> list[str]:
         """As a line of the table."""
-        ratio = "" if self.theirs is None else f"{self.theirs / self.ours:,.0f}×" if self.ours else "-"
+        ratio = "" if self.theirs is None else f"{rounded(self.theirs / self.ours)}×"
         theirs = "" if self.theirs is None else f"{'~' * self.scaled}{seconds(self.theirs)}"
         deviation = "" if self.deviation is None else f"{self.deviation:.1e}"
         return [self.job, seconds(self.ours), self.peer, theirs, ratio, deviation, self.wrong]
@@ -58,7 +58,16 @@ class Row:
 
 def seconds(value: float) -> str:
     """Three digits."""
-    return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"
+    return f"{rounded(value)} s"
+
+
+def rounded(value: float) -> str:
+    """Three digits, in full: ``"0.0615"``, ``"139,000"``.
+
+    >>> rounded(0.06149), rounded(138_622)
+    ('0.0615', '139,000')
+    """
+    return f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def best(job: Callable[[], Any], repeats: int = REPEATS) -> float:
