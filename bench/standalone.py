@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -121,7 +122,13 @@ def read_texts(path: Path, role: str) -> TextFile:
     texts = texts_of(lines, path) if path.name.lower().removesuffix(".gz").endswith(".jsonl") else lines
     if not texts:
         raise BenchError(f"{role} {path}: no text")
+    for number, text in enumerate(texts, start=1):
+        if _half_character(text):  # JSON can spell one, and no model's tokeniser takes it
+            raise BenchError(f"{role} {path}: line {number} holds half of a surrogate pair, which is no character")
     return TextFile(path, hashlib.sha256(data).hexdigest(), texts)
+
+
+_half_character = re.compile("[\ud800-\udfff]").search
 
 
 def _halves(references: Sequence[str]) -> TextInputs | None:

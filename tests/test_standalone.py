@@ -144,6 +144,7 @@ def test_paired_metrics_and_all(files: Path, capsys: pytest.CaptureFixture[str])
         (["--baseline", "short.txt", "--metrics", "jaccard"],
          "baseline: jaccard: needs at least 2 generated texts, got 1"),
         (["--generated", "deep.jsonl"], "samples deep.jsonl: line 1 is not a JSON object with a 'text'"),
+        (["--generated", "half.jsonl"], "generated half.jsonl: line 1 holds half of a surrogate pair, which is no character"),
         (["--generated", "null.jsonl"], "samples null.jsonl: line 1 is not a JSON object with a 'text'"),
         (["--generated", "cut.jsonl.gz"], "generated cut.jsonl.gz: cannot be read (Compressed file ended"),
         (["--generated", "two\nlines"], "generated two lines: cannot be read"),
@@ -166,6 +167,7 @@ def test_mistakes(arguments: list[str], message: str, files: Path, capsys: pytes
     Path("cut.txt.gz").write_bytes(b"no gzip")
     os.mkfifo("pipe")
     Path("deep.jsonl").write_text("[" * 200_000 + "\n")
+    Path("half.jsonl").write_text('{"text": "\\ud800"}\n')
     Path("null.jsonl").write_text('{"text": null}\n')
     Path("cut.jsonl.gz").write_bytes(gzip.compress(b'{"text": "a"}\n')[:-4])
     Path("bad.jsonl").write_text('{"text": "a"}\n{"txt": "b"}\n')
