@@ -144,7 +144,7 @@ def test_paired_metrics_and_all(files: Path, capsys: pytest.CaptureFixture[str])
         (["--baseline", "short.txt", "--metrics", "jaccard"],
          "baseline: jaccard: needs at least 2 generated texts, got 1"),
         (["--generated", "deep.jsonl"], "samples deep.jsonl: line 1 is not a JSON object with a 'text'"),
-        (["--generated", "half.jsonl"], "generated half.jsonl: line 1 holds half of a surrogate pair, which is no character"),
+        (["--generated", "half.jsonl"], "generated half.jsonl: line 1 holds half of a surrogate pair"),
         (["--generated", "null.jsonl"], "samples null.jsonl: line 1 is not a JSON object with a 'text'"),
         (["--generated", "cut.jsonl.gz"], "generated cut.jsonl.gz: cannot be read (Compressed file ended"),
         (["--generated", "two\nlines"], "generated two lines: cannot be read"),
