@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import torch
 from bert_score import utils
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.metrics import bertscore as module
 from bench.metrics.base import TextInputs, Undefined, Value
 from bench.metrics.bertscore import FORMS, METRIC, Scorer, rescaled
-from bench.metrics.pretrained import PACKAGED, Checkpoint, find
+from bench.metrics.pretrained import PACKAGED, Checkpoint, find, load
 from tests.metrics import tiny_models
 
 needs_minilm = pytest.mark.skipif(
@@ -88,14 +88,20 @@ def test_equals_bert_score_at_any_layer_of_any_encoder(tiny: Checkpoint, layer: 
 
 @settings(max_examples=25, deadline=None)
 @given(pairs=pairs, idf=st.booleans())
+@example(pairs=[("the", "\0")], idf=True)  # a reference of no token: bert-score says 0, without weights
+@example(pairs=[("the", "a cat"), ("a dog", "cat a")], idf=True)
 def test_equals_bert_score_on_random_texts(tiny: Checkpoint, pairs: list[tuple[str, str]], idf: bool) -> None:
     generated, references = ([pair[i] for pair in pairs] for i in (0, 1))
+    tokeniser, _ = load(tiny.path, "encoder", 3)
+    if idf and len({frozenset(tokeniser(text.strip())["input_ids"]) for text in references}) == 1:
+        with pytest.raises(Undefined, match="idf is 0 for every token"):
+            Scorer(tiny, 3, idf).scores(generated, references)
+        return
     theirs = peer(generated, references, tiny.path, 3, idf=idf)
     defined = ~np.isnan(theirs).any(axis=1)  # else a text without weight: bert-score divides by 0
-    if defined.any():
-        ours, unscored = Scorer(tiny, 3, idf).scores(generated, references)
-        np.testing.assert_allclose(ours[defined], theirs[defined], atol=1e-6)
-        assert unscored == (ours == 0).all(axis=1).sum() >= (~defined).sum() and (ours[~defined] == 0).all()
+    ours, unscored = Scorer(tiny, 3, idf).scores(generated, references)
+    np.testing.assert_allclose(ours[defined], theirs[defined], atol=1e-6)
+    assert unscored == (ours == 0).all(axis=1).sum() >= (~defined).sum() and (ours[~defined] == 0).all()
 
 
 @settings(max_examples=25, deadline=None)
