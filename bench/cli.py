@@ -289,5 +289,5 @@ def _methods(arguments: argparse.Namespace) -> None:
     for name, source in registry.methods().items():
         options = ", ".join(f"{key}={value}" for key, value in source.options.items())
         print(f"{name:16} {source.module or source.file}:{source.cls}{f' ({options})' if options else ''}")
-    for name, module in registry.datasets().items():
-        print(f"{name:16} {module} (dataset)")
+    for dataset in registry.datasets().values():
+        print(f"{dataset.name:16} {dataset.module} ({'conditional ' if dataset.conditional else ''}dataset)")

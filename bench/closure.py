@@ -73,7 +73,7 @@ def stage_fingerprint(suite: Suite, stage: str, dataset: str = "", method: str =
     """
     match stage:
         case "prepare":
-            return _fingerprint_of(stage, modules=(registry.dataset_source(dataset),))
+            return _fingerprint_of(stage, modules=(registry.dataset(dataset).module,))
         case "train" | "likelihood" | "generate":
             return _fingerprint_of(stage, use=suite.methods[method].use or method)
         case "score":

@@ -12,7 +12,7 @@ from bench.suite import HUMAN, Suite
 def human(suite: Suite, dataset: str) -> None:
     """Write as many validation texts as every method draws samples; N is part of most signatures."""
     paths = CellPaths(suite.name, dataset, HUMAN, 0)
-    texts, wanted = read_split(paths.data, "valid"), suite.generation.samples
+    texts, wanted = read_split(paths.data, "valid").texts, suite.generation.samples
     if len(texts) < wanted:
         raise BenchError(
             f"dataset '{dataset}': the human row needs {wanted} validation texts (generation.samples), "

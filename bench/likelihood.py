@@ -35,7 +35,7 @@ def measure(suite: Suite, cell: Cell, device: str = "cpu") -> None:
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
     target = devices.select(device, suite.training.threads)
     method = models.load(paths.model).to(target)
-    texts = read_split(paths.data, "test")
+    texts = read_split(paths.data, "test").texts
     sequences = encode(load_tokenizer(paths.model / "tokenizer.json"), texts, suite.backbone.max_tokens)
     with measured(paths.cost("likelihood")) as meter:
         meter.device = devices.describe(target)

@@ -1,9 +1,9 @@
 """Names to files, read from the source by ``ast``: neither the DAG nor ``--help`` ever imports torch to know a name.
 
 A method is any class in ``bench/methods/*.py`` with a literal ``variants``; a dataset is any file of ``bench/data``
-with a literal ``NAMES``; a metric is any file of ``bench/metrics`` that ends with ``METRIC = Metric(...)``. Packages
-elsewhere add methods by an entry point in the group ``bench.methods`` (``name = "module:Class"``), and a suite may
-name ``module:Class`` or ``path/to/file.py:Class`` directly.
+with a literal ``NAMES`` or ``CONDITIONAL``; a metric is any file of ``bench/metrics`` that ends with
+``METRIC = Metric(...)``. Packages elsewhere add methods by an entry point in the group ``bench.methods``
+(``name = "module:Class"``), and a suite may name ``module:Class`` or ``path/to/file.py:Class`` directly.
 """
 
 from __future__ import annotations
@@ -37,6 +37,15 @@ class MethodSource:
     file: Path
     module: str | None
     options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """Where a dataset is read from, and whether its texts are conditioned on sources."""
+
+    name: str
+    module: str
+    conditional: bool
 
 
 @dataclass(frozen=True)
@@ -144,17 +153,20 @@ def _classes(file: Path) -> dict[str, dict[str, dict[str, Any]]]:
     return found
 
 
-def datasets() -> dict[str, str]:
-    """Every dataset by name -> the module that prepares it."""
+@cache
+def datasets() -> dict[str, DatasetSource]:
+    """Every dataset by name."""
     found = {}
     for file in sorted((PACKAGE / "data").glob("*.py")):
-        for name in _literal(_parse(file).body, "NAMES") or ():
-            found[name] = f"bench.data.{file.stem}"
+        body = _parse(file).body
+        for kind in ("NAMES", "CONDITIONAL"):
+            for name in _literal(body, kind) or ():
+                found[name] = DatasetSource(name, f"bench.data.{file.stem}", kind == "CONDITIONAL")
     return found
 
 
-def dataset_source(name: str) -> str:
-    """The module of one dataset."""
+def dataset(name: str) -> DatasetSource:
+    """One dataset by name."""
     return _named("dataset", name, datasets())
 
 

@@ -27,7 +27,7 @@ def score(suite: Suite, cell: Cell, family: str) -> None:
         raise BenchError(f"suite '{suite.name}' has no metric of family '{family}'{suggest(family, families)}")
     inputs: Any
     if registry.metric(next(iter(wanted))).from_texts:
-        references = read_split(paths.data, "test")
+        references = read_split(paths.data, "test").texts
         inputs = TextInputs(read_samples(paths.samples), references, cache=paths.data / "features")
     else:
         inputs = LikelihoodFile.read(paths.likelihood)

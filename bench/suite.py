@@ -51,6 +51,7 @@ class Backbone(Section):
     heads: PositiveInt = 12
     vocabulary: Annotated[int, Field(ge=260)] = 16000  # bytes, four special tokens, at least one merge... and up
     max_tokens: Annotated[int, Field(ge=4)] = 256  # BOS x EOS; longer texts are cut, and counted in the manifest
+    max_source_tokens: Annotated[int, Field(ge=4)] = 256  # likewise, of what a conditional dataset's texts go with
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
@@ -192,7 +193,7 @@ def _resolve_names(suite: Suite, where: str) -> None:
         for name, spec in suite.methods.items():
             registry.describe(spec.use or name)
         for dataset in suite.datasets:
-            registry.dataset_source(dataset)
+            registry.dataset(dataset)
         for metric in suite.metrics:
             if registry.metric(metric).needs in ("pairs", "sources"):
                 raise BenchError(
@@ -242,6 +243,12 @@ def likelihood_of(suite: Suite, dataset: str) -> Likelihood:
     return suite.likelihood.model_copy(update={"importance_examples": examples}) if examples else suite.likelihood
 
 
+def _backbone_of(suite: Suite, dataset: str) -> dict[str, Any]:
+    """What the models of one dataset depend on: an unconditional one has no sources to cut."""
+    unread = set() if registry.dataset(dataset).conditional else {"max_source_tokens"}
+    return suite.backbone.model_dump(mode="json", exclude=unread)
+
+
 def settings(suite: Suite, stage: str, dataset: str = "", method: str = "", family: str = "") -> str:
     """The digest of exactly those suite settings that one stage of one cell depends on.
 
@@ -251,10 +258,11 @@ def settings(suite: Suite, stage: str, dataset: str = "", method: str = "", fami
     match stage:
         case "prepare":
             assert part is not None
+            sources = [suite.backbone.max_source_tokens] if registry.dataset(dataset).conditional else []
             return digest(part.train, part.valid, part.test, part.data_dir, suite.backbone.vocabulary,
-                          suite.backbone.max_tokens)  # fmt: skip
+                          suite.backbone.max_tokens, *sources)  # fmt: skip
         case "train":
-            return digest(spec_of(suite, method), suite.backbone, training_of(suite, dataset))
+            return digest(spec_of(suite, method), _backbone_of(suite, dataset), training_of(suite, dataset))
         case "likelihood":
             return digest(likelihood_of(suite, dataset), suite.training.threads)
         case "generate":

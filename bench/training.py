@@ -52,7 +52,7 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
     target = devices.select(device, suite.training.threads)
     tokenizer = load_tokenizer(paths.data / "tokenizer.json")
     sequences, valid = (
-        encode(tokenizer, read_split(paths.data, part), suite.backbone.max_tokens) for part in ("train", "valid")
+        encode(tokenizer, read_split(paths.data, part).texts, suite.backbone.max_tokens) for part in ("train", "valid")
     )
     plan = training_of(suite, cell.dataset)
     valid = valid[: plan.valid_examples]

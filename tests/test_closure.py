@@ -155,7 +155,7 @@ def test_covers_what_python_imports() -> None:
         if source.module and source.module.startswith("bench."):
             stages |= {f"{stage} {name}": closure.entries(stage, name) for stage in ("train", "likelihood", "generate")}
     stages |= {f"score {s.name}": closure.entries("score", "", (s.module,)) for s in registry.metrics().values()}
-    stages |= {f"prepare {n}": closure.entries("prepare", "", (m,)) for n, m in registry.datasets().items()}
+    stages |= {f"prepare {n}": closure.entries("prepare", "", (d.module,)) for n, d in registry.datasets().items()}
     wanted = json.dumps({key: entries[0] for key, entries in stages.items()})
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL, wanted], cwd=closure.PACKAGE.parent, capture_output=True, text=True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +20,37 @@ if TYPE_CHECKING:
     from bench.suite import Backbone, Dataset
 
 
+@dataclass(frozen=True)
+class Split:
+    """One split: the texts a model generates and, of a conditional dataset, the source of each."""
+
+    texts: list[str]
+    sources: list[str] | None
+
+    def lines(self) -> list[str]:
+        """As the split's file holds them: ``text``, or ``source TAB text``; neither side holds a tab."""
+        if self.sources is None:
+            return self.texts
+        return [f"{source}\t{text}" for source, text in zip(self.sources, self.texts, strict=True)]
+
+
 def prepare(name: str, part: Dataset, backbone: Backbone, out: Path) -> None:
     """Write ``out/{train,valid,test}.txt``, ``out/tokenizer.json`` and ``out/manifest.json``, all or nothing."""
-    module = importlib.import_module(registry.dataset_source(name))
+    module = importlib.import_module(registry.dataset(name).module)
     source: Source = module.read(name, Path(part.data_dir).expanduser() if part.data_dir else None)
     limits = {"train": part.train, "valid": part.valid, "test": part.test}
-    splits = {key: source.splits[key][: limits[key]] for key in SPLITS}
-    tokenizer = fit_tokenizer(splits["train"], backbone.vocabulary)
+    splits = {
+        key: Split(source.splits[key][: limits[key]], source.sources[key][: limits[key]] if source.sources else None)
+        for key in SPLITS
+    }
+    tokenizer = fit_tokenizer([*splits["train"].texts, *(splits["train"].sources or ())], backbone.vocabulary)
     with atomic_directory(out) as folder:
         for key in SPLITS:
             with atomic(folder / f"{key}.txt") as stream:
-                stream.writelines(text + "\n" for text in splits[key])
+                stream.writelines(line + "\n" for line in splits[key].lines())
         with atomic(folder / "tokenizer.json") as stream:
             stream.write(tokenizer.to_str(pretty=True))
-        write_json(folder / "manifest.json", _manifest(name, source, splits, tokenizer, backbone.max_tokens, folder))
+        write_json(folder / "manifest.json", _manifest(name, source, splits, tokenizer, backbone, folder))
 
 
 def fit_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
@@ -51,21 +69,31 @@ def fit_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
 
 
 def _manifest(
-    name: str, source: Source, splits: dict[str, list[str]], tokenizer: Tokenizer, max_tokens: int, folder: Path
+    name: str, source: Source, splits: dict[str, Split], tokenizer: Tokenizer, backbone: Backbone, folder: Path
 ) -> dict[str, Any]:
-    counts = {}
-    for key, texts in splits.items():
-        lengths = [len(e.ids) + 2 for e in tokenizer.encode_batch(texts)]
+    counts: dict[str, dict[str, Any]] = {}
+    limits = {"max_tokens": backbone.max_tokens}
+    for key, split in splits.items():
+        words, tokens, cut = _lengths(split.texts, tokenizer, backbone.max_tokens)
         counts[key] = {
-            "texts": len(texts),
+            "texts": len(split.texts),
             "available": len(source.splits[key]),
-            "words_a_text": round(sum(len(t.split()) for t in texts) / len(texts), 2),
-            "tokens_a_text": round(sum(lengths) / len(texts), 2),  # with BOS and EOS
-            "cut_at_max_tokens": sum(length > max_tokens for length in lengths),
+            "words_a_text": words,
+            "tokens_a_text": tokens,
+            "cut_at_max_tokens": cut,
             "sha256": sha256(folder / f"{key}.txt"),
         }
+        if split.sources is not None:
+            words, tokens, cut = _lengths(split.sources, tokenizer, backbone.max_source_tokens)
+            counts[key] |= {
+                "source_words_a_text": words,
+                "source_tokens_a_text": tokens,
+                "sources_cut_at_max_tokens": cut,
+            }
+            limits["max_source_tokens"] = backbone.max_source_tokens
     return {
         "dataset": name,
+        "conditional": source.sources is not None,
         "licence": source.licence,
         "origin": source.origin,
         "notes": source.notes,
@@ -75,14 +103,26 @@ def _manifest(
             "vocabulary": tokenizer.get_vocab_size(),
             "sha256": sha256(folder / "tokenizer.json"),
         },
-        "max_tokens": max_tokens,
+        **limits,
     }
 
 
-def read_split(folder: str | Path, part: str) -> list[str]:
-    """The texts of one prepared split, checked against the manifest."""
+def _lengths(texts: list[str], tokenizer: Tokenizer, max_tokens: int) -> tuple[float, float, int]:
+    """Words and tokens (with BOS and EOS) a text, and how many texts have over ``max_tokens``."""
+    lengths = [len(e.ids) + 2 for e in tokenizer.encode_batch(texts)]
+    words = sum(len(t.split()) for t in texts)
+    over = sum(length > max_tokens for length in lengths)
+    return round(words / len(texts), 2), round(sum(lengths) / len(texts), 2), over
+
+
+def read_split(folder: str | Path, part: str) -> Split:
+    """One prepared split, checked against the manifest."""
     file = Path(folder) / f"{part}.txt"
-    recorded = read_json(Path(folder) / "manifest.json", "manifest")["splits"][part]["sha256"]
-    if not file.is_file() or sha256(file) != recorded:
+    manifest = read_json(Path(folder) / "manifest.json", "manifest")
+    if not file.is_file() or sha256(file) != manifest["splits"][part]["sha256"]:
         raise BenchError(f"{file}: missing or changed since it was prepared (sha256 differs from manifest.json)")
-    return file.read_text(encoding="utf-8").splitlines()
+    lines = file.read_text(encoding="utf-8").splitlines()
+    if not manifest.get("conditional"):  # a key that older manifests lack
+        return Split(lines, None)
+    pairs = [line.split("\t") for line in lines]
+    return Split([text for _, text in pairs], [source for source, _ in pairs])

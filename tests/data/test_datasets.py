@@ -17,13 +17,13 @@ from bench.files import read_json, sha256
 from bench.suite import Backbone, Dataset
 from bench.vocabulary import SPECIALS, decode, encode, load_tokenizer
 
-PACKAGED = [name for name, module in registry.datasets().items() if module != "bench.data.local"]
+PACKAGED = [d.name for d in registry.datasets().values() if d.module != "bench.data.local"]
 TINY = Backbone(layers=1, width=8, heads=1, vocabulary=300, max_tokens=40)
 
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_splits_are_disjoint_repeatable_and_clean(name: str) -> None:
-    module = importlib.import_module(registry.dataset_source(name))
+    module = importlib.import_module(registry.dataset(name).module)
     source = module.read(name, None)
     assert set(source.splits) == set(SPLITS)
     assert source.splits == module.read(name, None).splits
@@ -45,7 +45,7 @@ def test_prepare_writes_a_manifest_that_holds(name: str, tmp_path: Path) -> None
     for file in ("manifest.json", "tokenizer.json", "train.txt", "valid.txt", "test.txt"):
         assert sha256(tmp_path / "a" / file) == sha256(tmp_path / "b" / file)
     assert {key: value["texts"] for key, value in manifest["splits"].items()} == {"train": 200, "valid": 20, "test": 30}
-    texts = read_split(tmp_path / "a", "test")
+    texts = read_split(tmp_path / "a", "test").texts
     assert len(texts) == 30
     tokenizer = load_tokenizer(tmp_path / "a/tokenizer.json")
     assert [tokenizer.token_to_id(token) for token in SPECIALS] == [0, 1, 2, 3]
@@ -85,7 +85,7 @@ def local(tmp_path: Path) -> Path:
 
 def test_local_files(local: Path, tmp_path: Path) -> None:
     prepare("ptb", Dataset(data_dir=str(local)), TINY, tmp_path / "out")
-    assert read_split(tmp_path / "out", "train") == ["one train", "two train"]
+    assert read_split(tmp_path / "out", "train").texts == ["one train", "two train"]
     notes = read_json(tmp_path / "out/manifest.json")["notes"]
     assert notes == ["1 blank lines of train.txt dropped", "1 blank lines of test.txt dropped"]
 
@@ -115,6 +115,6 @@ def test_changed_text_is_noticed(local: Path, tmp_path: Path) -> None:
 
 
 def test_data_dir_is_needed_for_local_names() -> None:
-    module = importlib.import_module(registry.dataset_source("ptb"))
+    module = importlib.import_module(registry.dataset("ptb").module)
     with pytest.raises(BenchError, match="set data_dir"):
         module.read("ptb", None)
