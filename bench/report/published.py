@@ -11,12 +11,23 @@ from bench.errors import BenchError, suggest
 from bench.paths import PUBLISHED
 
 COLUMNS = ("paper", "table", "dataset", "method", "metric", "value", "note")
-METRICS = ("ppl", "nelbo", "kl", "mi", "au_0.2", "bleu", "cnd", "mauve", "self_bleu", "dist", "js")
+METRICS = (
+    *("ppl", "nelbo", "rec", "kl", "mi", "au_0.1", "au_0.2"),
+    *("bleu", "cnd", "mauve", "rouge1", "rouge2", "rougeL", "bertscore"),
+    *("self_bleu", "dist", "js"),
+    *("fluency", "coherence", "novelty", "informativeness", "p_value", "kappa"),
+    *("gpu_hours", "parameters", "train", "valid", "test", "source_length", "length"),
+)
+SETTINGS = ("unconditional", "conditional")  # stand as the dataset of a number that belongs to no single one
 
-# Our quantity -> the printed metric it stands beside. What the papers leave open (n of BLEU and Dist) is our choice.
+# Our quantity -> the printed metric it stands beside. What the papers leave open (n of BLEU and Dist) is our choice:
+# bleu4 on unconditional datasets; cbleu1 on conditional ones, where the printed BLEU follows ROUGE-1.
 PRINTED_AS = {
-    **{key: key for key in ("ppl", "nelbo", "kl", "mi", "au_0.2", "cnd", "mauve", "js")},
+    **{key: key for key in ("ppl", "nelbo", "rec", "kl", "mi", "au_0.1", "au_0.2", "cnd", "mauve", "js")},
+    **{key: key for key in ("rouge1", "rouge2", "rougeL")},
+    "bertscore_f1": "bertscore",
     "bleu4": "bleu",
+    "cbleu1": "bleu",
     "self_bleu4": "self_bleu",
     "dist2": "dist",
 }
@@ -41,28 +52,40 @@ class Printed:
 
 
 class Published:
-    """All printed numbers, looked up by (dataset, method, metric)."""
+    """All printed numbers, in file order, looked up by (dataset, method, metric) in one table or the first with it."""
 
     def __init__(self, rows: Sequence[Printed]) -> None:
         self.rows = tuple(rows)
-        self._at = {(row.paper, row.dataset, row.method, row.metric): row for row in rows}
+        self._at: dict[tuple[str | None, ...], Printed] = {}
+        for row in self.rows:
+            for table in (row.table, None):
+                self._at.setdefault((row.paper, table, row.dataset, row.method, row.metric), row)
 
-    def find(self, dataset: str, method: str, quantity: str, paper: str = "della") -> Printed | None:
-        """The number the paper prints for one of our quantities; a variant ``name@...`` stands beside ``name``'s."""
+    def find(
+        self, dataset: str, method: str, quantity: str, paper: str = "della", table: str | None = None
+    ) -> Printed | None:
+        """The number the paper prints for one of our quantities, in ``table`` or in the first table that has it.
+
+        A variant ``name@...`` stands beside ``name``'s.
+        """
         metric = PRINTED_AS.get(quantity)
-        return self._at.get((paper, dataset, method.partition("@")[0], metric)) if metric else None
+        return self._at.get((paper, table, dataset, method.partition("@")[0], metric)) if metric else None
+
+    def table(self, paper: str, table: str) -> list[Printed]:
+        """All numbers of one table, in file order; empty where there is no such table."""
+        return [row for row in self.rows if (row.paper, row.table) == (paper, table)]
 
     def datasets(self, paper: str = "della") -> set[str]:
         """Datasets the paper prints numbers for."""
-        return {row.dataset for row in self.rows if row.paper == paper}
+        return {row.dataset for row in self.rows if row.paper == paper}.difference(SETTINGS)
 
 
 def load_published(folder: Path = PUBLISHED) -> Published:
-    """Every CSV of the folder; a bad row is a :class:`BenchError` naming file and line."""
+    """Every CSV of the folder, by name; a bad row is a :class:`BenchError` naming file and line."""
     rows: dict[tuple[str, ...], Printed] = {}
     for file in sorted(folder.glob("*.csv")):
         for line, row in _read(file):
-            key = (row.paper, row.dataset, row.method, row.metric)
+            key = (row.paper, row.table, row.dataset, row.method, row.metric)
             if key in rows:
                 raise BenchError(f"{file}:{line}: {'/'.join(key)} is given twice")
             rows[key] = row
