@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parents[1] / "results" / "published"
 HEADER = "paper,table,dataset,method,metric,value,note\n"
 VAES = ("embed", "memory", "softmax", "della")
 
-SPOT = [  # read off the paper's pages, by eye: table, dataset, method, metric, text
+SPOT = [  # read off the paper's text, by eye: table, dataset, method, metric, text
     ("1", "yelp", "gpt2", "ppl", "22.13"),
     ("1", "yelp", "gpt2", "js", "0.51"),
     ("1", "yelp", "optimus", "nelbo", "344.10"),
