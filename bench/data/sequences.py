@@ -1,0 +1,21 @@
+"""A prepared split as the token ids that models read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.batch import Sequences
+from bench.data.prepare import read_split
+from bench.vocabulary import encode, load_tokenizer
+
+if TYPE_CHECKING:
+    from bench.suite import Backbone
+
+
+def read_sequences(folder: Path, part: str, backbone: Backbone) -> Sequences:
+    """One split of a prepared dataset, texts and sources cut at the backbone's limits."""
+    split, tokenizer = read_split(folder, part), load_tokenizer(folder / "tokenizer.json")
+    texts = encode(tokenizer, split.texts, backbone.max_tokens)
+    sources = None if split.sources is None else encode(tokenizer, split.sources, backbone.max_source_tokens)
+    return Sequences(texts, sources)
