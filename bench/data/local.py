@@ -1,10 +1,12 @@
 """Datasets that no package may carry: read from a local directory given as ``data_dir`` in the suite.
 
-The directory holds ``train``, ``valid`` and ``test``, each as ``.txt`` or ``.txt.gz``, UTF-8, one text a line.
+The directory holds ``train``, ``valid`` and ``test``, each as ``.txt`` or ``.txt.gz``, UTF-8, one text a line. Of a
+conditional dataset they may end in ``.tsv`` or ``.tsv.gz`` as well, and a line is ``source TAB text``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.data.base import SPLITS, Source, one_line
@@ -12,15 +14,30 @@ from bench.errors import BenchError
 from bench.files import read_lines
 
 NAMES = ("local", "ptb", "snli", "yelp", "yahoo")
+CONDITIONAL = ("local-pairs", "quora", "cnn_dailymail", "writingprompts")
+
+TEXTS = (".txt", ".txt.gz")
+PAIRS = (".tsv", ".tsv.gz", *TEXTS)
+PAPER = {  # DELLA, Table 7 and Section 5.1, where the number of WritingPrompts samples is printed as 22,2614
+    "quora": "134k / 5k / 10k pairs of 10 and 10 words",
+    "cnn_dailymail": "287k / 13k / 11k pairs of 790 and 61 words; trained on 165,157 with max length 900",
+    "writingprompts": "272k / 15k / 15k pairs of 28 and 674 words; trained on 222,614 with max length 900",
+}
 
 
 def read(name: str, data_dir: Path | None) -> Source:
-    """The three files as they are; blank lines are dropped and counted."""
+    """The three files as they are."""
+    suffixes = PAIRS if name in CONDITIONAL else TEXTS
     if data_dir is None:
-        raise BenchError(f"dataset '{name}': set data_dir, a directory with train, valid and test as .txt or .txt.gz")
+        raise BenchError(f"dataset '{name}': set data_dir, a directory with train, valid and test as {_any(suffixes)}")
+    files = {part: _find(data_dir, part, suffixes, name) for part in SPLITS}
+    return _read_pairs(name, files) if name in CONDITIONAL else _read_texts(name, files)
+
+
+def _read_texts(name: str, files: dict[str, Path]) -> Source:
+    """Blank lines are dropped and counted."""
     splits, notes = {}, []
-    for part in SPLITS:
-        file = _find(data_dir, part, name)
+    for part, file in files.items():
         lines = [one_line(line) for line in read_lines(file)]
         splits[part] = [line for line in lines if line]
         if not splits[part]:
@@ -30,8 +47,52 @@ def read(name: str, data_dir: Path | None) -> Source:
     return Source(splits, licence="not stated (local files)", origin=f"local files {name}", notes=notes)
 
 
-def _find(data_dir: Path, part: str, name: str) -> Path:
-    for suffix in (".txt", ".txt.gz"):
+def _read_pairs(name: str, files: dict[str, Path]) -> Source:
+    """No pair is dropped: what train shares with valid or test is counted in a note, and a paper's sizes in another."""
+    pairs = {part: _pairs_of(file, name) for part, file in files.items()}
+    notes = [note for part in ("valid", "test") if (note := _shared(pairs["train"], pairs[part], part))]
+    if name in PAPER:
+        every = [pair for part in SPLITS for pair in pairs[part]]
+        words = " and ".join(f"{sum(len(p[side].split()) for p in every) / len(every):.1f}" for side in (0, 1))
+        sizes = " / ".join(str(len(pairs[part])) for part in SPLITS)
+        notes.insert(0, f"DELLA's paper: {PAPER[name]}; these files: {sizes} pairs of {words} words")
+    sources, texts = ({part: [pair[side] for pair in pairs[part]] for part in SPLITS} for side in (0, 1))
+    return Source(texts, "not stated (local files)", f"local files {name}", notes, sources)
+
+
+def _pairs_of(file: Path, name: str) -> list[tuple[str, str]]:
+    pairs = []
+    for number, line in enumerate(read_lines(file), 1):
+        sides = [one_line(side) for side in line.split("\t")]
+        if len(sides) != 2 or not all(sides):
+            raise BenchError(f"dataset '{name}': {file}: line {number} is not 'source TAB text', neither of them empty")
+        pairs.append((sides[0], sides[1]))
+    if not pairs:
+        raise BenchError(f"dataset '{name}': {file} holds no pair")
+    return pairs
+
+
+def _shared(train: list[tuple[str, str]], held_out: list[tuple[str, str]], part: str) -> str:
+    """How much of a held-out split train holds, compared without case; empty where it holds nothing."""
+    known = {side.casefold() for pair in train for side in pair}
+    known_pairs = {frozenset(map(str.casefold, pair)) for pair in train}
+    sources = sum(source.casefold() in known for source, _ in held_out)
+    texts = sum(text.casefold() in known for _, text in held_out)
+    whole = sum(frozenset(map(str.casefold, pair)) in known_pairs for pair in held_out)
+    if not sources and not texts:
+        return ""
+    return (
+        f"warning: of {len(held_out)} {part} pairs, train holds the source of {sources} and the text of {texts} "
+        f"(on either side of a pair), and {whole} as whole pairs (either way round); none are dropped"
+    )
+
+
+def _find(data_dir: Path, part: str, suffixes: tuple[str, ...], name: str) -> Path:
+    for suffix in suffixes:
         if (data_dir / f"{part}{suffix}").is_file():
             return data_dir / f"{part}{suffix}"
-    raise BenchError(f"dataset '{name}': no {part}.txt or {part}.txt.gz in {data_dir}")
+    raise BenchError(f"dataset '{name}': no {_any([part + suffix for suffix in suffixes])} in {data_dir}")
+
+
+def _any(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

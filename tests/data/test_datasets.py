@@ -27,13 +27,17 @@ def test_splits_are_disjoint_repeatable_and_clean(name: str) -> None:
     source = module.read(name, None)
     assert set(source.splits) == set(SPLITS)
     assert source.splits == module.read(name, None).splits
+    assert source.sources == module.read(name, None).sources
+    assert (source.sources is not None) == registry.dataset(name).conditional
     seen: set[str] = set()
-    for texts in source.splits.values():
-        folded = {text.casefold() for text in texts}
-        assert len(folded) == len(texts) and not folded & seen
+    for part, texts in source.splits.items():
+        sources = source.sources[part] if source.sources else []
+        assert len(sources) in (0, len(texts))
+        folded = {text.casefold() for text in [*texts, *sources]}
+        assert len(folded) == len(texts) + len(sources) and not folded & seen
         seen |= folded
-        assert all(text and text == " ".join(text.split()) for text in texts)
-    assert source.licence and source.origin
+        assert all(text and text == " ".join(text.split()) for text in [*texts, *sources])
+    assert source.licence and source.origin and source.notes
 
 
 @pytest.mark.parametrize("name", PACKAGED)
