@@ -1,5 +1,7 @@
 """The whole benchmark: `snakemake --cores 2` makes reports/table1.md and the learning curves of the default suite.
 
+`snakemake --cores 2 -- della_all`: every table and figure of the DELLA paper.
+
 Another suite: --config suite=workflow/config/ptb.yaml. A method of your own: --config method=path/to/file.py:Class.
 """
 
@@ -8,13 +10,21 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-rule all:
-    input:
-        "reports/table1.md",
-        "reports/curves.png",
-
-
 include: "workflow/rules/common.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        [path for path in ("reports/table1.md", "reports/curves.png") if path in dag.reports()],
+
+
+rule della_all:
+    input:
+        dag.reports("table1"),
+        dag.reports("della/"),
+
+
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"

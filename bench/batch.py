@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +21,12 @@ class Batch:
     ----------
     ids: [B, T] int64, padded with PAD on the right.
     lengths: [B] int64, tokens including BOS and EOS (at least 2).
+    condition: what each text is conditioned on, in the same order; None where texts are unconditional.
     """
 
     ids: Tensor
     lengths: Tensor
+    condition: Batch | None = None
 
     def __len__(self) -> int:
         return self.ids.shape[0]
@@ -50,7 +53,37 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        return Batch(self.ids.to(device), self.lengths.to(device))
+        condition = None if self.condition is None else self.condition.to(device)
+        return Batch(self.ids.to(device), self.lengths.to(device), condition)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """A data set as token ids, each sequence ``BOS x EOS``: the texts, and what each is conditioned on (or None)."""
+
+    texts: Sequence[Sequence[int]]
+    sources: Sequence[Sequence[int]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each example, its condition's included."""
+        if self.sources is None:
+            return [len(text) for text in self.texts]
+        return [len(text) + len(source) for text, source in zip(self.texts, self.sources, strict=True)]
+
+    def first(self, n: int | None) -> Sequences:
+        """The first n examples."""
+        return Sequences(self.texts[:n], None if self.sources is None else self.sources[:n])
+
+    def batch(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Batch:
+        """These examples, collated."""
+        batch = collate([self.texts[i] for i in rows])
+        if self.sources is None:
+            return batch
+        return Batch(batch.ids, batch.lengths, collate([self.sources[i] for i in rows]))
 
 
 def collate(sequences: Sequence[Sequence[int]]) -> Batch:
@@ -62,12 +95,12 @@ def collate(sequences: Sequence[Sequence[int]]) -> Batch:
     return Batch(torch.from_numpy(ids), torch.tensor(lengths, dtype=torch.int64))
 
 
-def sorted_batches(sequences: Sequence[Sequence[int]], size: int) -> Iterator[tuple[np.ndarray, Batch]]:
+def sorted_batches(sequences: Sequences, size: int) -> Iterator[tuple[np.ndarray, Batch]]:
     """Evaluation order: longest first (so memory peaks at once); yields (indices into ``sequences``, batch)."""
-    order = np.argsort([-len(s) for s in sequences], kind="stable")
+    order = np.argsort([-length for length in sequences.lengths], kind="stable")
     for start in range(0, len(order), size):
         chosen = order[start : start + size]
-        yield chosen, collate([sequences[i] for i in chosen])
+        yield chosen, sequences.batch(chosen)
 
 
 def training_batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[np.ndarray]:

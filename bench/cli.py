@@ -70,12 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     verb("train", _train, "train one cell", _suite, _cell, _device)
     verb("likelihood", _likelihood, "measure a trained cell's per-example statistics", _suite, _cell, _device)
     verb("generate", _generate, "draw a trained cell's samples", _suite, _cell, _device)
-    verb("human", _human, "take validation texts as the samples of the human row", _suite, _dataset)
+    rows = verb("untrained", _untrained, "take the texts of a row without a model", _suite, _dataset)
+    rows.add_argument("--row", required=True, choices=("human", "copy"))
     score_cell = verb("score-cell", _score_cell, "compute one metric family of one cell", _suite, _cell)
     score_cell.add_argument("--family", required=True, help="metric family, e.g. ngrams")
     verb("record", _record, "collect a cell's scores and provenance", _suite, _cell)
-    verb("table", _table, "render reports/table1 as md, csv, tex and html", _suite, _out)
-    verb("curves", _curves, "plot learning curves as png and svg", _suite, _out)
+    report = verb("report", _report, "render a table (md, csv, tex, html) or plot a figure (png, svg)", _suite, _out)
+    report.add_argument("--report", required=True, metavar="NAME", help="e.g. table1 or della/figure2")
     compare = verb("compare", _compare, "put a method beside frozen rows", _suite, _out)
     compare.add_argument("--frozen", required=True, metavar="RELEASE", help="a directory of results/frozen")
     freeze = verb("freeze", _freeze, "keep a finished run's records as results/frozen/RELEASE", _suite)
@@ -151,10 +152,10 @@ def _load_dataset(arguments: argparse.Namespace) -> tuple[Suite, str]:
 
 
 def _load_cell(arguments: argparse.Namespace) -> tuple[Suite, Cell]:
-    from bench.suite import HUMAN, Cell
+    from bench.suite import UNTRAINED, Cell
 
     suite, dataset = _load_dataset(arguments)
-    if arguments.method not in (HUMAN, *suite.methods):
+    if arguments.method not in (*UNTRAINED, *suite.methods):
         raise BenchError(
             f"suite '{suite.name}' has no method '{arguments.method}'{suggest(arguments.method, suite.methods)}"
         )
@@ -164,11 +165,14 @@ def _load_cell(arguments: argparse.Namespace) -> tuple[Suite, Cell]:
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
+    from bench import suite as suites
     from bench.data.prepare import prepare
     from bench.paths import CellPaths
 
     suite, dataset = _load_dataset(arguments)
-    prepare(dataset, suite.datasets[dataset], suite.backbone, CellPaths(suite.name, dataset, "", 0).data)
+    prepare(
+        dataset, suite.datasets[dataset], suites.backbone_of(suite, dataset), CellPaths(suite.name, dataset, "", 0).data
+    )
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -201,10 +205,12 @@ def _generate(arguments: argparse.Namespace) -> None:
     generate(*_load_cell(arguments), arguments.device)
 
 
-def _human(arguments: argparse.Namespace) -> None:
-    from bench.human import human
+def _untrained(arguments: argparse.Namespace) -> None:
+    from bench.suite import Cell
+    from bench.untrained import untrained
 
-    human(*_load_dataset(arguments))
+    suite, dataset = _load_dataset(arguments)
+    untrained(suite, Cell(dataset, arguments.row, 0))
 
 
 def _score_cell(arguments: argparse.Namespace) -> None:
@@ -241,16 +247,13 @@ def _record(arguments: argparse.Namespace) -> None:
     record(*_load_cell(arguments))
 
 
-def _table(arguments: argparse.Namespace) -> None:
-    from bench.report.table import table
+def _report(arguments: argparse.Namespace) -> None:
+    import importlib
 
-    table(arguments.suite, tuple(arguments.use), arguments.out)
+    from bench.report import catalogue
 
-
-def _curves(arguments: argparse.Namespace) -> None:
-    from bench.report.figures import curves
-
-    curves(arguments.suite, tuple(arguments.use), arguments.out)
+    module = importlib.import_module(catalogue.find(arguments.report).module)
+    module.render(_load(arguments), arguments.report, arguments.out)
 
 
 def _compare(arguments: argparse.Namespace) -> None:

@@ -16,13 +16,13 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TypeGuard
 
 from bench import registry
+from bench import suite as suites
 from bench.errors import BenchError
-
-if TYPE_CHECKING:
-    from bench.suite import Suite
+from bench.report import catalogue
+from bench.suite import Suite
 
 PACKAGE = Path(__file__).parent
 
@@ -46,11 +46,10 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "train": ("bench.training",),
     "likelihood": ("bench.likelihood",),
     "generate": ("bench.generation",),
-    "human": ("bench.human",),
+    "untrained": ("bench.untrained",),
     "score": ("bench.score",),
     "record": ("bench.record",),
-    "table": ("bench.report.table",),
-    "curves": ("bench.report.figures",),
+    "report": (),
     "compare": ("bench.report.compare",),
 }
 
@@ -61,24 +60,30 @@ UNUSED: Mapping[str, frozenset[str]] = {
 }
 
 # Files that are no Python and still decide what a stage writes.
-DATA: Mapping[str, str] = {"table": "report/templates/*", "compare": "report/templates/*"}
+DATA: Mapping[str, str] = {"report": "report/templates/*", "compare": "report/templates/*"}
 
 Entries = tuple[tuple[str, ...], tuple[Path, ...], Mapping[str, Path], frozenset[str]]
 
 
-def stage_fingerprint(suite: Suite, stage: str, dataset: str = "", method: str = "", family: str = "") -> str:
+def stage_fingerprint(
+    suite: Suite, stage: str, dataset: str = "", method: str = "", family: str = "", report: str = ""
+) -> str:
     """The code of one stage of one cell as a hash: the counterpart of :func:`bench.suite.settings`.
 
-    ``method`` counts where the stage computes with it, ``dataset`` where it is prepared, ``family`` where it is scored.
+    ``method`` counts where the stage computes with it, ``dataset`` where it is prepared or decides the backbone,
+    ``family`` where it is scored, ``report`` where it is rendered.
     """
     match stage:
         case "prepare":
             return _fingerprint_of(stage, modules=(registry.dataset(dataset).module,))
         case "train" | "likelihood" | "generate":
-            return _fingerprint_of(stage, use=suite.methods[method].use or method)
+            backbone = f"bench.backbones.{suites.backbone_of(suite, dataset, method).kind}"
+            return _fingerprint_of(stage, use=suite.methods[method].use or method, modules=(backbone,))
         case "score":
             sources = map(registry.metric, suite.metrics)
             return _fingerprint_of(stage, modules=tuple(sorted(s.module for s in sources if s.family == family)))
+        case "report":
+            return _fingerprint_of(stage, modules=(catalogue.find(report).module,))
         case _:
             return _fingerprint_of(stage)
 

@@ -16,7 +16,8 @@ from bench import closure, registry
 from bench import suite as suites
 from bench.errors import BenchError, suggest
 from bench.paths import FROZEN, PUBLISHED, CellPaths
-from bench.suite import HUMAN, Cell, Suite
+from bench.report import catalogue
+from bench.suite import UNTRAINED, Cell, Suite
 
 DEFAULTS: Mapping[str, Any] = {
     "suite": "workflow/config/embedded.yaml",
@@ -43,9 +44,9 @@ class Dag:
         return CellPaths(self.suite.name, "{dataset}", "{method}", "{seed}")
 
     @property
-    def human(self) -> CellPaths:
-        """The files of a dataset's human row, with a wildcard for the dataset."""
-        return CellPaths(self.suite.name, "{dataset}", HUMAN, 0)
+    def untrained(self) -> CellPaths:
+        """The files of a row without a model, with wildcards for the dataset and which row."""
+        return CellPaths(self.suite.name, "{dataset}", "{row}", 0)
 
     @property
     def gpu(self) -> int:
@@ -66,27 +67,41 @@ class Dag:
         """What a job cost, as Snakemake measures it."""
         return folder / "logs" / f"{job}.tsv"
 
-    def records(self) -> list[str]:
-        """The records of all cells and, where a metric needs texts, of the human row of each dataset."""
-        cells = suites.cells(self.suite)
-        if self.families(HUMAN):
-            cells += [Cell(dataset, HUMAN, 0) for dataset in self.suite.datasets]
-        return [str(self.paths(cell).record) for cell in cells]
+    def reports(self, prefix: str = "") -> list[str]:
+        """The main file of every report of the suite whose name begins so."""
+        chosen = [catalogue.find(name) for name in self.suite.reports or catalogue.DEFAULT if name.startswith(prefix)]
+        return [f"reports/{report.name}.{catalogue.FORMATS[report.kind][0]}" for report in chosen]
+
+    def read(self, report: str) -> list[str]:
+        """What a report reads of its cells and, of records and samples, of the rows without a model beside them."""
+        trained, beside = suites.cells(self.suite, report), suites.untrained(self.suite, report)
+        files = []
+        for what in catalogue.find(report).reads:
+            match what:
+                case "records":
+                    files += [self.paths(cell).record for cell in (*trained, *beside)]
+                case "samples":
+                    files += [self.paths(cell).samples for cell in (*trained, *beside)]
+                case "histories":
+                    files += [self.paths(cell).history for cell in trained]
+                case "interpolation":
+                    files += [self.paths(cell).interpolation for cell in trained]
+                case "attention":
+                    files += [self.paths(cell).attention for cell in trained]
+        return list(map(str, files))
 
     def compared(self) -> list[str]:
         """Records and per-example statistics of the methods given from outside, or else of all the suite's."""
         chosen = {name for name, _ in map(suites.named_spec, self.uses)} or set(self.suite.methods)
-        cells = [self.paths(cell) for cell in suites.cells(self.suite) if cell.method in chosen]
-        paired = "likelihood" in self.families("").values()
-        return [str(cell.record) for cell in cells] + [str(cell.likelihood) for cell in cells if paired]
+        cells = [cell for cell in suites.cells(self.suite) if cell.method in chosen]
+        paths = [self.paths(cell) for cell in cells]
+        measured = any("likelihood" in self.families(cell.dataset, cell.method).values() for cell in cells)
+        return [str(cell.record) for cell in paths] + [str(cell.likelihood) for cell in paths if measured]
 
-    def histories(self) -> list[str]:
-        """The learning curves of all cells."""
-        return [str(self.paths(cell).history) for cell in suites.cells(self.suite)]
-
-    def manifests(self) -> list[str]:
-        """The data of all cells."""
-        return [str(self.paths(Cell(dataset, "", 0)).manifest) for dataset in self.suite.datasets]
+    def manifests(self, report: str) -> list[str]:
+        """The data of a report's cells."""
+        datasets = dict.fromkeys(cell.dataset for cell in suites.cells(self.suite, report))
+        return [str(self.paths(Cell(dataset, "", 0)).manifest) for dataset in datasets]
 
     def published(self) -> list[str]:
         """What the papers print."""
@@ -96,22 +111,21 @@ class Dag:
         """The small file that stands for a frozen release."""
         return str(FROZEN / (self.frozen or NO_RELEASE) / "manifest.json")
 
-    def families(self, method: str) -> dict[str, str]:
-        """Metric family -> "texts" or "likelihood", for one method or the human row."""
-        sources = map(registry.metric, self.suite.metrics)
-        return {s.family: "texts" if s.from_texts else "likelihood" for s in sources if s.from_texts or method != HUMAN}
+    def families(self, dataset: str, method: str) -> Mapping[str, str]:
+        """Metric family -> "texts" or "likelihood", of one cell."""
+        return suites.families_of(self.suite, dataset, method)
 
     def scored(self, wildcards: Any) -> list[str]:
         """What one metric family of one cell is computed from: statistics, or samples and the dataset's test texts."""
         paths = self.cell_of(wildcards)
-        texts = self.families(wildcards.method)[wildcards.family] == "texts"
+        texts = self.families(wildcards.dataset, wildcards.method)[wildcards.family] == "texts"
         return [str(paths.samples), str(paths.manifest)] if texts else [str(paths.likelihood)]
 
     def recorded(self, wildcards: Any) -> list[str]:
         """What a record collects: scores, and of a trained cell its history and its costs."""
         paths = self.cell_of(wildcards)
-        files = [paths.scores(family) for family in self.families(wildcards.method)]
-        if wildcards.method != HUMAN:
+        files = [paths.scores(family) for family in self.families(wildcards.dataset, wildcards.method)]
+        if wildcards.method not in UNTRAINED:
             files += [paths.history, *map(paths.cost, ("train", "likelihood", "generate"))]
         return list(map(str, files))
 
@@ -127,11 +141,17 @@ class Dag:
         """The hash of a stage's settings; see :func:`bench.suite.settings`."""
         return f"settings:{suites.settings(self.suite, stage, **part)}"
 
-    def order(self) -> str:
+    def order(self, report: str = "") -> str:
         """What a report shows, in the order of the YAML, which no hash of settings sees."""
-        return f"order:{suites.digest(list(self.suite.datasets), list(self.suite.methods), list(self.suite.metrics))}"
+        suite = self.suite
+        shown = suites.select(suite, report) if report else None
+        return f"order:{suites.digest(list(suite.datasets), list(suite.methods), list(suite.metrics), shown)}"
 
-    def arguments(self, wildcards: Any, **more: str) -> str:
+    def render(self, report: str, out: str) -> str:
+        """The options of the verb that makes one report."""
+        return self.arguments({}, report=report, out=out)
+
+    def arguments(self, wildcards: Mapping[str, Any], **more: str) -> str:
         """The options of the verb of one job: suite, methods from outside, wildcards, and what one verb alone takes."""
         options = [("suite", self.file), *(("use", use) for use in self.uses), *wildcards.items(), *more.items()]
         return " ".join(f"--{key} {shlex.quote(str(value))}" for key, value in options)
@@ -140,9 +160,12 @@ class Dag:
         """What each wildcard may be: exactly the names of the suite, so that a mistyped target is refused at once."""
         return {
             "dataset": _one_of(self.suite.datasets),
-            "method": _one_of([*self.suite.methods, HUMAN]),
-            "family": _one_of(self.families("")),
+            "method": _one_of([*self.suite.methods, *UNTRAINED]),
+            "row": _one_of(UNTRAINED),
+            "family": _one_of({registry.metric(name).family for name in self.suite.metrics}),
             "seed": r"\d+",
+            "table": _one_of(name for name, report in catalogue.REPORTS.items() if report.kind == "table"),
+            "figure": _one_of(name for name, report in catalogue.REPORTS.items() if report.kind == "figure"),
         }
 
 

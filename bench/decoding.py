@@ -17,7 +17,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from bench.backbones.gpt2 import Cache
+from bench.backbones.base import Cache, Context
 from bench.vocabulary import BOS, EOS, PAD, UNK
 
 if TYPE_CHECKING:
@@ -27,18 +27,28 @@ if TYPE_CHECKING:
 
 @torch.inference_mode()
 def decode(
-    method: Method, z: Tensor, decoding: Decoding, max_tokens: int, generator: torch.Generator | None = None
-) -> list[list[int]]:
-    """z [N, G, D] -> N token lists without BOS, ended by EOS unless cut at ``max_tokens`` (BOS and EOS counted)."""
+    method: Method, z: Tensor, decoding: Decoding, max_tokens: int, context: Context | None = None,
+    generator: torch.Generator | None = None,
+) -> list[list[int]]:  # fmt: skip
+    """z [N, G, D], N conditions or none -> N token lists without BOS, ended by EOS unless cut at ``max_tokens``.
+
+    ``max_tokens`` counts BOS and EOS.
+    """
     processors = _processors(decoding)
     if decoding.strategy == "beam":
-        return [_beam(method, row[None], decoding.k, processors, max_tokens) for row in z]
+        each = torch.arange(len(z), device=z.device).split(1)
+        contexts = [None if context is None else context.select(row) for row in each]
+        return [
+            _beam(method, z[row], of_row, decoding.k, processors, max_tokens)
+            for row, of_row in zip(each, contexts, strict=True)
+        ]
     rows = torch.arange(len(z), device=z.device)  # sequences not yet finished
     ids = torch.full((len(z), 1), BOS, device=z.device)
     done: dict[int, list[int]] = {}
     cache, injection = Cache(), method.inject(z)
     while True:
-        logits = method.logits(method.backbone.decode(ids[:, cache.positions :], injection, cache)[:, -1])
+        hidden = method.backbone.decode(ids[:, cache.positions :], injection, context, cache)
+        logits = method.logits(hidden[:, -1])
         scores = processors(ids, _without_specials(logits))
         if decoding.strategy == "greedy":
             chosen = scores.argmax(-1, keepdim=True)
@@ -57,17 +67,22 @@ def decode(
             rows, ids, z = rows[going], ids[going], z[going]
             cache.select(going)
             injection = method.inject(z)
+            context = None if context is None else context.select(going)
 
 
-def _beam(method: Method, z: Tensor, beams: int, processors: LogitsProcessorList, max_tokens: int) -> list[int]:
-    """The hypothesis of highest mean log-probability a token, for one z [1, G, D]."""
+def _beam(
+    method: Method, z: Tensor, context: Context | None, beams: int, processors: LogitsProcessorList, max_tokens: int
+) -> list[int]:
+    """The hypothesis of highest mean log-probability a token, for one z [1, G, D] and one condition or none."""
     ids = torch.full((1, 1), BOS, device=z.device)
     total = torch.zeros(1, device=z.device)  # log-probability of each open beam
     cache = Cache()
     finished: list[tuple[float, list[int]]] = []
     while ids.shape[1] < max_tokens and len(finished) < beams:
         injection = method.inject(z.expand(len(ids), *z.shape[1:]))
-        logits = method.logits(method.backbone.decode(ids[:, cache.positions :], injection, cache)[:, -1])
+        repeated = None if context is None else context.repeat(len(ids))
+        hidden = method.backbone.decode(ids[:, cache.positions :], injection, repeated, cache)
+        logits = method.logits(hidden[:, -1])
         log_p = processors(ids, _without_specials(logits)).log_softmax(-1) + total[:, None]
         best = log_p.flatten().topk(min(2 * beams, log_p.numel()))  # at most half of them can end
         beam, token = best.indices // log_p.shape[1], best.indices % log_p.shape[1]

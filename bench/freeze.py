@@ -19,7 +19,7 @@ from bench.errors import BenchError, suggest
 from bench.files import atomic_directory, read_json, sha256, write_json
 from bench.paths import FROZEN, CellPaths
 from bench.record_schema import Record, parse_record, read_cell
-from bench.suite import HUMAN, Cell, Suite
+from bench.suite import UNTRAINED, Cell, Suite
 
 SCHEMA = 1
 DECIMALS = 4  # of per-example statistics, in nats: far below their Monte-Carlo error
@@ -28,7 +28,7 @@ PerExample = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class FrozenCell:
-    """A cell of a release; ``per_example`` is empty for human text."""
+    """A cell of a release; ``per_example`` is empty for rows without a model."""
 
     record: Record
     per_example: PerExample
@@ -64,10 +64,8 @@ def freeze(suite_path: str, release: str, allow_dirty: bool = False, root: Path 
 
 
 def _finished(suite: Suite, root: Path) -> list[Record]:
-    """The record of every cell, human text included where it was scored; the first that is missing is named."""
-    wanted = suites.cells(suite)
-    human = [Cell(dataset, HUMAN, 0) for dataset in suite.datasets]
-    wanted += [cell for cell in human if (root / CellPaths(suite.name, cell.dataset, HUMAN, 0).record).exists()]
+    """The record of every cell, rows without a model included; the first that is missing is named."""
+    wanted = [*suites.cells(suite), *suites.untrained(suite)]
     for cell in wanted:
         path = root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed).record
         if not path.exists():
@@ -100,7 +98,7 @@ def _check(suite: Suite, records: Sequence[Record], allow_dirty: bool, root: Pat
 def _write_cell(suite: Suite, record: Record, folder: Path, root: Path) -> dict[str, Any]:
     paths = CellPaths(suite.name, record.dataset, record.method, record.seed)
     name = f"cells/{record.dataset}/{record.method}/seed{record.seed}.json"
-    statistics = {} if record.method == HUMAN else per_example(record, root / paths.likelihood)
+    statistics = {} if record.method in UNTRAINED else per_example(record, root / paths.likelihood)
     file = folder / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(_cell_text(record, statistics), encoding="utf-8")

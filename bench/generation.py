@@ -1,4 +1,8 @@
-"""``samples.jsonl``: texts drawn once from a trained cell; every text metric reads only these."""
+"""``samples.jsonl``: texts drawn once from a trained cell; every text metric reads only these.
+
+Of an unconditional dataset the texts come from the prior alone; of a conditional one there is a text for each of the
+first sources of the test set, from p(z|c).
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,12 @@ import torch
 from bench import device as devices
 from bench import model as models
 from bench.cost import measured
+from bench.data.prepare import read_split
+from bench.data.sequences import read_sequences
 from bench.paths import CellPaths
 from bench.progress import progress
 from bench.samples import write_samples
-from bench.suite import Cell, Suite
+from bench.suite import Cell, Suite, backbone_of, generation_of
 from bench.vocabulary import decode, load_tokenizer
 
 BATCH = 256  # sequences decoded together
@@ -18,20 +24,27 @@ BATCH = 256  # sequences decoded together
 
 @torch.inference_mode()
 def generate(suite: Suite, cell: Cell, device: str = "cpu") -> None:
-    """Draw z from the prior and a text from each z, by the decoding of the suite."""
+    """Draw z from the prior and a text from each z, by the decoding of the dataset."""
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
     target = devices.select(device, suite.training.threads)
     method = models.load(paths.model).to(target)
     tokenizer = load_tokenizer(paths.model / "tokenizer.json")
-    plan = suite.generation
+    backbone, plan = backbone_of(suite, cell.dataset, cell.method), generation_of(suite, cell.dataset)
+    sequences = (
+        read_sequences(paths.data, "test", backbone).first(plan.samples) if method.backbone.conditional else None
+    )
+    sources = read_split(paths.data, "test").sources
+    wanted = plan.samples if sequences is None else len(sequences)
     texts: list[str] = []
     with measured(paths.cost("generate")) as meter:
         meter.device = devices.describe(target)
         torch.manual_seed(cell.seed)
-        starts = range(0, plan.samples, BATCH)
+        starts = range(0, wanted, BATCH)
         for start in progress(starts, len(starts), "generate"):
-            z = method.sample_prior(min(BATCH, plan.samples - start))
-            ids = method.decode(z, plan.decoding, suite.backbone.max_tokens)
+            rows = range(start, min(start + BATCH, wanted))
+            condition = None if sequences is None else method.condition(sequences.batch(rows).to(target))
+            z = method.sample_prior(len(rows), condition)
+            ids = method.decode(z, plan.decoding, backbone.max_tokens, condition)
             meter.tokens += sum(map(len, ids))
             texts += decode(tokenizer, ids)
-    write_samples(paths.samples, texts, plan.decoding.signature, cell.seed)
+    write_samples(paths.samples, texts, plan.decoding.signature, cell.seed, sources)

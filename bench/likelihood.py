@@ -14,17 +14,17 @@ from torch import Tensor
 
 from bench import device as devices
 from bench import model as models
-from bench.batch import Batch, sorted_batches
+from bench.batch import Batch, Sequences, sorted_batches
 from bench.cost import measured
 from bench.data.prepare import read_split
+from bench.data.sequences import read_sequences
 from bench.files import atomic
 from bench.methods.base import Gaussian, IndependentPosterior, Method, Posterior
 from bench.metrics import aggregate
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.paths import CellPaths
 from bench.progress import progress
-from bench.suite import Cell, Likelihood, Suite, likelihood_of
-from bench.vocabulary import encode, load_tokenizer
+from bench.suite import Cell, Likelihood, Suite, backbone_of, likelihood_of
 
 TOKENS_AT_ONCE = 4096  # decoder positions a pass of the importance sampler holds
 PAIRS_AT_ONCE = 1 << 22  # latent numbers a block of the aggregated posterior holds
@@ -36,7 +36,7 @@ def measure(suite: Suite, cell: Cell, device: str = "cpu") -> None:
     target = devices.select(device, suite.training.threads)
     method = models.load(paths.model).to(target)
     texts = read_split(paths.data, "test").texts
-    sequences = encode(load_tokenizer(paths.model / "tokenizer.json"), texts, suite.backbone.max_tokens)
+    sequences = read_sequences(paths.data, "test", backbone_of(suite, cell.dataset, cell.method))
     with measured(paths.cost("likelihood")) as meter:
         meter.device = devices.describe(target)
         result = statistics(method, sequences, likelihood_of(suite, cell.dataset), cell.seed, target)
@@ -49,7 +49,7 @@ def measure(suite: Suite, cell: Cell, device: str = "cpu") -> None:
 
 @torch.inference_mode()
 def statistics(
-    method: Method, sequences: list[list[int]], plan: Likelihood, seed: int, device: torch.device | str = "cpu"
+    method: Method, sequences: Sequences, plan: Likelihood, seed: int, device: torch.device | str = "cpu"
 ) -> LikelihoodFile:
     """All statistics of N test sequences; see :class:`LikelihoodFile` for shapes and units.
 
@@ -61,24 +61,25 @@ def statistics(
     k = plan.importance_samples if groups else 1
     latent, draws = method.options.latent, plan.posterior_samples
     out = LikelihoodFile.empty(n, m, k, groups, latent, plan.importance_samples, plan.mi_batch, draws)
-    out.predicted[:] = [len(s) - 1 for s in sequences]
+    out.predicted[:] = [len(text) - 1 for text in sequences.texts]
     torch.manual_seed(seed)
     z = torch.zeros(n, groups, latent, device=device)
     gaussians = Gaussian(torch.zeros_like(z), torch.zeros_like(z))  # q(z|x) where its groups are independent
     for rows, batch in sorted_batches(sequences, 32):
         batch = batch.to(device)
-        posterior = method.posterior(batch)
+        condition = method.condition(batch)
+        posterior = method.posterior(batch, condition)
         drawn = posterior.sample(draws)  # [S, B, G, D]
         conditional = posterior.conditional(drawn)
         z[rows] = drawn[0]
         if independent := isinstance(posterior, IndependentPosterior):
             gaussians.mean[rows], gaussians.logvar[rows] = posterior.mean, posterior.logvar
-        out.rec[rows] = _array(-method.log_likelihood(batch, drawn[0]))
-        out.kl[rows] = _array(conditional.kl(method.prior(drawn, batch))[0])
+        out.rec[rows] = _array(-method.log_likelihood(batch, drawn[0], condition))
+        out.kl[rows] = _array(conditional.kl(method.prior(drawn, condition))[0])
         out.mean[rows] = _array(conditional.mean.mean(0))
         out.logvar[rows] = _array(conditional.logvar.mean(0))
     torch.manual_seed(seed + 1)
-    for rows, batch in progress(sorted_batches(sequences[:m], 1), m, "importance weights"):
+    for rows, batch in progress(sorted_batches(sequences.first(m), 1), m, "importance weights"):
         out.log_px[rows], out.log_pz_qz[rows] = importance_weights(method, batch.to(device), k)
     if groups and independent:
         _aggregate_gaussians(z, gaussians, out)
@@ -89,13 +90,15 @@ def statistics(
 
 def importance_weights(method: Method, batch: Batch, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The two parts of log w_k = log p(x|z_k) + sum_g [log p(z_g) - log q(z_g|x)], z_k ~ q(z|x): each [B, K], nats."""
-    posterior = method.posterior(batch)
-    at_once = max(1, TOKENS_AT_ONCE // batch.ids.numel())
+    condition = method.condition(batch)
+    posterior = method.posterior(batch, condition)
+    read = batch.ids.numel() + (0 if batch.condition is None else batch.condition.ids.numel())
+    at_once = max(1, TOKENS_AT_ONCE // read)
     px, pz_qz = [], []
     for start in range(0, k, at_once):
         z = posterior.sample(min(at_once, k - start))
-        px.append(_array(method.log_likelihood(batch, z)))
-        pz_qz.append(_array((method.log_prior(z, batch) - posterior.log_prob(z)).double().sum(-1)))
+        px.append(_array(method.log_likelihood(batch, z, condition)))
+        pz_qz.append(_array((method.log_prior(z, condition) - posterior.log_prob(z)).double().sum(-1)))
     return np.concatenate(px).T, np.concatenate(pz_qz).T
 
 
@@ -110,21 +113,24 @@ def _aggregate_gaussians(z: Tensor, gaussians: Gaussian, out: LikelihoodFile) ->
 
 
 def _aggregate_pairs(
-    method: Method, sequences: list[list[int]], z: Tensor, out: LikelihoodFile, device: torch.device | str
+    method: Method, sequences: Sequences, z: Tensor, out: LikelihoodFile, device: torch.device | str
 ) -> None:
     """The same of hierarchical posteriors, evaluated at every pair (i, j): their conditionals depend on z_i."""
     n, mi_batch = len(sequences), out.mi_batch
     full = np.full(n, -np.inf)
     for columns, batch in sorted_batches(sequences, mi_batch):
-        log_q = _pairs(method.posterior(batch.to(device)), z)  # [N, columns]
+        log_q = _pairs(_posterior(method, batch.to(device)), z)  # [N, columns]
         full = np.logaddexp(full, np.logaddexp.reduce(log_q, axis=1))
         out.log_q[columns] = log_q[columns, np.arange(len(columns))]
     out.log_q_full[:] = full - np.log(n)
     for start in range(0, n, mi_batch):
         rows = np.arange(start, min(n, start + mi_batch))
-        ((_, batch),) = sorted_batches([sequences[i] for i in rows], len(rows))
-        log_q = _pairs(method.posterior(batch.to(device)), z[rows])
+        log_q = _pairs(_posterior(method, sequences.batch(rows).to(device)), z[rows])
         out.log_q_batch[rows] = np.logaddexp.reduce(log_q, axis=1) - np.log(len(rows))
+
+
+def _posterior(method: Method, batch: Batch) -> Posterior:
+    return method.posterior(batch, method.condition(batch))
 
 
 def _pairs(posterior: Posterior, z: Tensor) -> np.ndarray:

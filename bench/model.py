@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,18 @@ import torch
 from torch import Tensor
 
 from bench import registry
-from bench.backbones.gpt2 import GPT2
+from bench.backbones.base import Backbone
 from bench.errors import BenchError
 from bench.files import atomic, read_json, write_json
 from bench.methods.base import Method
 from bench.validation import validate
 
 if TYPE_CHECKING:
-    from bench.suite import Backbone, MethodSpec
+    from bench import suite as suites
+    from bench.suite import MethodSpec
 
 
-def build(spec: MethodSpec, backbone: Backbone, seed: int) -> Method:
+def build(spec: MethodSpec, backbone: suites.Backbone, seed: int, conditional: bool = False) -> Method:
     """A freshly initialised method of a suite; the same seed gives the same weights, bit for bit."""
     assert spec.use is not None
     source = registry.describe(spec.use)
@@ -31,8 +33,14 @@ def build(spec: MethodSpec, backbone: Backbone, seed: int) -> Method:
         raise BenchError(f"method '{spec.use}': {source.cls} in {source.file} lacks {lacking} (see CONTRIBUTING.md)")
     options = validate(cls.Options, {**source.options, **spec.options}, f"method '{source.name}' options")
     torch.manual_seed(seed)
-    size = (backbone.layers, backbone.width, backbone.heads, backbone.vocabulary, backbone.max_tokens, backbone.dropout)
-    return cls(GPT2(*size), options)
+    made: Method = cls(make_backbone(backbone, conditional), options)
+    return made
+
+
+def make_backbone(size: suites.Backbone, conditional: bool) -> Backbone:
+    """The backbone of a suite with fresh weights: ``make`` of the file in bench/backbones named after its kind."""
+    made: Backbone = importlib.import_module(f"bench.backbones.{size.kind}").make(size, conditional)
+    return made
 
 
 def save(method: Method, config: dict[str, Any], folder: Path) -> None:
@@ -54,12 +62,15 @@ def load(path: str | Path) -> Method:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from bench.suite import Backbone, MethodSpec
+    from bench import suite as suites
 
     folder = Path(path)
     config = read_json(folder / "config.json", "model config")
-    spec = validate(MethodSpec, {"use": config["use"], "options": config["options"]}, str(folder / "config.json"))
-    method = build(spec, validate(Backbone, config["backbone"], str(folder / "config.json")), seed=0)
+    spec = validate(
+        suites.MethodSpec, {"use": config["use"], "options": config["options"]}, str(folder / "config.json")
+    )
+    backbone = validate(suites.Backbone, config["backbone"], str(folder / "config.json"))
+    method = build(spec, backbone, seed=0, conditional=config.get("conditional", False))
     weights = folder / "weights.safetensors"
     try:
         method.load_state_dict(load_file(weights))

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from bench.methods.base import Terms
 
 BETA_MIN = 1e-5  # DELLA A.1: the weight "keeps 1e-5 in the first half" of a cycle, not 0
 
@@ -26,15 +32,30 @@ def beta(kind: str, step: int, period: int, total: int) -> float:
     raise ValueError(f"unknown annealing '{kind}'")
 
 
-def loss(rec: Tensor, kl: Tensor, beta: float, kl_reduction: str) -> Tensor:
-    """Mean over examples of rec + beta * KL, nats. rec [B], kl [B, G].
+def loss(terms: Terms, beta: float, kl_reduction: str, free_bits: float = 0.0) -> Tensor:
+    """Mean over examples of rec + beta * KL + what tricks add, nats.
 
-    KL is the sum over groups (the bound), or their mean ("mean_groups": DELLA's released training code).
+    KL is the sum over groups (the bound), their mean ("mean_groups": DELLA's released training code), or that of one
+    group ("first", "last": DELLA Table 4). With ``free_bits`` dimensions whose KL is at most that many nats have no
+    part in it (Li et al. 2020, Optimus: a mask a dimension and example).
     """
-    if kl.shape[-1] == 0:
-        return rec.mean()
-    groups = kl.sum(-1) if kl_reduction == "sum" else kl.mean(-1)
-    return (rec + beta * groups).mean()
+    loss = terms.rec if terms.auxiliary is None else terms.rec + terms.auxiliary
+    dims = terms.kl_dims
+    if dims.shape[1] == 0:
+        return loss.mean()
+    groups = torch.where(dims > free_bits, dims, 0).sum(-1) if free_bits else dims.sum(-1)
+    match kl_reduction:
+        case "sum":
+            kl = groups.sum(-1)
+        case "mean_groups":
+            kl = groups.mean(-1)
+        case "first":
+            kl = groups[:, 0]
+        case "last":
+            kl = groups[:, -1]
+        case _:
+            raise ValueError(f"unknown reduction '{kl_reduction}'")
+    return (loss + beta * kl).mean()
 
 
 def learning_rate(step: int, total: int, peak: float, warmup: int, decay: str) -> float:

@@ -64,6 +64,16 @@ class CellPaths:
         return self.root / "scores" / f"{family}.json"
 
     @property
+    def attention(self) -> Path:
+        """How much each head attends to the memory position."""
+        return self.root / "attention.json"
+
+    @property
+    def interpolation(self) -> Path:
+        """Texts decoded between pairs of posterior samples."""
+        return self.root / "interpolation.json"
+
+    @property
     def record(self) -> Path:
         """The cell's whole result."""
         return self.root / "record.json"

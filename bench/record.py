@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import closure, provenance, registry
+from bench import closure, provenance
 from bench.files import read_json, sha256
 from bench.paths import CellPaths
 from bench.record_schema import SCHEMA, parse_record, write_record
-from bench.suite import HUMAN, Cell, Suite, settings
+from bench.suite import UNTRAINED, Cell, Suite, families_of, settings
 
 TRAINED_STAGES = ("train", "likelihood", "generate")
 
@@ -16,13 +16,13 @@ TRAINED_STAGES = ("train", "likelihood", "generate")
 def record(suite: Suite, cell: Cell) -> None:
     """Collect the scores of one cell, add its provenance, and write it, checked against the schema."""
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
-    human = cell.method == HUMAN
+    trained = cell.method not in UNTRAINED
     values: dict[str, Any] = {}
-    for family in families(suite, texts_only=human):
+    for family in families_of(suite, cell.dataset, cell.method):
         values.update(read_json(paths.scores(family), "scores"))
-    stages = ("human",) if human else TRAINED_STAGES
-    config = {} if human else read_json(paths.model / "config.json", "model config")
-    costs = {} if human else {stage: read_json(paths.cost(stage), "cost") for stage in stages}
+    stages = TRAINED_STAGES if trained else ("untrained",)
+    config = read_json(paths.model / "config.json", "model config") if trained else {}
+    costs = {stage: read_json(paths.cost(stage), "cost") for stage in stages} if trained else {}
     manifest = read_json(paths.manifest, "manifest")
     content = {
         "schema": SCHEMA,
@@ -44,9 +44,3 @@ def record(suite: Suite, cell: Cell) -> None:
         },
     }
     write_record(parse_record(content, f"record {paths.record}"), paths.record)
-
-
-def families(suite: Suite, texts_only: bool = False) -> list[str]:
-    """The metric families of a suite, in the order they are first named."""
-    sources = [registry.metric(name) for name in suite.metrics]
-    return list(dict.fromkeys(s.family for s in sources if s.from_texts or not texts_only))

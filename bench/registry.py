@@ -62,6 +62,11 @@ class MetricSource:
         """Whether it reads texts, or else the likelihood statistics of a trained cell."""
         return self.needs != "likelihood"
 
+    @property
+    def paired(self) -> bool:
+        """Whether each text is scored against a reference of its own, which only conditional datasets have."""
+        return self.needs in ("pairs", "sources")
+
 
 @cache
 def methods() -> dict[str, MethodSource]:

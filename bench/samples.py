@@ -1,4 +1,4 @@
-"""``samples.jsonl``: one JSON object a line with id, text, decoding and seed; all a text metric reads."""
+"""``samples.jsonl``: one JSON object a line with id, text, decoding, seed, and the source where there is one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from bench.errors import BenchError
 from bench.files import atomic, read_lines
 
 
-def write_samples(path: Path, texts: Sequence[str], decoding: str, seed: int) -> None:
-    """Write texts, whole or not at all."""
+def write_samples(
+    path: Path, texts: Sequence[str], decoding: str, seed: int, sources: Sequence[str] | None = None
+) -> None:
+    """Write texts, whole or not at all; the i-th was generated given the i-th source."""
     with atomic(path) as stream:
         for i, text in enumerate(texts):
-            row = {"id": i, "text": text, "decoding": decoding, "seed": seed}
+            source = {} if sources is None else {"source": sources[i]}
+            row = {"id": i, **source, "text": text, "decoding": decoding, "seed": seed}
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bench import registry
 from bench.data.prepare import read_split
 from bench.errors import BenchError, suggest
@@ -12,7 +10,7 @@ from bench.metrics.base import TextInputs
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.paths import CellPaths
 from bench.samples import read_samples
-from bench.suite import Cell, Suite
+from bench.suite import Cell, Suite, metrics_of
 
 
 def score(suite: Suite, cell: Cell, family: str) -> None:
@@ -21,18 +19,24 @@ def score(suite: Suite, cell: Cell, family: str) -> None:
     A model that diverged has infinite values: results like any other, and no reason to lose the finite ones.
     """
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
-    wanted = {name: options for name, options in suite.metrics.items() if registry.metric(name).family == family}
+    sources = metrics_of(suite, cell.dataset, cell.method)
+    wanted = [name for name, source in sources.items() if source.family == family]
     if not wanted:
-        families = {registry.metric(name).family for name in suite.metrics}
-        raise BenchError(f"suite '{suite.name}' has no metric of family '{family}'{suggest(family, families)}")
-    inputs: Any
-    if registry.metric(next(iter(wanted))).from_texts:
-        references = read_split(paths.data, "test").texts
-        inputs = TextInputs(read_samples(paths.samples), references, cache=paths.data / "features")
-    else:
-        inputs = LikelihoodFile.read(paths.likelihood)
+        families = {source.family for source in sources.values()}
+        where = f"suite '{suite.name}', {cell.method} on {cell.dataset}"
+        raise BenchError(f"{where}: no metric of family '{family}'{suggest(family, families)}")
+    inputs = _texts(paths) if sources[wanted[0]].from_texts else LikelihoodFile.read(paths.likelihood)
     values = {}
-    for name, options in wanted.items():
-        for key, value in registry.load_metric(name).compute(inputs, options).items():
+    for name in wanted:
+        for key, value in registry.load_metric(name).compute(inputs, suite.metrics[name]).items():
             values[key] = value.as_dict()
     write_json(paths.scores(family), values)
+
+
+def _texts(paths: CellPaths) -> TextInputs:
+    """Samples beside the test texts; of a conditional dataset the i-th sample belongs to the i-th source and text."""
+    generated, test, cache = read_samples(paths.samples), read_split(paths.data, "test"), paths.data / "features"
+    if test.sources is None:
+        return TextInputs(generated, test.texts, cache=cache)
+    n = len(generated)
+    return TextInputs(generated, test.texts[:n], test.sources[:n], cache=cache)

@@ -14,17 +14,49 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from bench import registry
-from bench.errors import BenchError
+from bench.errors import BenchError, suggest
+from bench.registry import MetricSource
+from bench.report import catalogue
 from bench.validation import validate
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-HUMAN = "human"  # the row that scores held-out human text; never trained, so its only seed is 0
+# Rows that score texts nobody generated: held-out human ones, and the sources of a conditional dataset taken as they
+# are. Never trained, so their only seed is 0.
+HUMAN, COPY = UNTRAINED = ("human", "copy")
 
 
 class Section(BaseModel):
     """A part of a suite; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Decoding(Section):
+    """How text is drawn; the same for every method of a suite."""
+
+    strategy: Literal["greedy", "sample", "top_k", "top_p", "beam"] = "top_k"
+    k: PositiveInt = 50  # top_k: tokens kept; beam: beams
+    p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    temperature: PositiveFloat = 1.0
+    repetition_penalty: PositiveFloat = 1.0
+
+    @property
+    def signature(self) -> str:
+        """``"top_k(50)"``: what a table's caption says."""
+        inner = {"greedy": "", "sample": "", "top_k": str(self.k), "top_p": str(self.p), "beam": str(self.k)}
+        extras = [f"T={self.temperature:g}"] if self.temperature != 1 else []
+        extras += [f"rep={self.repetition_penalty:g}"] if self.repetition_penalty != 1 else []
+        return f"{self.strategy}({','.join([*filter(None, [inner[self.strategy]]), *extras])})"
+
+
+class Resize(Section):
+    """Parts of a backbone that differ on a dataset or for a method; what the data stage reads is none of them."""
+
+    kind: Literal["gpt2", "bart"] | None = None
+    layers: PositiveInt | None = None
+    width: PositiveInt | None = None
+    heads: PositiveInt | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
 
 
 class Dataset(Section):
@@ -40,12 +72,14 @@ class Dataset(Section):
     importance_examples: PositiveInt | None = None  # likewise
     seeds: list[Seed] | None = None  # in place of the suite's
     data_dir: str | None = None  # local files in place of the dataset's own source
+    backbone: Resize = Resize()  # what is different about it on this dataset
+    decoding: Decoding | None = None  # in place of the suite's
 
 
 class Backbone(Section):
-    """GPT-2 from scratch: its size and its tokenizer's."""
+    """A Transformer from scratch: its size and its tokenizer's. BART has that many layers twice, unshared."""
 
-    kind: Literal["gpt2"] = "gpt2"
+    kind: Literal["gpt2", "bart"] = "gpt2"
     layers: PositiveInt = 12
     width: PositiveInt = 768
     heads: PositiveInt = 12
@@ -86,24 +120,6 @@ class Likelihood(Section):
     mi_batch: PositiveInt = 32  # batch of mi@batch
 
 
-class Decoding(Section):
-    """How text is drawn; the same for every method of a suite."""
-
-    strategy: Literal["greedy", "sample", "top_k", "top_p", "beam"] = "top_k"
-    k: PositiveInt = 50  # top_k: tokens kept; beam: beams
-    p: Annotated[float, Field(gt=0, le=1)] = 0.95
-    temperature: PositiveFloat = 1.0
-    repetition_penalty: PositiveFloat = 1.0
-
-    @property
-    def signature(self) -> str:
-        """``"top_k(50)"``: what a table's caption says."""
-        inner = {"greedy": "", "sample": "", "top_k": str(self.k), "top_p": str(self.p), "beam": str(self.k)}
-        extras = [f"T={self.temperature:g}"] if self.temperature != 1 else []
-        extras += [f"rep={self.repetition_penalty:g}"] if self.repetition_penalty != 1 else []
-        return f"{self.strategy}({','.join([*filter(None, [inner[self.strategy]]), *extras])})"
-
-
 class Generation(Section):
     """Unconditional samples from the prior."""
 
@@ -116,6 +132,15 @@ class MethodSpec(Section):
 
     use: str | None = None  # a registered method, "package.module:Class" or "path/to/file.py:Class"
     options: dict[str, Any] = {}
+    backbone: Resize = Resize()  # what is different about it for this method
+
+
+class Selection(Section):
+    """Which of a suite's cells a report shows."""
+
+    datasets: list[str]
+    methods: list[str]
+    seeds: list[Seed] | None = None  # in place of the datasets'
 
 
 class Suite(Section):
@@ -130,6 +155,7 @@ class Suite(Section):
     training: Training = Training()
     likelihood: Likelihood = Likelihood()
     generation: Generation = Generation()
+    reports: dict[str, Selection] = {}  # by name; without any, every report shows all datasets × methods
 
     @field_validator("datasets", "methods", "metrics", mode="before")
     @classmethod
@@ -180,6 +206,11 @@ def _load(path: str, methods: tuple[str, ...]) -> Suite:
     added = {name: MethodSpec(use=use) for name, use in map(named_spec, methods)}
     suite = suite.model_copy(update={"methods": {**suite.methods, **added}})
     _resolve_names(suite, f"suite {path}")
+    if added and suite.reports:  # a method from outside joins the rows of the first report
+        first, selection = next(iter(suite.reports.items()))
+        rows = list(dict.fromkeys([*selection.methods, *added]))
+        joined = {first: selection.model_copy(update={"methods": rows})}
+        suite = suite.model_copy(update={"reports": {**suite.reports, **joined}})
     return suite
 
 
@@ -194,24 +225,76 @@ def _resolve_names(suite: Suite, where: str) -> None:
             registry.describe(spec.use or name)
         for dataset in suite.datasets:
             registry.dataset(dataset)
+        paired = any(registry.dataset(dataset).conditional for dataset in suite.datasets)
         for metric in suite.metrics:
-            if registry.metric(metric).needs in ("pairs", "sources"):
+            if registry.metric(metric).paired and not paired:
                 raise BenchError(
-                    f"metric '{metric}' pairs each generated text with a reference of its own, and the datasets of a "
-                    "suite are unconditional; `python -m bench score` computes it on any two files"
+                    f"metric '{metric}' pairs each generated text with a reference of its own, and the datasets of "
+                    "this suite are unconditional; `python -m bench score` computes it on any two files"
                 )
+        for name, selection in suite.reports.items():
+            catalogue.find(name)
+            for kind, chosen, known in (
+                ("dataset", selection.datasets, suite.datasets), ("method", selection.methods, suite.methods)
+            ):  # fmt: skip
+                missing = next((item for item in chosen if item not in known), None)
+                if missing or not chosen:
+                    what = f"no {kind} '{missing}' in the suite{suggest(missing, known)}" if missing else f"no {kind}"
+                    raise BenchError(f"'reports.{name}': {what}")
     except BenchError as error:
         raise BenchError(f"{where}: {error}") from None
 
 
-def cells(suite: Suite) -> list[Cell]:
-    """Every trained cell, datasets outermost, in the order of the YAML."""
+def select(suite: Suite, report: str) -> Selection:
+    """The cells of one report; all of the suite's where it names no reports."""
+    if not suite.reports:
+        return Selection(datasets=list(suite.datasets), methods=list(suite.methods))
+    if report not in suite.reports:
+        raise BenchError(f"suite '{suite.name}' has no report '{report}'{suggest(report, suite.reports)}")
+    return suite.reports[report]
+
+
+def cells(suite: Suite, report: str | None = None) -> list[Cell]:
+    """Every trained cell, or those of one report; datasets outermost, in the order of the YAML."""
+    wanted = set()
+    for selection in [select(suite, report)] if report else suite.reports.values() or [select(suite, "")]:
+        for dataset in selection.datasets:
+            part = suite.datasets[dataset]
+            for seed in next(s for s in (selection.seeds, part.seeds, suite.seeds) if s is not None):
+                wanted |= {Cell(dataset, method, seed) for method in selection.methods}
+    datasets, methods = list(suite.datasets), list(suite.methods)
+    return sorted(wanted, key=lambda cell: (datasets.index(cell.dataset), methods.index(cell.method), cell.seed))
+
+
+def untrained(suite: Suite, report: str | None = None) -> list[Cell]:
+    """The rows of human text and of copied sources that stand beside those cells where the suite measures texts."""
+    datasets = dict.fromkeys(cell.dataset for cell in cells(suite, report))
     return [
-        Cell(dataset, method, seed)
-        for dataset, part in suite.datasets.items()
-        for method in suite.methods
-        for seed in (suite.seeds if part.seeds is None else part.seeds)
+        Cell(dataset, row, 0)
+        for dataset in datasets
+        for row in (UNTRAINED if registry.dataset(dataset).conditional else (HUMAN,))
+        if metrics_of(suite, dataset, row)
     ]
+
+
+def metrics_of(suite: Suite, dataset: str, method: str) -> dict[str, MetricSource]:
+    """The metrics that one cell has, by name.
+
+    Those of a pair (text, reference) need a conditional dataset; held-out human texts belong to other references.
+    """
+    paired = registry.dataset(dataset).conditional and method != HUMAN
+    sources = {name: registry.metric(name) for name in suite.metrics}
+    return {
+        name: source
+        for name, source in sources.items()
+        if (source.from_texts or method not in UNTRAINED) and (paired or not source.paired)
+    }
+
+
+def families_of(suite: Suite, dataset: str, method: str) -> dict[str, Literal["texts", "likelihood"]]:
+    """The metric families that one cell has, and what they are computed from, in the order they are first named."""
+    sources = metrics_of(suite, dataset, method).values()
+    return {source.family: "texts" if source.from_texts else "likelihood" for source in sources}
 
 
 def digest(*parts: Any) -> str:
@@ -243,13 +326,29 @@ def likelihood_of(suite: Suite, dataset: str) -> Likelihood:
     return suite.likelihood.model_copy(update={"importance_examples": examples}) if examples else suite.likelihood
 
 
-def _backbone_of(suite: Suite, dataset: str) -> dict[str, Any]:
-    """What the models of one dataset depend on: an unconditional one has no sources to cut."""
+def backbone_of(suite: Suite, dataset: str, method: str = "") -> Backbone:
+    """The backbone of one cell: the suite's, with what its dataset and its method have different."""
+    changed = suite.datasets[dataset].backbone.model_dump(exclude_none=True)
+    if method:
+        changed |= suite.methods[method].backbone.model_dump(exclude_none=True)
+    where = f"suite '{suite.name}': the backbone of {method or 'methods'} on {dataset}"
+    backbone: Backbone = validate(Backbone, {**suite.backbone.model_dump(), **changed}, where)
+    return backbone
+
+
+def generation_of(suite: Suite, dataset: str) -> Generation:
+    """The generation plan on one dataset: the suite's, with the dataset's own decoding where it has one."""
+    decoding = suite.datasets[dataset].decoding
+    return suite.generation.model_copy(update={"decoding": decoding}) if decoding else suite.generation
+
+
+def _backbone_settings(suite: Suite, dataset: str, method: str) -> dict[str, Any]:
+    """What a cell's model depends on: an unconditional dataset has no sources to cut."""
     unread = set() if registry.dataset(dataset).conditional else {"max_source_tokens"}
-    return suite.backbone.model_dump(mode="json", exclude=unread)
+    return backbone_of(suite, dataset, method).model_dump(mode="json", exclude=unread)
 
 
-def settings(suite: Suite, stage: str, dataset: str = "", method: str = "", family: str = "") -> str:
+def settings(suite: Suite, stage: str, dataset: str = "", method: str = "", family: str = "", report: str = "") -> str:
     """The digest of exactly those suite settings that one stage of one cell depends on.
 
     Editing the YAML then re-runs what the edit concerns and nothing else.
@@ -258,16 +357,17 @@ def settings(suite: Suite, stage: str, dataset: str = "", method: str = "", fami
     match stage:
         case "prepare":
             assert part is not None
-            sources = [suite.backbone.max_source_tokens] if registry.dataset(dataset).conditional else []
-            return digest(part.train, part.valid, part.test, part.data_dir, suite.backbone.vocabulary,
-                          suite.backbone.max_tokens, *sources)  # fmt: skip
+            size = backbone_of(suite, dataset)
+            sources = [size.max_source_tokens] if registry.dataset(dataset).conditional else []
+            return digest(part.train, part.valid, part.test, part.data_dir, size.vocabulary, size.max_tokens, *sources)
         case "train":
-            return digest(spec_of(suite, method), _backbone_of(suite, dataset), training_of(suite, dataset))
+            spec = spec_of(suite, method).model_dump(exclude={"backbone"})
+            return digest(spec, _backbone_settings(suite, dataset, method), training_of(suite, dataset))
         case "likelihood":
             return digest(likelihood_of(suite, dataset), suite.training.threads)
         case "generate":
-            return digest(suite.generation, suite.training.threads)
-        case "human":
+            return digest(generation_of(suite, dataset), suite.training.threads)
+        case "untrained":
             return digest(suite.generation.samples)
         case "score":
             wanted = {name: given for name, given in suite.metrics.items() if registry.metric(name).family == family}

@@ -19,15 +19,14 @@ import torch
 from bench import device as devices
 from bench import model as models
 from bench import objectives
-from bench.batch import collate, sorted_batches, training_batches
+from bench.batch import Sequences, sorted_batches, training_batches
 from bench.cost import measured
-from bench.data.prepare import read_split
+from bench.data.sequences import read_sequences
 from bench.files import atomic, atomic_directory
 from bench.methods.base import Method
 from bench.paths import CellPaths
 from bench.progress import progress
-from bench.suite import Cell, Suite, Training, spec_of, training_of
-from bench.vocabulary import encode, load_tokenizer
+from bench.suite import Cell, Suite, Training, backbone_of, spec_of, training_of
 
 COLUMNS = (
     "step", "epoch", "beta", "lr", "train_rec", "train_kl", "valid_rec", "valid_kl", "valid_nelbo",
@@ -50,14 +49,11 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
     """Train one cell and write ``model/`` and ``history.csv``; ``key`` names what a checkpoint must agree on."""
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
     target = devices.select(device, suite.training.threads)
-    tokenizer = load_tokenizer(paths.data / "tokenizer.json")
-    sequences, valid = (
-        encode(tokenizer, read_split(paths.data, part).texts, suite.backbone.max_tokens) for part in ("train", "valid")
-    )
+    spec, backbone = spec_of(suite, cell.method), backbone_of(suite, cell.dataset, cell.method)
+    sequences, valid = (read_sequences(paths.data, part, backbone) for part in ("train", "valid"))
     plan = training_of(suite, cell.dataset)
-    valid = valid[: plan.valid_examples]
-    spec = spec_of(suite, cell.method)
-    method = models.build(spec, suite.backbone, cell.seed).to(target)
+    valid = valid.first(plan.valid_examples)
+    method = models.build(spec, backbone, cell.seed, conditional=valid.sources is not None).to(target)
     with measured(paths.cost("train")) as meter:
         meter.device = devices.describe(target)
         state = _start(method, plan, paths.resume, key)
@@ -66,7 +62,8 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
             if state.step % CHECKPOINT_STEPS == 0:
                 _checkpoint(state, paths.resume, key)
     config = {
-        "method": cell.method, "use": spec.use, "options": spec.options, "backbone": suite.backbone.model_dump(),
+        "method": cell.method, "use": spec.use, "options": spec.options, "backbone": backbone.model_dump(),
+        "conditional": method.backbone.conditional,
         "parameters": sum(p.numel() for p in method.parameters()), "groups": method.groups,
     }  # fmt: skip
     with atomic_directory(paths.model) as folder:
@@ -80,10 +77,10 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
 
 
 def _steps(
-    state: State, sequences: list[list[int]], valid: list[list[int]], plan: Training, seed: int, device: torch.device
+    state: State, sequences: Sequences, valid: Sequences, plan: Training, seed: int, device: torch.device
 ) -> Iterator[int]:
     """Run the steps that are left, yielding the tokens each predicted; history has a row at step 0, then evenly."""
-    method, lengths = state.method, [len(s) for s in sequences]
+    method, lengths = state.method, sequences.lengths
     per_epoch = len(training_batches(lengths, plan.batch_size, seed, 0))
     total = per_epoch * plan.epochs
     log_at = {round(i * total / plan.log_points) for i in range(plan.log_points + 1)}
@@ -94,7 +91,7 @@ def _steps(
         epoch = step // per_epoch
         if epoch not in batches:
             batches = {epoch: training_batches(lengths, plan.batch_size, seed, epoch)}
-        batch = collate([sequences[i] for i in batches[epoch][step % per_epoch]]).to(device)
+        batch = sequences.batch(batches[epoch][step % per_epoch]).to(device)
         _seed(seed, step)
         method.train()
         terms = method.terms(batch)
@@ -103,7 +100,7 @@ def _steps(
         rate = objectives.learning_rate(step, total, plan.learning_rate, plan.warmup_steps, plan.decay)
         for group in state.optimiser.param_groups:
             group["lr"] = rate
-        objectives.loss(terms.rec, terms.kl, beta, options.kl_reduction).backward()
+        objectives.loss(terms, beta, options.kl_reduction, options.free_bits).backward()
         torch.nn.utils.clip_grad_norm_(method.parameters(), plan.clip)
         state.optimiser.step()
         state.optimiser.zero_grad()
@@ -116,7 +113,7 @@ def _steps(
 
 
 def _row(
-    state: State, valid: list[list[int]], plan: Training, per_epoch: int, total: int, seed: int, device: torch.device
+    state: State, valid: Sequences, plan: Training, per_epoch: int, total: int, seed: int, device: torch.device
 ) -> dict[str, Any]:
     """One row of history: training terms since the last row, validation terms now; KL summed over groups."""
     rec, kl, n = state.sums
@@ -140,7 +137,7 @@ def _row(
 
 @torch.no_grad()
 def validation_terms(
-    method: Method, sequences: list[list[int]], batch_size: int, seed: int, device: torch.device
+    method: Method, sequences: Sequences, batch_size: int, seed: int, device: torch.device
 ) -> tuple[float, float]:
     """Mean rec and KL (summed over groups) an example, nats, at one posterior sample; the same noise at every call."""
     method.eval()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.backbones.gpt2 import GPT2, Injection
+from bench.backbones.base import Backbone, Context, Injection
 from bench.batch import Batch
 from bench.decoding import decode
 
@@ -33,13 +33,18 @@ class MethodOptions:
     Attributes
     ----------
     latent: dimensions D of one latent group.
-    annealing: how beta moves over training, see ``bench.objectives.beta``.
-    kl_reduction: "sum" over groups is the bound; "mean_groups" is what DELLA's released code trains with.
+    annealing: how beta moves over training, see ``bench.objectives.beta``; "constant" is none.
+    kl_reduction: "sum" over groups is the bound; "mean_groups" is what DELLA's released code trains with; "first" and
+        "last" train on the KL of one group alone (DELLA Table 4).
+    free_bits: lambda in nats; dimensions whose KL is at most that are not trained on (Li et al. 2020, Optimus).
+    bow: weight of the bag-of-words loss, 0 for none (DELLA Table 5; 0.2 in its code).
     """
 
     latent: int = 32
     annealing: Literal["cyclical", "linear", "constant"] = "cyclical"
-    kl_reduction: Literal["sum", "mean_groups"] = "sum"
+    kl_reduction: Literal["sum", "mean_groups", "first", "last"] = "sum"
+    free_bits: float = 0.0
+    bow: float = 0.0
 
 
 def linear(inputs: int, outputs: int, bias: bool = True, std: float = 0.02) -> nn.Linear:
@@ -71,11 +76,15 @@ class Gaussian:
         squared = (z - self.mean) ** 2 * torch.exp(-self.logvar)
         return -0.5 * (squared + self.logvar + math.log(2 * math.pi)).sum(-1)
 
-    def kl(self, other: Gaussian) -> Tensor:
-        """KL(self || other) in closed form, nats, summed over D: [...]."""
+    def kl_dims(self, other: Gaussian) -> Tensor:
+        """KL(self || other) of each dimension in closed form, nats: [..., D]."""
         ratio = self.logvar - other.logvar
         scaled = (self.mean - other.mean) ** 2 * torch.exp(-other.logvar)
-        return 0.5 * (ratio.exp() + scaled - 1 - ratio).sum(-1)
+        return 0.5 * (ratio.exp() + scaled - 1 - ratio)
+
+    def kl(self, other: Gaussian) -> Tensor:
+        """KL(self || other) in closed form, nats, summed over D: [...]."""
+        return self.kl_dims(other).sum(-1)
 
 
 def split_gaussian(parameters: Tensor, clamp: float | None = None) -> Gaussian:
@@ -142,34 +151,77 @@ class IndependentPosterior:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """What a conditional method knows of the conditions c of a batch, encoded once.
+
+    Attributes
+    ----------
+    context: what the decoder is given.
+    states: the encoder's states of c after each layer, L × [B, S, d] (``context.mask`` marks real positions).
+    """
+
+    context: Context
+    states: Sequence[Tensor] = ()
+
+
+@dataclass(frozen=True)
 class Terms:
-    """The two parts of the negative ELBO of each example: ``rec`` [B] and ``kl`` [B, G], nats."""
+    """What training minimises, of each example, in nats: the two parts of the negative ELBO and what a trick adds.
+
+    Attributes
+    ----------
+    rec: [B], -log p(x|z).
+    kl_dims: [B, G, D], KL of each latent dimension.
+    auxiliary: [B], weighted losses that are no part of the ELBO (bag of words).
+    """
 
     rec: Tensor
-    kl: Tensor
+    kl_dims: Tensor
+    auxiliary: Tensor | None = None
+
+    @property
+    def kl(self) -> Tensor:
+        """[B, G]."""
+        return self.kl_dims.sum(-1)
+
+
+class BagOfWords(nn.Module):
+    """p(w|z) = softmax(W z + b), the same for every position of x (Wang et al. 2017; Zhao et al. 2017)."""
+
+    def __init__(self, latent: int, vocabulary: int) -> None:
+        super().__init__()
+        self.project = linear(latent, vocabulary)
+
+    def forward(self, z: Tensor, batch: Batch) -> Tensor:
+        """z [B, G, D] -> -sum_t log p(x_t|z) over the tokens of x, without EOS, nats: [B]."""
+        log_p = self.project(z.flatten(1)).log_softmax(-1)
+        words = torch.arange(batch.targets.shape[1], device=z.device) < batch.predicted[:, None] - 1
+        return -(log_p.gather(1, batch.targets) * words).sum(-1)
 
 
 class Method(nn.Module, ABC):
     """A text generator: a backbone, the latent variables it has, and where they enter.
 
     A new method is one file with one subclass. It sets ``variants`` (its public names, each with the options that
-    make it) and fulfils ``posterior`` and ``inject``; a prior other than one group of N(0, I) overrides ``groups``,
-    ``prior`` and ``sample_prior``; the rest follows.
+    make it) and fulfils ``posterior`` and ``inject``; a prior other than one group of N(0, I) overrides ``groups`` and
+    ``prior``, and where groups depend on each other also ``sample_prior``; the rest follows.
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     Options: ClassVar[type[MethodOptions]] = MethodOptions
 
-    def __init__(self, backbone: GPT2, options: MethodOptions) -> None:
+    def __init__(self, backbone: Backbone, options: MethodOptions) -> None:
         super().__init__()
         self.backbone = backbone
         self.options = options
+        words = self.groups * options.latent if options.bow else 0
+        self.bow = BagOfWords(words, backbone.vocabulary) if words else None
 
     # What a method says about itself -----------------------------------------------------------------------------
 
     @abstractmethod
-    def posterior(self, batch: Batch) -> Posterior:
-        """q(z|x) of a batch. Must not depend on the padding or on the other examples of the batch."""
+    def posterior(self, batch: Batch, condition: Condition | None = None) -> Posterior:
+        """q(z|x) or q(z|x, c) of a batch. Must not depend on the padding or on the other examples of the batch."""
 
     @abstractmethod
     def inject(self, z: Tensor) -> Injection:
@@ -180,14 +232,16 @@ class Method(nn.Module, ABC):
         """Number of latent groups G (0: a plain language model)."""
         return 1
 
-    def prior(self, z: Tensor, batch: Batch | None = None) -> Gaussian:
-        """The Gaussians p(z_g | z_<g, condition) at z [..., G, D]; by default N(0, I)."""
+    def prior(self, z: Tensor, condition: Condition | None = None) -> Gaussian:
+        """The Gaussians p(z_g | z_<g, c) at z [..., B, G, D]; by default N(0, I), whatever c is."""
         return standard_normal(z)
 
-    def sample_prior(self, n: int, condition: Batch | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """n ancestral draws from the prior, [n, G, D]; by default from N(0, I)."""
+    def sample_prior(
+        self, n: int, condition: Condition | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """n draws from the prior, one for each of n conditions where there are any: [n, G, D]."""
         like = next(self.parameters())
-        return standard_normal(like.new_zeros(n, self.groups, self.options.latent)).sample(generator)
+        return self.prior(like.new_zeros(n, self.groups, self.options.latent), condition).sample(generator)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., d] -> [..., V]."""
@@ -195,35 +249,47 @@ class Method(nn.Module, ABC):
 
     # What follows from it ----------------------------------------------------------------------------------------
 
+    def condition(self, batch: Batch) -> Condition | None:
+        """The conditions of a batch by the encoder (DELLA Sec. 4.4: the same one that encodes x); None without any."""
+        if batch.condition is None:
+            return None
+        states = self.backbone.encode(batch.condition.ids, batch.condition.mask)
+        return Condition(self.backbone.context(batch.condition, states), states)
+
     def terms(self, batch: Batch, generator: torch.Generator | None = None) -> Terms:
         """rec and kl of each example at one posterior sample; kl is closed-form given that sample (DELLA Eq. 6)."""
-        posterior = self.posterior(batch)
+        condition = self.condition(batch)
+        posterior = self.posterior(batch, condition)
         z = posterior.sample(1, generator)[0]
-        return Terms(-self.log_likelihood(batch, z), posterior.conditional(z).kl(self.prior(z, batch)))
+        rec = -self.log_likelihood(batch, z, condition)
+        kl_dims = posterior.conditional(z).kl_dims(self.prior(z, condition))
+        return Terms(rec, kl_dims, self.options.bow * self.bow(z, batch) if self.bow is not None else None)
 
-    def log_prior(self, z: Tensor, batch: Batch | None = None) -> Tensor:
-        """log p(z_g | z_<g, condition) at z [..., G, D], nats: [..., G]."""
-        return self.prior(z, batch).log_prob(z)
+    def log_prior(self, z: Tensor, condition: Condition | None = None) -> Tensor:
+        """log p(z_g | z_<g, c) at z [..., B, G, D], nats: [..., B, G]."""
+        return self.prior(z, condition).log_prob(z)
 
-    def log_likelihood(self, batch: Batch, z: Tensor) -> Tensor:
-        """log p(x|z) at z [..., B, G, D], nats, summed over predicted tokens: [..., B]."""
+    def log_likelihood(self, batch: Batch, z: Tensor, condition: Condition | None = None) -> Tensor:
+        """log p(x|z) or log p(x|z, c) at z [..., B, G, D], nats, summed over predicted tokens: [..., B]."""
         lead = z.shape[:-2]  # [..., B]
         samples = math.prod(lead[:-1])
         flat = z.reshape(samples * len(batch), *z.shape[-2:])
-        injection = self.inject(flat)
+        injection, context = self.inject(flat), None if condition is None else condition.context
         if injection.embedding is None and injection.memory is None and injection.value is None:
             # z enters after the blocks, so all samples of an example share one pass through them
-            hidden = self.backbone.decode(batch.inputs).repeat(samples, 1, 1)
+            hidden = self.backbone.decode(batch.inputs, context=context).repeat(samples, 1, 1)
             hidden = hidden if injection.hidden is None else hidden + injection.hidden
         else:
-            hidden = self.backbone.decode(batch.inputs.repeat(samples, 1), injection)
+            repeated = None if context is None else context.repeat(samples)
+            hidden = self.backbone.decode(batch.inputs.repeat(samples, 1), injection, repeated)
         real = (torch.arange(batch.inputs.shape[1], device=z.device) < batch.predicted[:, None]).repeat(samples, 1)
         targets = batch.targets.repeat(samples, 1)
         nll = F.cross_entropy(self.logits(hidden[real]), targets[real], reduction="none")
         return -torch.zeros(real.shape, device=z.device, dtype=nll.dtype).masked_scatter(real, nll).sum(-1).view(lead)
 
     def decode(
-        self, z: Tensor, decoding: Decoding, max_tokens: int, generator: torch.Generator | None = None
-    ) -> list[list[int]]:
+        self, z: Tensor, decoding: Decoding, max_tokens: int, condition: Condition | None = None,
+        generator: torch.Generator | None = None,
+    ) -> list[list[int]]:  # fmt: skip
         """z [N, G, D] -> N token lists, ``x EOS`` (EOS missing where cut at ``max_tokens``)."""
-        return decode(self, z, decoding, max_tokens, generator)
+        return decode(self, z, decoding, max_tokens, None if condition is None else condition.context, generator)

@@ -3,31 +3,38 @@
 One z_l a layer, G = L. Each is inferred from the lower ones and from the encoder states of its own layer (Eq. 7-8),
 and multiplies the values of the same decoder layer (Eq. 9). ``della@paper`` is trained as the released code trains:
 KL averaged over layers, so that beta is in effect at most 1/L, and fusion weights drawn from N(0, 0.02).
+
+The ablations of Table 4 each take one part away: ``della-ltp`` the tensor product, ``della-lw`` the layers' own
+latent variables, ``della-separate`` the dependence between them, ``della-kl-first`` and ``-last`` the KL of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.backbones.gpt2 import GPT2, Injection
+from bench.backbones.base import Backbone, Injection, make_pooling
 from bench.batch import Batch
-from bench.methods.base import Gaussian, Method, MethodOptions, linear, split_gaussian, standard_normal
-from bench.methods.single import make_pooling
+from bench.errors import BenchError
+from bench.methods.base import Condition, Gaussian, Method, MethodOptions, linear, split_gaussian, standard_normal
 
 
 @dataclass(frozen=True)
 class DellaOptions(MethodOptions):
-    """Choices the paper and its code leave open; the defaults are this suite's.
+    """Choices the paper and its code leave open, and the parts its ablations take away; the defaults are this suite's.
 
     Attributes
     ----------
     pooling: "attention" (code) or "first_token" (paper text) as the representation x^(l) of layer l.
+    latents: "layerwise" is Eq. 7-8; "separate" infers each z_l from its layer alone, with independent priors; "single"
+        has one z, inferred from the last layer, for all layers.
+    fusion: "tensor_product" is Eq. 9; "memory" makes z_l an extra key and value of layer l.
+    start, end: the layers, counted from 1, that have a latent variable (Fig. 2); end 0 is the last layer.
     first_prior: p(z_1), "standard" N(0, I) (paper) or "learned", a constant Gaussian (code).
     clamp: log-variances are held in [-clamp, clamp] (code: 5).
     rank: r of Eq. 9.
@@ -37,6 +44,10 @@ class DellaOptions(MethodOptions):
     """
 
     pooling: Literal["attention", "first_token"] = "attention"
+    latents: Literal["layerwise", "separate", "single"] = "layerwise"
+    fusion: Literal["tensor_product", "memory"] = "tensor_product"
+    start: int = 1
+    end: int = 0
     first_prior: Literal["standard", "learned"] = "standard"
     clamp: float = 5.0
     rank: int = 4
@@ -46,108 +57,150 @@ class DellaOptions(MethodOptions):
 
 
 class Della(Method):
-    """p(z) = prod_l p(z_l | z_<l), q(z|x) = prod_l q(z_l | z_<l, x): Sec. 4.1; fusion: Sec. 4.2."""
+    """p(z) = prod_l p(z_l | z_<l), q(z|x) = prod_l q(z_l | z_<l, x): Sec. 4.1; fusion: Sec. 4.2; with c: Sec. 4.4.
+
+    Below, ``group`` counts latent variables from 0 and ``layers`` are those of the backbone that have one.
+    """
 
     variants = {
         "della": {},
         "della@paper": {"kl_reduction": "mean_groups", "initialisation": "paper"},
+        "della-ltp": {"fusion": "memory"},
+        "della-lw": {"latents": "single"},
+        "della-separate": {"latents": "separate"},
+        "della-kl-first": {"kl_reduction": "first"},
+        "della-kl-last": {"kl_reduction": "last"},
+        "della+none": {"annealing": "constant"},
+        "della+bow": {"annealing": "constant", "bow": 0.2},
+        "della+annealing+bow": {"bow": 0.2},
     }
     Options = DellaOptions
     options: DellaOptions
 
-    def __init__(self, backbone: GPT2, options: DellaOptions) -> None:
+    def __init__(self, backbone: Backbone, options: DellaOptions) -> None:
+        self.layers = _layers(backbone.layers, options)
         super().__init__(backbone, options)
-        d, p, layers = backbone.width, options.latent, backbone.layers
-        self.w_hh = nn.ModuleList(linear(p, p, bias=False) for _ in range(layers - 2))  # z_<1 = 0: no W_hh for l = 2
-        self.w_ih = nn.ModuleList(linear(p, p, bias=False) for _ in range(layers - 1))
-        self.pooling = nn.ModuleList(make_pooling(options.pooling, d) for _ in range(layers))
-        self.w_p = nn.ModuleList(linear(p, 2 * p) for _ in range(layers - 1))
-        self.w_q = nn.ModuleList(linear(p + d, 2 * p) for _ in range(layers))
-        self.fusion = nn.ModuleList(TensorProduct(d, p, options) for _ in range(layers))
-        self.first = nn.Parameter(torch.zeros(2 * p)) if options.first_prior == "learned" else None
-        self.head = linear(d, backbone.config.vocab_size, bias=False) if options.untied else None
+        d, p, groups = backbone.width, options.latent, self.groups
+        lower = p if options.latents == "layerwise" else 0  # width of z_<l
+        c = d if backbone.conditional else 0  # and of c^(l)
+        chained = groups if lower else 1
+        self.w_hh = nn.ModuleList(linear(p, p, bias=False) for _ in range(chained - 2))  # z_<1 = 0: no W_hh for l = 2
+        self.w_ih = nn.ModuleList(linear(p, p, bias=False) for _ in range(chained - 1))
+        self.pooling = nn.ModuleList(make_pooling(options.pooling, d) for _ in range(groups))
+        self.w_p = nn.ModuleDict(
+            {str(group): linear(lower + c, 2 * p) for group in range(groups) if c or (lower and group)}
+        )
+        self.w_q = nn.ModuleList(linear(lower + d + c, 2 * p) for _ in range(groups))
+        self.fusion = nn.ModuleList(
+            linear(p, d) if options.fusion == "memory" else TensorProduct(d, p, options) for _ in self.layers
+        )
+        learned = options.first_prior == "learned" and "0" not in self.w_p
+        self.first = nn.Parameter(torch.zeros(2 * p)) if learned else None
+        self.head = linear(d, backbone.vocabulary, bias=False) if options.untied else None
 
     @property
     def groups(self) -> int:
-        return self.backbone.layers
+        return 1 if self.options.latents == "single" else len(self.layers)
 
-    def lower(self, layer: int, lower: Tensor, z: Tensor) -> Tensor:
-        """Eq. 7: z_<l from z_<l-1 and z_{l-1}, for l = ``layer`` >= 1 counted from 0; all [..., p]."""
-        from_z = self.w_ih[layer - 1](z)
-        return torch.tanh(from_z if layer == 1 else self.w_hh[layer - 2](lower) + from_z)
+    def lower(self, group: int, lower: Tensor, z: Tensor) -> Tensor:
+        """Eq. 7: z_<l from z_<l-1 and z_{l-1}, for ``group`` >= 1; all [..., p], or [..., 0] without dependence."""
+        if not len(self.w_ih):
+            return lower
+        from_z = self.w_ih[group - 1](z)
+        return torch.tanh(from_z if group == 1 else self.w_hh[group - 2](lower) + from_z)
+
+    def no_lower(self, *shape: int) -> Tensor:
+        """z_<1 = 0: [*shape, p], or [*shape, 0] without dependence."""
+        return self.w_q[0].weight.new_zeros(*shape, self.options.latent if self.options.latents == "layerwise" else 0)
 
     def all_lower(self, z: Tensor) -> list[Tensor]:
-        """z [..., L, p] -> z_<l of every layer, L × [..., p]; z_<1 = 0."""
-        lower = [torch.zeros_like(z[..., 0, :])]
-        for layer in range(1, self.groups):
-            lower.append(self.lower(layer, lower[-1], z[..., layer - 1, :]))
+        """z [..., G, p] -> z_<l of every group, G × [..., p]."""
+        lower = [self.no_lower(*z.shape[:-2])]
+        for group in range(1, self.groups):
+            lower.append(self.lower(group, lower[-1], z[..., group - 1, :]))
         return lower
 
-    def prior_layer(self, layer: int, lower: Tensor) -> Gaussian:
-        """Eq. 8, first line: p(z_l | z_<l)."""
-        if layer > 0:
-            return split_gaussian(self.w_p[layer - 1](lower), self.options.clamp)
-        if self.first is None:
-            return standard_normal(lower)
-        return split_gaussian(self.first.expand(*lower.shape[:-1], -1), self.options.clamp)
+    def pooled(self, states: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
+        """Encoder states L × [B, T, d] -> x^(l) or c^(l) of the layers with a latent variable, G × [B, d]."""
+        layers = self.layers[-self.groups :]  # a single latent variable is inferred from the last of them
+        return [pool(states[layer], mask) for pool, layer in zip(self.pooling, layers, strict=True)]
 
-    def posterior_layer(self, layer: int, lower: Tensor, x: Tensor) -> Gaussian:
-        """Eq. 8, second line: q(z_l | z_<l, x) with lower [..., B or 1, p] and x^(l) [B, d]."""
-        # W_q [z_<l ; x] as two products: z_<l and x then broadcast against each other without being copied
-        w_q, p = self.w_q[layer], lower.shape[-1]
-        from_lower, from_x = w_q.weight[:, :p], w_q.weight[:, p:]
-        return split_gaussian(F.linear(lower, from_lower) + F.linear(x, from_x, w_q.bias), self.options.clamp)
+    def prior_layer(self, group: int, lower: Tensor, c: Tensor | None = None) -> Gaussian:
+        """Eq. 8 or 12, first line: p(z_l | z_<l) or p(z_l | z_<l, c) with lower [..., p] and c^(l) [B, d]."""
+        if str(group) in self.w_p:
+            return split_gaussian(_joint(self.w_p[str(group)], lower, c), self.options.clamp)
+        if group == 0 and self.first is not None:
+            return split_gaussian(self.first.expand(*lower.shape[:-1], -1), self.options.clamp)
+        return standard_normal(lower.new_zeros(*lower.shape[:-1], self.options.latent))
 
-    def posterior(self, batch: Batch) -> LayerwisePosterior:
-        states = self.backbone.encode(batch.ids, batch.mask)
-        pooled = [pool(state, batch.mask) for pool, state in zip(self.pooling, states, strict=True)]
+    def posterior_layer(self, group: int, lower: Tensor, x: Tensor) -> Gaussian:
+        """Eq. 8 or 12, second line: q(z_l | z_<l, x) with lower [..., B or 1, p] and [x^(l); c^(l)] [B, d or 2d]."""
+        return split_gaussian(_joint(self.w_q[group], lower, x), self.options.clamp)
+
+    def posterior(self, batch: Batch, condition: Condition | None = None) -> LayerwisePosterior:
+        pooled = self.pooled(self.backbone.encode(batch.ids, batch.mask), batch.mask)
+        if condition is not None:
+            pooled = [torch.cat(pair, -1) for pair in zip(pooled, self._pooled(condition), strict=True)]
         return LayerwisePosterior(self, pooled)
 
-    def prior(self, z: Tensor, batch: Batch | None = None) -> Gaussian:
-        return _stack([self.prior_layer(layer, lower) for layer, lower in enumerate(self.all_lower(z))])
+    def prior(self, z: Tensor, condition: Condition | None = None) -> Gaussian:
+        c = self._pooled(condition)
+        return _stack([self.prior_layer(group, lower, c[group]) for group, lower in enumerate(self.all_lower(z))])
 
-    def sample_prior(self, n: int, condition: Batch | None = None, generator: torch.Generator | None = None) -> Tensor:
-        start = self.w_q[0].weight.new_zeros(n, self.options.latent)
-        return self.ancestral(start, lambda layer, lower: self.prior_layer(layer, lower).sample(generator))
+    def sample_prior(
+        self, n: int, condition: Condition | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        c = self._pooled(condition)
+        return self.ancestral((n,), lambda group, lower: self.prior_layer(group, lower, c[group]).sample(generator))
 
-    def ancestral(self, start: Tensor, draw: Callable[[int, Tensor], Tensor]) -> Tensor:
-        """z_1, z_2, ... each drawn by ``draw(layer, z_<l)``; start is z_<1 [..., p]; returns [..., L, p]."""
-        lower, drawn = start, [draw(0, start)]
-        for layer in range(1, self.groups):
-            lower = self.lower(layer, lower, drawn[-1])
-            drawn.append(draw(layer, lower))
+    def ancestral(self, shape: tuple[int, ...], draw: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """z_1, z_2, ... each drawn by ``draw(group, z_<l)`` -> [*shape, p]; returns [*shape, G, p]."""
+        lower = self.no_lower(*shape)
+        drawn = [draw(0, lower)]
+        for group in range(1, self.groups):
+            lower = self.lower(group, lower, drawn[-1])
+            drawn.append(draw(group, lower))
         return torch.stack(drawn, dim=-2)
 
     def inject(self, z: Tensor) -> Injection:
-        return Injection(value=[fuse.at(z[:, layer]) for layer, fuse in enumerate(self.fusion)])
+        places: list[Any] = [None] * self.backbone.layers
+        for i, (layer, fuse) in enumerate(zip(self.layers, self.fusion, strict=True)):
+            of_layer = z[:, min(i, self.groups - 1)]
+            places[layer] = fuse.at(of_layer) if isinstance(fuse, TensorProduct) else fuse(of_layer)[:, None]
+        return Injection(memory=places) if self.options.fusion == "memory" else Injection(value=places)
 
     def logits(self, hidden: Tensor) -> Tensor:
         return super().logits(hidden) if self.head is None else self.head(hidden)
 
+    def _pooled(self, condition: Condition | None) -> list[Tensor] | list[None]:
+        """c^(l), G × [B, d]."""
+        if condition is None:
+            return [None] * self.groups
+        return self.pooled(condition.states, condition.context.mask)
+
 
 class LayerwisePosterior:
-    """q(z|x) of a batch: the method's weights and the pooled states x^(l), L × [B, d]."""
+    """q(z|x) of a batch: the method's weights and pooled states x^(l) (c^(l) beside them), G × [B, d or 2d]."""
 
     def __init__(self, method: Della, pooled: list[Tensor]) -> None:
         self.method, self.pooled = method, pooled
 
-    def _at(self, layer: int, lower: Tensor) -> Gaussian:
-        return self.method.posterior_layer(layer, lower, self.pooled[layer])
+    def _at(self, group: int, lower: Tensor) -> Gaussian:
+        return self.method.posterior_layer(group, lower, self.pooled[group])
 
     def sample(self, k: int, generator: torch.Generator | None = None) -> Tensor:
-        start = self.pooled[0].new_zeros(k, len(self.pooled[0]), self.method.options.latent)
-        return self.method.ancestral(start, lambda layer, lower: self._at(layer, lower).sample(generator))
+        shape = (k, len(self.pooled[0]))
+        return self.method.ancestral(shape, lambda group, lower: self._at(group, lower).sample(generator))
 
     def conditional(self, z: Tensor) -> Gaussian:
-        return _stack([self._at(layer, lower) for layer, lower in enumerate(self.method.all_lower(z))])
+        return _stack([self._at(group, lower) for group, lower in enumerate(self.method.all_lower(z))])
 
     def log_prob(self, z: Tensor) -> Tensor:
         return self.conditional(z).log_prob(z)
 
     @property
     def mean(self) -> Tensor:
-        start = self.pooled[0].new_zeros(len(self.pooled[0]), self.method.options.latent)
-        return self.method.ancestral(start, lambda layer, lower: self._at(layer, lower).mean)
+        return self.method.ancestral((len(self.pooled[0]),), lambda group, lower: self._at(group, lower).mean)
 
     @property
     def logvar(self) -> Tensor:
@@ -185,6 +238,23 @@ class TensorProduct(nn.Module):
         weight_v, bias_v = self.weight_v.sum(0), self.bias_v.sum(0)
         factor = F.linear(z, self.weight_z.sum(0), self.bias_z.sum(0))[:, None]
         return lambda v: F.linear(v, weight_v, bias_v) * factor
+
+
+def _layers(count: int, options: DellaOptions) -> range:
+    """The layers with a latent variable, counted from 0."""
+    end = options.end or count
+    if not 1 <= options.start <= end <= count:
+        raise BenchError(f"method 'della': layers {options.start} to {end} of a backbone of {count}")
+    return range(options.start - 1, end)
+
+
+def _joint(project: nn.Module, lower: Tensor, x: Tensor | None) -> Tensor:
+    """W [z_<l ; x] + b as two products: z_<l [..., B or 1, p] and x [B, d] broadcast without being copied."""
+    assert isinstance(project, nn.Linear)
+    p = lower.shape[-1]
+    if x is None:
+        return project(lower)
+    return F.linear(lower, project.weight[:, :p]) + F.linear(x, project.weight[:, p:], project.bias)
 
 
 def _stack(layers: list[Gaussian]) -> Gaussian:

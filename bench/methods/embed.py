@@ -6,26 +6,35 @@ import math
 
 from torch import Tensor
 
-from bench.backbones.gpt2 import GPT2, Injection
+from bench.backbones.base import Backbone, Injection
 from bench.batch import Batch
-from bench.methods.base import IndependentPosterior, Method, linear
+from bench.methods.base import Condition, Gaussian, IndependentPosterior, Method, linear
 from bench.methods.single import SingleEncoder, SingleOptions
 
 
 class Embed(Method):
     """One z of N(0, I) prior; e_i + W z in place of the embedding e_i = word + position (Eq. 5)."""
 
-    variants = {"embed": {}}
+    variants = {
+        "embed": {},
+        "embed+none": {"annealing": "constant"},
+        "embed+bow": {"annealing": "constant", "bow": 0.2},
+        "embed+annealing+bow": {"bow": 0.2},
+        "embed+annealing+bn": {"batch_norm": True},
+    }
     Options = SingleOptions
 
-    def __init__(self, backbone: GPT2, options: SingleOptions) -> None:
+    def __init__(self, backbone: Backbone, options: SingleOptions) -> None:
         super().__init__(backbone, options)
-        self.encoder = SingleEncoder(backbone.width, options.latent, options.pooling)
+        self.encoder = SingleEncoder(backbone, options)
         # scaled so that z ~ N(0, I) starts as loud as one word embedding, not sqrt(D) times louder
         self.project = linear(options.latent, backbone.width, std=0.02 / math.sqrt(options.latent))
 
-    def posterior(self, batch: Batch) -> IndependentPosterior:
-        return self.encoder(self.backbone, batch)
+    def posterior(self, batch: Batch, condition: Condition | None = None) -> IndependentPosterior:
+        return self.encoder(self.backbone, batch, condition)
+
+    def prior(self, z: Tensor, condition: Condition | None = None) -> Gaussian:
+        return self.encoder.prior(z, condition)
 
     def inject(self, z: Tensor) -> Injection:
         return Injection(embedding=self.project(z))  # z [N, 1, D] -> [N, 1, d]

@@ -1,25 +1,46 @@
-"""``gpt2``: the plain language model. No latent variable, so its likelihood is exact."""
+"""``gpt2`` and ``bart``: the plain language model and the plain sequence-to-sequence model. Likelihoods are exact."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 from torch import Tensor
 
-from bench.backbones.gpt2 import NOTHING, Injection
+from bench.backbones.base import NOTHING, Backbone, Injection
 from bench.batch import Batch
-from bench.methods.base import IndependentPosterior, Method, standard_normal
+from bench.errors import BenchError
+from bench.methods.base import Condition, IndependentPosterior, Method, MethodOptions, standard_normal
+
+
+@dataclass(frozen=True)
+class LanguageModelOptions(MethodOptions):
+    """``backbone``: the kind it must be built on, since the row is named after it."""
+
+    backbone: Literal["gpt2", "bart"] = "gpt2"
 
 
 class LanguageModel(Method):
-    """p(x) = prod_t p(x_t | x_<t): every method's baseline (DELLA Table 1, "GPT-2"). G = 0."""
+    """p(x) = prod_t p(x_t | x_<t), or p(x|c): every method's baseline (DELLA Tables 1 and 2). G = 0."""
 
-    variants = {"gpt2": {}}
+    variants = {"gpt2": {}, "bart": {"backbone": "bart"}}
+    Options = LanguageModelOptions
+
+    def __init__(self, backbone: Backbone, options: LanguageModelOptions) -> None:
+        if backbone.kind != options.backbone:
+            raise BenchError(f"method '{options.backbone}' is on a dataset whose backbone is {backbone.kind}")
+        super().__init__(backbone, options)
 
     @property
     def groups(self) -> int:
         return 0
 
-    def posterior(self, batch: Batch) -> IndependentPosterior:
-        nothing = self.backbone.transformer.wte.weight.new_zeros(len(batch), 0, self.options.latent)
+    def condition(self, batch: Batch) -> Condition | None:
+        """Without the states that only a latent variable would need."""
+        return None if batch.condition is None else Condition(self.backbone.context(batch.condition))
+
+    def posterior(self, batch: Batch, condition: Condition | None = None) -> IndependentPosterior:
+        nothing = next(self.parameters()).new_zeros(len(batch), 0, self.options.latent)
         return IndependentPosterior(standard_normal(nothing))
 
     def inject(self, z: Tensor) -> Injection:

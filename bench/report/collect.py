@@ -15,7 +15,7 @@ from bench.metrics.base import Quantity
 from bench.metrics.seeds import Estimate, over_seeds
 from bench.paths import CellPaths
 from bench.record_schema import Record, read_cell
-from bench.suite import HUMAN, Cell, Suite, cells
+from bench.suite import UNTRAINED, Suite, cells, select, untrained
 
 Key = tuple[str, str]  # (dataset, method)
 
@@ -39,14 +39,19 @@ class Measured:
 
 @dataclass(frozen=True)
 class Results:
-    """Every record of a suite, by (dataset, method) in the suite's order, and the data manifests."""
+    """The records that a report shows, by (dataset, method) in its order, and the data manifests."""
 
     suite: Suite
     records: Mapping[Key, tuple[Record, ...]]
     manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    @property
+    def datasets(self) -> list[str]:
+        """Datasets, in the suite's order."""
+        return list(dict.fromkeys(dataset for dataset, _ in self.records))
+
     def methods(self, dataset: str) -> list[str]:
-        """Trained methods, then human text where it was scored."""
+        """Trained methods, then the rows without a model."""
         return [method for at, method in self.records if at == dataset]
 
     def keys(self) -> list[str]:
@@ -60,18 +65,21 @@ class Results:
         return judge({method: value for method, value in measured.items() if value is not None})
 
 
-def gather(suite: Suite, root: Path = Path()) -> Results:
-    """Read the record of every cell; one that is missing or broken is a :class:`BenchError`."""
+def gather(suite: Suite, report: str, root: Path = Path()) -> Results:
+    """Read the record of every cell of a report; one that is missing or broken is a :class:`BenchError`.
+
+    Methods stand in the order the report names them.
+    """
     found: dict[Key, list[Record]] = {}
-    for dataset in suite.datasets:
-        for cell in cells(suite):
-            if cell.dataset == dataset:
-                found.setdefault((dataset, cell.method), []).append(read_cell(suite.name, cell, root))
-        human = Cell(dataset, HUMAN, 0)  # scored where the suite measures texts
-        if (root / CellPaths(suite.name, dataset, HUMAN, 0).record).exists():
-            found[dataset, HUMAN] = [read_cell(suite.name, human, root)]
+    trained, beside = cells(suite, report), untrained(suite, report)
+    order = select(suite, report).methods
+    for dataset in dict.fromkeys(cell.dataset for cell in trained):
+        of = [cell for cell in (*trained, *beside) if cell.dataset == dataset]
+        of.sort(key=lambda cell: order.index(cell.method) if cell.method in order else len(order))
+        for cell in of:
+            found.setdefault((dataset, cell.method), []).append(read_cell(suite.name, cell, root))
     manifests = {}
-    for dataset in suite.datasets:
+    for dataset in dict.fromkeys(dataset for dataset, _ in found):
         path = root / CellPaths(suite.name, dataset, "", 0).manifest
         if path.exists():
             manifests[dataset] = read_json(path, "manifest")
@@ -109,7 +117,7 @@ def judge(column: Mapping[str, Measured]) -> dict[str, Measured]:
 
     Trained methods decide what the column's are; human text has no vote.
     """
-    voters = [m for method, m in column.items() if not m.problem and method != HUMAN]
+    voters = [m for method, m in column.items() if not m.problem and method not in UNTRAINED]
     if not voters:
         return dict(column)
     data = max((m.data for m in voters), key=[m.data for m in voters].count)

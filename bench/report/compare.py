@@ -18,9 +18,9 @@ from bench.report.difference import Difference, Side, difference
 from bench.report.layout import shown_columns
 from bench.report.model import MISSING, Cell, Column, Footnotes, Note, NoteGroup, Report, Row, RowGroup, Table, number
 from bench.report.model import NOT_COMPARABLE as NC
-from bench.report.table import write
+from bench.report.render import write
 from bench.report.tidy import protocol_of
-from bench.suite import HUMAN, Suite
+from bench.suite import UNTRAINED, Suite
 
 FORMATS = ("md", "csv", "html")
 SETTINGS = ("backbone", "training", "likelihood", "generation")  # parts of a suite whose differences are told
@@ -91,13 +91,15 @@ def compare(suite_path: str, uses: tuple[str, ...], release: str, out: Path, roo
     ]
     if not pairs:
         raise BenchError(f"release '{release}' has no dataset of suite '{suite.name}': nothing to compare")
-    write(build(suite, frozen, pairs), out, "compare", FORMATS)
+    write(build(suite, frozen, pairs), out, FORMATS)
 
 
 def _new(suite: Suite, dataset: str, methods: Sequence[str], root: Path) -> list[Method]:
     found = []
     for name in dict.fromkeys(methods):
         cells = [cell for cell in suites.cells(suite) if (cell.dataset, cell.method) == (dataset, name)]
+        if not cells:  # of no report on this dataset
+            continue
         records = [read_cell(suite.name, cell, root) for cell in cells]
         statistics = []
         for record in records:
@@ -109,7 +111,7 @@ def _new(suite: Suite, dataset: str, methods: Sequence[str], root: Path) -> list
 
 def _frozen(release: Release, dataset: str, new: str, everything: bool) -> list[Method]:
     """The frozen rows a method stands beside: its namesake, or all where it has none or comes from outside."""
-    cells = [cell for cell in release.cells if cell.dataset == dataset and cell.method != HUMAN]
+    cells = [cell for cell in release.cells if cell.dataset == dataset and cell.method not in UNTRAINED]
     names = list(dict.fromkeys(cell.method for cell in cells))
     chosen = [new] if new in names and not everything else names
     return [
@@ -122,16 +124,16 @@ def _frozen(release: Release, dataset: str, new: str, everything: bool) -> list[
     ]
 
 
-def compare_quantity(key: str, new: Method, old: Method, suite: Suite, release: Release) -> Compared:
+def compare_quantity(key: str, dataset: str, new: Method, old: Method, suite: Suite, release: Release) -> Compared:
     """One quantity of one pair: its difference, or why there is none."""
     ours, theirs = new.side(key), old.side(key)
     if ours is None or theirs is None:
         return Compared(key, ours, theirs, None, "")
-    problem = _problem(ours, theirs, suite, release)
+    problem = _problem(dataset, ours, theirs, suite, release)
     return Compared(key, ours, theirs, None if problem else difference(key, ours, theirs), problem)
 
 
-def _problem(ours: Side, theirs: Side, suite: Suite, release: Release) -> str:
+def _problem(dataset: str, ours: Side, theirs: Side, suite: Suite, release: Release) -> str:
     """Why two numbers cannot be compared, in words; "" where they can."""
     for side, name in ((ours, "new"), (theirs, "frozen")):
         if side.measured.problem:
@@ -141,16 +143,18 @@ def _problem(ours: Side, theirs: Side, suite: Suite, release: Release) -> str:
     apart = signatures.difference(ours.measured.signature, theirs.measured.signature)
     if apart:
         return f"measured differently: {apart}"
-    here = suite.generation.decoding.signature
-    there = _decoding(release)
+    here = suites.generation_of(suite, dataset).decoding.signature
+    there = _decoding(release, dataset)
     if here != there and protocol_of(theirs.measured.signature, "").startswith("decoding"):
         return f"the texts were decoded by {here}, the frozen ones by {there}"
     return ""
 
 
-def _decoding(release: Release) -> str:
+def _decoding(release: Release, dataset: str) -> str:
     try:
-        return suites.Decoding(**release.manifest["suite"]["resolved"]["generation"]["decoding"]).signature
+        resolved = release.manifest["suite"]["resolved"]
+        own = resolved["datasets"].get(dataset, {}).get("decoding")
+        return suites.Decoding(**(own or resolved["generation"]["decoding"])).signature
     except (KeyError, TypeError, ValueError) as error:
         raise BenchError(f"release '{release.name}': its decoding is not understood ({error})") from None
 
@@ -161,7 +165,7 @@ def build(suite: Suite, release: Release, pairs: Sequence[tuple[str, Method, Met
     columns = shown_columns(dict.fromkeys(key for record in records for key in record.values))
     footnotes, groups, tidy = Footnotes(), [], []
     for dataset, new, old in pairs:
-        compared = [compare_quantity(column.key, new, old, suite, release) for column in columns]
+        compared = [compare_quantity(column.key, dataset, new, old, suite, release) for column in columns]
         rows = [
             _row(column, found, footnotes)
             for column, found in zip(columns, compared, strict=True)

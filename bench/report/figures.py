@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,27 +56,31 @@ class Panel:
         return any(math.isfinite(beta) for curve in self.curves.values() for beta in curve["beta"])
 
 
-def curves(suite_path: str, uses: tuple[str, ...], out: Path, root: Path = Path()) -> None:
-    """Write ``out`` and its sibling, .png and .svg, from the history of every cell of the suite."""
+def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
+    """Write ``out`` and its sibling, .png and .svg, from the history of every cell of the report."""
+    panels = read_panels(suite, report, root)
+    save(lambda: draw(panels), out)
+
+
+def save(make: Callable[[], Figure], out: Path) -> None:
+    """A figure as .png and .svg beside ``out``, in the house style; the same drawing always gives the same bytes."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot, rc_context
 
-    panels = read_panels(suites.load(suite_path, uses), root)
-    base = out.with_suffix("") if out.suffix in (".png", ".svg") else out / "curves"
     with rc_context(STYLE):
-        figure = draw(panels)
+        figure = make()
         for form, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-            with atomic(base.parent / f"{base.name}.{form}", "wb") as stream:
+            with atomic(out.with_suffix(f".{form}"), "wb") as stream:
                 figure.savefig(stream, format=form, dpi=150, metadata=metadata)
         pyplot.close(figure)
 
 
-def read_panels(suite: Suite, root: Path = Path()) -> list[Panel]:
+def read_panels(suite: Suite, report: str, root: Path = Path()) -> list[Panel]:
     """Histories by dataset and method, in the suite's order."""
     found: dict[tuple[str, str], dict[int, Curve]] = {}
-    for cell in suites.cells(suite):
+    for cell in suites.cells(suite, report):
         paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
         found.setdefault((cell.dataset, cell.method), {})[cell.seed] = read_history(root / paths.history)
     return [Panel(dataset, method, by_seed) for (dataset, method), by_seed in found.items()]

@@ -9,14 +9,14 @@ from bench.metrics import signatures
 from bench.report.collect import Measured, Results, by_text, quantity
 from bench.report.layout import Protocol, shown_columns
 from bench.report.model import Note, NoteGroup, number
-from bench.suite import HUMAN
+from bench.suite import COPY, UNTRAINED, generation_of
 
 
 def main_caption(results: Results, printed: bool) -> str:
     """How to read the first table."""
     per_dataset = {
-        dataset: sorted({len(results.records[dataset, m]) for m in results.methods(dataset) if m != HUMAN})
-        for dataset in results.suite.datasets
+        dataset: sorted({len(results.records[dataset, m]) for m in results.methods(dataset) if m not in UNTRAINED})
+        for dataset in results.datasets
     }
     sizes = {n for found in per_dataset.values() for n in found}
     sentences = []
@@ -29,8 +29,10 @@ def main_caption(results: Results, printed: bool) -> str:
         where = "" if len(alone) == len(per_dataset) else f" ({', '.join(alone)})"
         sentences.append(f"One seed{where}: the value alone; its bootstrap interval over examples is in the csv.")
     sentences.append("Best in bold, second underlined, within a dataset; not where no direction is better.")
-    if any(method == HUMAN for _, method in results.records):
+    if any(method in UNTRAINED for _, method in results.records):
         sentences.append("human: held-out human text scored as if it were generated; never ranked.")
+    if any(method == COPY for _, method in results.records):
+        sentences.append("copy: each source as it is, likewise.")
     if printed:
         sentences.append("In parentheses: the number the paper prints.")
     sentences.append("-: not defined or not measured; n/c: not comparable, see the footnote.")
@@ -40,7 +42,7 @@ def main_caption(results: Results, printed: bool) -> str:
 def verdicts(results: Results, protocol: Protocol) -> list[str]:
     """A sentence a dataset: which method has the lowest PPL by either arithmetic."""
     found = []
-    for dataset in results.suite.datasets:
+    for dataset in results.datasets:
         exact = _lowest(results, dataset, "ppl")
         paper = _lowest(results, dataset, protocol.key("ppl"))
         if exact and paper:
@@ -57,7 +59,7 @@ def _lowest(results: Results, dataset: str, key: str) -> tuple[str, float] | Non
     means = {
         method: measured.estimate.mean
         for method, measured in results.column(dataset, key).items()
-        if not measured.problem and method != HUMAN
+        if not measured.problem and method not in UNTRAINED
     }
     best = min(means, key=lambda method: means[method], default=None)
     return None if best is None else (best, means[best])
@@ -80,29 +82,28 @@ def _protocol(results: Results) -> tuple[Note, ...]:
     suite = results.suite
     examples = suite.likelihood.importance_examples
     of = "all test examples" if examples is None else f"the first {examples} test examples"
-    overrides = [
-        f"{name}: {part.importance_examples}" for name, part in suite.datasets.items() if part.importance_examples
-    ]
+    overrides = [f"{name}: {n}" for name in results.datasets if (n := suite.datasets[name].importance_examples)]
     also = f" ({', '.join(overrides)})" if overrides else ""
     seeds = by_text(
         (dataset, ", ".join(str(record.seed) for record in results.records[dataset, method]))
-        for dataset in suite.datasets
+        for dataset in results.datasets
         for method in results.methods(dataset)[:1]
     )
-    generation = suite.generation
+    decodings = by_text((name, generation_of(suite, name).decoding.signature) for name in results.datasets)
+    decoded = "; ".join(f"{text} ({', '.join(who)})" if len(decodings) > 1 else text for text, who in decodings.items())
     return (
         Note("Likelihood", f"K = {suite.likelihood.importance_samples} importance samples for {of}{also}; other "
              "likelihood columns over the whole test set. A finite K bounds PPL from above; the effective number of "
              "samples is ess in the csv."),
-        Note("Texts", f"{generation.samples} texts a cell from the prior, decoded by {generation.decoding.signature}; "
-             "the same for every method."),
+        Note("Texts", f"at most {suite.generation.samples} texts a cell from the prior, of a conditional dataset one "
+             f"for each of the first test sources, decoded by {decoded}; the same for every method."),
         Note("Seeds", "; ".join(f"{text} ({', '.join(who)})" for text, who in seeds.items())),
     )  # fmt: skip
 
 
 def _data(results: Results) -> tuple[Note, ...]:
     found = []
-    for dataset in results.suite.datasets:
+    for dataset in results.datasets:
         manifest = results.manifests.get(dataset, {})
         splits = manifest.get("splits", {})
         sizes = ", ".join(f"{splits[part].get('texts', '?')} {part}" for part in SPLITS if part in splits)
@@ -115,7 +116,7 @@ def _data(results: Results) -> tuple[Note, ...]:
 def _models(results: Results) -> tuple[Note, ...]:
     """Trained parameters a method; by dataset only where they differ."""
     found = []
-    for method in dict.fromkeys(method for _, method in results.records if method != HUMAN):
+    for method in dict.fromkeys(method for _, method in results.records if method not in UNTRAINED):
         sizes = by_text(
             (dataset, f"{records[0].provenance.parameters:,}")
             for (dataset, at), records in results.records.items()
@@ -140,7 +141,7 @@ def _remarks(results: Results, key: str) -> str:
     """Notes on a quantity's values, each once, with the datasets or methods it is about where not about all."""
     said: dict[str, dict[str, tuple[str, ...]]] = {}  # text -> dataset -> methods
     everyone = {}
-    for dataset in results.suite.datasets:
+    for dataset in results.datasets:
         column = results.column(dataset, key)
         everyone[dataset] = tuple(column)
         for text, methods in by_text((method, measured.note) for method, measured in column.items()).items():
@@ -161,7 +162,7 @@ def _about(where: dict[str, tuple[str, ...]], everyone: dict[str, tuple[str, ...
 def _signatures(results: Results) -> tuple[Note, ...]:
     lines, seen = [], []
     for column in shown_columns(results.keys()):
-        by_dataset = [results.column(dataset, column.key) for dataset in results.suite.datasets]
+        by_dataset = [results.column(dataset, column.key) for dataset in results.datasets]
         used = [s for measured in by_dataset if (s := _column_signature(measured.values()))]
         if used:
             seen += used

@@ -7,12 +7,14 @@ import io
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from markupsafe import escape as html
 
+from bench.files import atomic
 from bench.report.model import Cell, Report, Table
 
 FORMATS = ("md", "csv", "tex", "html")
@@ -123,6 +125,13 @@ def csv_line(fields: Sequence[str]) -> Markup:
     stream = io.StringIO()
     csv.writer(stream, lineterminator="").writerow(fields)
     return Markup(stream.getvalue())
+
+
+def write(report: Report, out: Path, formats: Sequence[str] = FORMATS) -> None:
+    """A report in every format, beside ``out``, which names one of the files."""
+    for form in formats:
+        with atomic(out.with_suffix(f".{form}")) as stream:
+            stream.write(render(report, form))
 
 
 def render(report: Report, form: str) -> str:

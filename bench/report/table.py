@@ -5,33 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench import suite as suites
-from bench.files import atomic
 from bench.report.collect import Measured, Results, gather
 from bench.report.layout import PROTOCOLS, Protocol, main_columns
 from bench.report.model import NOT_COMPARABLE as NC
 from bench.report.model import Cell, Column, Footnotes, Report, Row, RowGroup, Table, number, rank
 from bench.report.notes import main_caption, notes, verdicts
 from bench.report.published import Published, load_published
-from bench.report.render import FORMATS, render
+from bench.report.render import write
 from bench.report.tidy import HEADER, tidy_rows
-from bench.suite import HUMAN
+from bench.suite import UNTRAINED, Suite
 
 VIEWS = ("exact", "paper", "printed")
 
 
-def table(suite_path: str, uses: tuple[str, ...], out: Path) -> None:
-    """Write ``out`` and its siblings, .md .csv .tex .html; ``out`` may name any of them, or a folder."""
-    results = gather(suites.load(suite_path, uses))
-    write(build(results, load_published()), out, "table1")
-
-
-def write(report: Report, out: Path, stem: str, formats: tuple[str, ...] = FORMATS) -> None:
-    """A report in every format, beside ``out`` (a file of one of them, or a folder that gets ``stem``.*)."""
-    base = out.with_suffix("") if out.suffix.removeprefix(".") in FORMATS else out / stem
-    for form in formats:
-        with atomic(base.parent / f"{base.name}.{form}") as stream:
-            stream.write(render(report, form))
+def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
+    """Write ``out`` and its siblings, .md .csv .tex .html; ``out`` may name any of them."""
+    write(build(gather(suite, report, root), load_published()), out)
 
 
 def build(results: Results, published: Published) -> Report:
@@ -53,7 +42,7 @@ def build(results: Results, published: Published) -> Report:
 def _main(results: Results, published: Published) -> Table:
     columns, footnotes = main_columns(results.keys()), Footnotes()
     groups = []
-    for dataset in results.suite.datasets:
+    for dataset in results.datasets:
         measured = {column.key: results.column(dataset, column.key) for column in columns}
         by_column = []
         for column in columns:
@@ -75,7 +64,7 @@ def _main(results: Results, published: Published) -> Table:
 def _three_ways(results: Results, published: Published, protocol: Protocol) -> Table | None:
     """exact | a paper's arithmetic | what it prints, side by side; None where nothing was measured that way."""
     keys = set(results.keys())
-    printed_datasets = published.datasets(protocol.name) & set(results.suite.datasets)
+    printed_datasets = published.datasets(protocol.name) & set(results.datasets)
     measured = [base for base in protocol.quantities if protocol.key(base) in keys]
     if not measured:
         return None
@@ -83,8 +72,8 @@ def _three_ways(results: Results, published: Published, protocol: Protocol) -> T
     shown = [base for base in protocol.quantities if base in measured or (printed_datasets and base in keys)]
     columns, footnotes = tuple(_views(named, shown, protocol, keys, bool(printed_datasets))), Footnotes()
     groups = []
-    for dataset in results.suite.datasets:
-        methods = [method for method in results.methods(dataset) if method != HUMAN]
+    for dataset in results.datasets:
+        methods = [method for method in results.methods(dataset) if method not in UNTRAINED]
         by_column = [
             _printed_cells(column, dataset, methods, published, protocol, footnotes)
             if column.label == VIEWS[2]
@@ -131,7 +120,7 @@ def _cells(
 ) -> dict[str, Cell]:
     """One column of one dataset: numbers, "-" or "n/c", ranked over trained methods."""
     cells = {method: _cell(measured.get(method), column, footnotes) for method in methods}
-    ranked = [None if method == HUMAN else cell.value for method, cell in cells.items()]
+    ranked = [None if method in UNTRAINED else cell.value for method, cell in cells.items()]
     emphasis = rank(ranked, column.direction, column.digits)
     return {
         method: Cell(cell.text, cell.value, cell.spread, emphasis=mark, marks=cell.marks)
@@ -174,5 +163,5 @@ def _group(dataset: str, methods: list[str], by_column: list[list[Cell]]) -> Row
     """Columns of cells -> rows."""
     rows = zip(*by_column, strict=True) if by_column else [()] * len(methods)
     return RowGroup(
-        dataset, tuple(Row(m, tuple(cells), apart=m == HUMAN) for m, cells in zip(methods, rows, strict=True))
+        dataset, tuple(Row(m, tuple(cells), apart=m in UNTRAINED) for m, cells in zip(methods, rows, strict=True))
     )

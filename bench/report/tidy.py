@@ -6,6 +6,7 @@ from bench.metrics.base import Quantity
 from bench.report.collect import Measured, Results, quantity
 from bench.report.layout import MAIN
 from bench.report.published import Published
+from bench.suite import generation_of
 
 HEADER = (
     "dataset", "method", "quantity", "label", "unit", "direction", "value", "half_width", "n_seeds", "ci95_low",
@@ -20,9 +21,9 @@ def tidy_rows(results: Results, published: Published) -> tuple[tuple[str, ...], 
     """
     first = [key for key, *_ in MAIN]
     keys = sorted(results.keys(), key=lambda key: (first.index(key) if key in first else len(first), key))
-    decoding = results.suite.generation.decoding.signature
     rows = []
-    for dataset in results.suite.datasets:
+    for dataset in results.datasets:
+        decoding = generation_of(results.suite, dataset).decoding.signature
         columns = {key: results.column(dataset, key) for key in keys}
         for method in results.methods(dataset):
             for key in keys:

@@ -11,9 +11,9 @@ and run the contract tests that check ours on it:
 
 from torch import Tensor, nn
 
-from bench.backbones.gpt2 import GPT2, Injection
+from bench.backbones.base import Backbone, Injection
 from bench.batch import Batch
-from bench.methods.base import IndependentPosterior, Method, linear
+from bench.methods.base import Condition, Gaussian, IndependentPosterior, Method, linear
 from bench.methods.single import SingleEncoder, SingleOptions
 
 
@@ -24,14 +24,17 @@ class MemorySoftmax(Method):
     Options = SingleOptions
     options: SingleOptions
 
-    def __init__(self, backbone: GPT2, options: SingleOptions) -> None:
+    def __init__(self, backbone: Backbone, options: SingleOptions) -> None:
         super().__init__(backbone, options)
-        self.encoder = SingleEncoder(backbone.width, options.latent, options.pooling)
+        self.encoder = SingleEncoder(backbone, options)
         self.memory = nn.ModuleList(linear(options.latent, backbone.width) for _ in range(backbone.layers))
         self.last = linear(options.latent, backbone.width)
 
-    def posterior(self, batch: Batch) -> IndependentPosterior:
-        return self.encoder(self.backbone, batch)
+    def posterior(self, batch: Batch, condition: Condition | None = None) -> IndependentPosterior:
+        return self.encoder(self.backbone, batch, condition)
+
+    def prior(self, z: Tensor, condition: Condition | None = None) -> Gaussian:
+        return self.encoder.prior(z, condition)
 
     def inject(self, z: Tensor) -> Injection:
         return Injection(memory=[project(z) for project in self.memory], hidden=self.last(z))

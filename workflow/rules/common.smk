@@ -22,7 +22,7 @@ gc.freeze()
 gc.set_threshold(50_000, 20, 100)
 
 cell = dag.cell
-human = dag.human
+untrained = dag.untrained
 
 
 wildcard_constraints:

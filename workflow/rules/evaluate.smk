@@ -14,7 +14,7 @@ rule likelihood:
         statistics=cell.likelihood,
         cost=cell.cost("likelihood"),
     params:
-        code=lambda wildcards: dag.code("likelihood", method=wildcards.method),
+        code=lambda wildcards: dag.code("likelihood", dataset=wildcards.dataset, method=wildcards.method),
         settings=lambda wildcards: dag.settings("likelihood", dataset=wildcards.dataset),
         args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     log:
@@ -41,7 +41,7 @@ rule generate:
         samples=cell.samples,
         cost=cell.cost("generate"),
     params:
-        code=lambda wildcards: dag.code("generate", method=wildcards.method),
+        code=lambda wildcards: dag.code("generate", dataset=wildcards.dataset, method=wildcards.method),
         settings=lambda wildcards: dag.settings("generate", dataset=wildcards.dataset),
         args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     log:
@@ -60,29 +60,29 @@ rule generate:
         "logged {log} python -m bench generate {params.args}"
 
 
-# The row of human text is a method without a model: it has samples, and everything after them is the same.
-ruleorder: human > generate
+# A row of human text or of copied sources is a method without a model: it has samples, and all after them is the same.
+ruleorder: untrained > generate
 
 
-rule human:
+rule untrained:
     input:
-        manifest=human.manifest,
+        manifest=untrained.manifest,
     output:
-        samples=human.samples,
+        samples=untrained.samples,
     params:
-        code=lambda wildcards: dag.code("human"),
-        settings=lambda wildcards: dag.settings("human"),
+        code=lambda wildcards: dag.code("untrained"),
+        settings=lambda wildcards: dag.settings("untrained"),
         args=lambda wildcards, output: dag.arguments(wildcards),
     log:
-        dag.log(human.root, "human"),
+        dag.log(untrained.root, "untrained"),
     benchmark:
-        dag.benchmark(human.root, "human")
+        dag.benchmark(untrained.root, "untrained")
     conda:
         "../envs/bench.yaml"
     message:
-        "take human text of {wildcards.dataset}"
+        "take the texts of row {wildcards.row} on {wildcards.dataset}"
     shell:
-        "logged {log} python -m bench human {params.args}"
+        "logged {log} python -m bench untrained {params.args}"
 
 
 rule score:

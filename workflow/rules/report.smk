@@ -1,51 +1,59 @@
-"""Tables and figures of the selected suite, from its cells' records and histories alone."""
+"""Tables and figures of the selected suite, from what its cells left behind and from nothing else.
+
+Which reports there are: bench/report/catalogue.py. Which cells each shows: `reports:` in the suite.
+"""
 
 
 rule table:
     input:
-        records=dag.records(),
-        manifests=dag.manifests(),
+        cells=lambda wildcards: dag.read(wildcards.table),
+        manifests=lambda wildcards: dag.manifests(wildcards.table),
         published=dag.published(),
     output:
-        md="reports/table1.md",
-        csv="reports/table1.csv",
-        tex="reports/table1.tex",
-        html=report("reports/table1.html", caption="../report/table1.rst", category="Tables"),
+        md="reports/{table}.md",
+        csv="reports/{table}.csv",
+        tex="reports/{table}.tex",
+        html=report(
+            "reports/{table}.html", caption="../report/table.rst", category="Tables"
+        ),
     params:
-        code=lambda wildcards: dag.code("table"),
-        settings=lambda wildcards: dag.settings("table"),
-        order=lambda wildcards: dag.order(),
-        args=lambda wildcards, output: dag.arguments(wildcards, out=output.md),
+        code=lambda wildcards: dag.code("report", report=wildcards.table),
+        settings=lambda wildcards: dag.settings("report", report=wildcards.table),
+        order=lambda wildcards: dag.order(wildcards.table),
+        args=lambda wildcards, output: dag.render(wildcards.table, output.md),
     log:
-        "reports/logs/table1.log",
+        "reports/logs/{table}.log",
     benchmark:
-        "reports/logs/table1.tsv"
+        "reports/logs/{table}.tsv"
     conda:
         "../envs/bench.yaml"
     message:
         "render {output.md}"
     shell:
-        "logged {log} python -m bench table {params.args}"
+        "logged {log} python -m bench report {params.args}"
 
 
-rule curves:
+rule figure:
     input:
-        histories=dag.histories(),
+        cells=lambda wildcards: dag.read(wildcards.figure),
+        manifests=lambda wildcards: dag.manifests(wildcards.figure),
     output:
-        png="reports/curves.png",
-        svg=report("reports/curves.svg", caption="../report/curves.rst", category="Figures"),
+        png="reports/{figure}.png",
+        svg=report(
+            "reports/{figure}.svg", caption="../report/figure.rst", category="Figures"
+        ),
     params:
-        code=lambda wildcards: dag.code("curves"),
-        settings=lambda wildcards: dag.settings("curves"),
-        order=lambda wildcards: dag.order(),
-        args=lambda wildcards, output: dag.arguments(wildcards, out=output.png),
+        code=lambda wildcards: dag.code("report", report=wildcards.figure),
+        settings=lambda wildcards: dag.settings("report", report=wildcards.figure),
+        order=lambda wildcards: dag.order(wildcards.figure),
+        args=lambda wildcards, output: dag.render(wildcards.figure, output.png),
     log:
-        "reports/logs/curves.log",
+        "reports/logs/{figure}.log",
     benchmark:
-        "reports/logs/curves.tsv"
+        "reports/logs/{figure}.tsv"
     conda:
         "../envs/bench.yaml"
     message:
         "plot {output.png}"
     shell:
-        "logged {log} python -m bench curves {params.args}"
+        "logged {log} python -m bench report {params.args}"

@@ -11,7 +11,7 @@ rule train:
         history=cell.history,
         cost=cell.cost("train"),
     params:
-        code=lambda wildcards: dag.code("train", method=wildcards.method),
+        code=lambda wildcards: dag.code("train", dataset=wildcards.dataset, method=wildcards.method),
         settings=lambda wildcards: dag.settings("train", dataset=wildcards.dataset, method=wildcards.method),
         args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     log:

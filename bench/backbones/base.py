@@ -1,0 +1,162 @@
+"""What a method may ask of a backbone, and the four named places where a latent variable can enter its decoder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bench.batch import Batch
+
+
+@dataclass(frozen=True)
+class Injection:
+    """Where a latent variable enters the decoder; ``None`` leaves a place alone. N is the number of sequences.
+
+    Attributes
+    ----------
+    embedding: [N, 1, d] added to every input embedding (word + position); DELLA Sec. 3.3 "Embedding".
+    memory: one [N, M, d] a layer, M extra positions whose key and value it is, seen by all; Sec. 3.3 "Memory".
+    value: one function [N, T, d] -> [N, T, d] a layer, on the value vectors before the head split; DELLA Eq. 9.
+    hidden: [N, 1 or T, d] added to the last hidden states before the LM head; Sec. 3.3 "Softmax".
+
+    A layer's ``memory`` or ``value`` may be None: the layers of Fig. 2 that have no latent variable.
+    """
+
+    embedding: Tensor | None = None
+    memory: Sequence[Tensor | None] | None = None
+    value: Sequence[Callable[[Tensor], Tensor] | None] | None = None
+    hidden: Tensor | None = None
+
+
+NOTHING = Injection()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a decoder is given of the condition c of N sequences: its tokens, and for cross attention its states.
+
+    Attributes
+    ----------
+    ids: [N, S] right-padded ``BOS c EOS``.
+    mask: [N, S] True at real tokens.
+    states: [N, S, d] the encoder's output, or None where the decoder reads c as a prompt.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    states: Tensor | None = None
+
+    def repeat(self, times: int) -> Context:
+        """The N sequences over again: [times * N, ...], as ``Tensor.repeat`` orders them."""
+        states = None if self.states is None else self.states.repeat(times, 1, 1)
+        return Context(self.ids.repeat(times, 1), self.mask.repeat(times, 1), states)
+
+    def select(self, rows: Tensor) -> Context:
+        """These sequences."""
+        return replace(
+            self, ids=self.ids[rows], mask=self.mask[rows], states=None if self.states is None else self.states[rows]
+        )
+
+
+class Cache:
+    """Keys and values of the positions decoded so far, one pair a layer, each [N, heads, positions, d/heads]."""
+
+    def __init__(self) -> None:
+        self.layers: list[tuple[Tensor, Tensor]] = []
+        self.cross: list[tuple[Tensor, Tensor]] = []  # of the condition, where the decoder attends to it across
+        self.positions = 0  # decoded positions; memory slots and a prompt are not counted
+
+    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Append new positions of one layer and return all of them."""
+        if layer == len(self.layers):
+            self.layers.append((key, value))
+        else:
+            past_key, past_value = self.layers[layer]
+            self.layers[layer] = (torch.cat([past_key, key], 2), torch.cat([past_value, value], 2))
+        return self.layers[layer]
+
+    def select(self, rows: Tensor) -> None:
+        """Keep (and reorder to) these sequences: beams that survive, samples not yet finished."""
+        self.layers = [(key[rows], value[rows]) for key, value in self.layers]
+        self.cross = [(key[rows], value[rows]) for key, value in self.cross]
+
+
+Watch = Callable[[int, Tensor, Tensor, Tensor | None], None]  # (layer, q, k, allowed) of each self-attention
+
+
+class Backbone(nn.Module, ABC):
+    """An encoder and a decoder of L layers and hidden size d, shared weights or not.
+
+    Attributes
+    ----------
+    kind: its name in a suite.
+    layers, width, heads: L, d and the attention heads of a layer.
+    vocabulary: V.
+    conditional: whether texts are generated given a condition.
+    """
+
+    kind: ClassVar[str]
+    layers: int
+    width: int
+    heads: int
+    vocabulary: int
+    conditional: bool
+
+    @abstractmethod
+    def encode(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
+        """Bidirectional pass. ids [B, T], mask [B, T] True at real tokens -> states after each block, L × [B, T, d]."""
+
+    @abstractmethod
+    def context(self, condition: Batch, states: Sequence[Tensor] | None = None) -> Context:
+        """What the decoder is given of a batch of conditions; ``states`` are theirs by ``encode``, where known."""
+
+    @abstractmethod
+    def decode(
+        self, ids: Tensor, injection: Injection = NOTHING, context: Context | None = None, cache: Cache | None = None,
+        watch: Watch | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Causal pass. ids [N, T] -> last hidden states [N, T, d], with ``hidden`` added.
+
+        With ``cache`` the ids are the next positions, and the cache is extended in place. ``watch`` sees the queries,
+        keys and mask of every self-attention.
+        """
+
+    @abstractmethod
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[..., d] -> [..., V]."""
+
+
+class AttentionPooling(nn.Module):
+    """A learned attention over positions: sum_t softmax_t(tanh(w · h_t)) h_t, padding excluded.
+
+    DELLA's paper takes the first token's state, its code pools like this (and lets padding in, which we do not).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(width, 1)
+        nn.init.zeros_(self.score.weight)  # start from the mean over positions
+        nn.init.zeros_(self.score.bias)
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """states [B, T, d], mask [B, T] -> [B, d]."""
+        scores = torch.tanh(self.score(states)).squeeze(-1).masked_fill(~mask, float("-inf"))
+        return torch.einsum("bt,btd->bd", scores.softmax(-1), states)
+
+
+class FirstToken(nn.Module):
+    """The state of the first token (BOS), as DELLA Sec. 4.1 writes it."""
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """states [B, T, d], mask [B, T] (unused) -> [B, d]."""
+        return states[:, 0]
+
+
+def make_pooling(kind: str, width: int) -> nn.Module:
+    """The pooling named in a suite: "attention" or "first_token"."""
+    return AttentionPooling(width) if kind == "attention" else FirstToken()

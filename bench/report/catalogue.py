@@ -1,0 +1,55 @@
+"""Every report there is: its name, how it is written, what it reads, and the module that makes it. Light: no imports.
+
+A report is named after what it reproduces: ``della/table2`` is Table 2 of the DELLA paper. Which cells it shows is the
+suite's to say (``reports:`` of a suite YAML). Its module has ``render(suite, report, out, root)``, which writes every
+file of :attr:`Report.files` beside ``out``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.errors import BenchError, suggest
+
+Kind = Literal["table", "figure"]
+Reads = Literal["records", "histories", "samples", "interpolation", "attention"]
+FORMATS: dict[Kind, tuple[str, ...]] = {"table": ("md", "csv", "tex", "html"), "figure": ("png", "svg")}
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report. ``reads`` are the files of each of its cells, besides every dataset's manifest."""
+
+    name: str
+    kind: Kind
+    reads: tuple[Reads, ...]
+    module: str
+
+
+def _tables(module: str, *names: str) -> list[Report]:
+    return [Report(name, "table", ("records",), f"bench.report.{module}") for name in names]
+
+
+_ALL = (
+    *_tables("table", "table1"),
+    Report("curves", "figure", ("histories",), "bench.report.figures"),
+    *_tables("della.tables", *(f"della/table{i}" for i in (1, 2, 4, 5, 8, 9))),
+    *_tables("della.cost", "della/table6"),
+    Report("della/table7", "table", (), "bench.report.della.data"),
+    Report("della/figure2", "figure", ("records",), "bench.report.della.layers"),
+    Report("della/figure3", "table", ("interpolation",), "bench.report.della.interpolation"),
+    Report("della/figure4", "table", ("samples",), "bench.report.della.samples"),
+    Report("della/figure5", "figure", ("histories",), "bench.report.figures"),
+    Report("della/figure6", "figure", ("attention",), "bench.report.della.attention"),
+    Report("della/figure7", "figure", ("attention",), "bench.report.della.attention"),
+)
+REPORTS = {report.name: report for report in _ALL}
+DEFAULT = ("table1", "curves")  # of a suite that names none
+
+
+def find(name: str) -> Report:
+    """One report by name."""
+    if name not in REPORTS:
+        raise BenchError(f"no report '{name}'{suggest(name, REPORTS)}")
+    return REPORTS[name]

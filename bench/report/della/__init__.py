@@ -1,0 +1,1 @@
+"""The tables and figures of DELLA (Hu et al. 2022)."""
