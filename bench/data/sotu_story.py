@@ -19,9 +19,9 @@ FIRST_WORDS, REST_WORDS = 6, 20  # at least; shorter first sentences are mostly 
 # What Punkt finds when it is trained on the addresses, which takes it a minute, with their like added and errors taken
 # out. Initials need no entry.
 ABBREVIATIONS = """
-mr mrs ms messrs dr hon prof rev st jr sr esq gen col maj capt lt lieut sgt sen rep gov co inc ltd no nos vol sec etc
-vs v viz i.e e.g p.m a.m a.d u.s u.n u.s.a u.s.s u.s.s.r d.c s.c n.y g.i stat fla ga ind kans nebr oreg pa tex va
-jan feb aug sept oct nov dec
+mr mrs ms messrs dr hon prof rev st jr sr esq gen col maj capt adm lt lieut sgt sen rep gov co inc ltd no nos vol sec
+etc vs v viz i.e e.g p.m a.m a.d u.s u.n u.s.a u.s.s u.s.s.r d.c s.c n.y g.i stat fla ga ind kans mo nebr oreg pa tex
+va jan feb aug sept oct nov dec
 """
 
 
