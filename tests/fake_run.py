@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from bench import registry
 from bench import suite as suites
 from bench.files import sha256, write_json
 from bench.paths import CellPaths
-from bench.suite import HUMAN, Cell, Suite
+from bench.suite import COPY, HUMAN, UNTRAINED, Cell, Suite
 
 YAML = """
 name: tiny
@@ -21,9 +22,10 @@ seeds: [1, 2]
 metrics: [iw, elbo, mi, au, "paper:della", bleu, self_bleu, distinct, cnd, jaccard]
 generation: {samples: 250}
 """
-BASE = {"gpt2": 60.0, "embed": 55.0, "della": 58.0, "della@paper": 57.0, HUMAN: 50.0}
+BASE = {"gpt2": 60.0, "embed": 55.0, "della": 58.0, "della@paper": 57.0, HUMAN: 50.0, COPY: 40.0}
 GROUPS = {"gpt2": 0, "embed": 1, "della": 3, "della@paper": 3}
 EXAMPLES = 40
+SIZES = {"train": 20, "valid": 5, "test": 5}
 
 
 def write_suite(root: Path, text: str = YAML) -> str:
@@ -38,38 +40,51 @@ def write_run(root: Path, suite_path: str, uses: tuple[str, ...] = ()) -> Suite:
     suite = suites.load(suite_path, uses)
     for dataset in suite.datasets:
         manifest = root / CellPaths(suite.name, dataset, "", 0).manifest
-        splits = {part: {"texts": n} for part, n in (("train", 20), ("valid", 5), ("test", 5))}
-        write_json(manifest, {"dataset": dataset, "licence": "public domain", "origin": "x 1.0", "splits": splits})
-    for cell in [*suites.cells(suite), *(Cell(dataset, HUMAN, 0) for dataset in suite.datasets)]:
+        write_json(manifest, manifest_of(dataset))
+    for cell in [*suites.cells(suite), *suites.untrained(suite)]:
         write_cell(root, suite, cell)
     return suite
+
+
+def manifest_of(dataset: str) -> dict[str, Any]:
+    """The JSON of one manifest."""
+    conditional = registry.dataset(dataset).conditional
+    counts: dict[str, Any] = {"words_a_text": 20.25, "tokens_a_text": 31.5, "cut_at_max_tokens": 1}
+    if conditional:
+        counts |= {"source_words_a_text": 10.5, "source_tokens_a_text": 16.75, "sources_cut_at_max_tokens": 2}
+    splits = {part: {"texts": n, "available": 10 * n, **counts} for part, n in SIZES.items()}
+    limits = {"max_tokens": 64, **({"max_source_tokens": 48} if conditional else {})}
+    return {
+        "dataset": dataset, "conditional": conditional, "licence": "public domain", "origin": "x 1.0",
+        "tokenizer": {"vocabulary": 400}, "splits": splits, **limits,
+    }  # fmt: skip
 
 
 def write_cell(root: Path, suite: Suite, cell: Cell) -> None:
     """One cell's record, history and likelihood file."""
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
     write_json(root / paths.record, record(root, suite, cell))
-    if cell.method != HUMAN:
+    if cell.method not in UNTRAINED:
         history(root / paths.history, cell)
         likelihood(root / paths.likelihood, cell)
 
 
 def record(root: Path, suite: Suite, cell: Cell) -> dict[str, Any]:
     """The JSON of one record."""
-    human = cell.method == HUMAN
-    stages = ("human",) if human else ("train", "likelihood", "generate")
+    untrained = cell.method in UNTRAINED
+    stages = ("untrained",) if untrained else ("train", "likelihood", "generate")
     manifest = root / CellPaths(suite.name, cell.dataset, "", 0).manifest
     return {
         "schema": 1, "suite": suite.name, "dataset": cell.dataset, "method": cell.method, "seed": cell.seed,
-        "values": {**({} if human else _likelihood_values(cell)), **_text_values(cell)},
+        "values": {**({} if untrained else _likelihood_values(cell)), **_text_values(cell)},
         "provenance": {
             "git": {"sha": "0123456789abcdef", "dirty": False},
             "code": {stage: f"{stage}-code" for stage in stages},
             "data": sha256(manifest),
             "settings": {stage: suites.settings(suite, stage, cell.dataset, cell.method) for stage in stages},
             "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
-            "device": "cpu", "parameters": 0 if human else 200_000 + len(cell.method),
-            "cost": {} if human else {"train": {"wall_s": 1.5, "peak_mb": 300.0, "tokens_per_s": 1000.0}},
+            "device": "cpu", "parameters": 0 if untrained else 200_000 + len(cell.method),
+            "cost": {} if untrained else {"train": {"wall_s": 1.5 + cell.seed, "peak_mb": 300.0, "tokens_per_s": 1000.0}},
             "tokens": {"test": 25.0},
         },
     }  # fmt: skip
@@ -112,6 +127,16 @@ def _text_values(cell: Cell) -> dict[str, Any]:
         "self_bleu4": value(base / 3, "self_bleu|n:4|N:250|tok:13a|v:1"),
         "dist2": value(base, "dist|n:2|N:250|v:1"),
         "js": value(base / 100, "js|N:250|v:1"),
+        **(_pair_values(base) if registry.dataset(cell.dataset).conditional and cell.method != HUMAN else {}),
+    }
+
+
+def _pair_values(base: float) -> dict[str, Any]:
+    return {
+        "sacrebleu": value(base / 8, "corpus_bleu|sacrebleu:nrefs:1|v:1"),
+        "cbleu1": value(base / 2, "corpus_bleu|n:1|sacrebleu:nrefs:1|v:1"),
+        **{f"rouge{n}": value(base / 3, f"rouge|n:{n}|v:1") for n in (1, 2, "L")},
+        "bertscore_f1": value(base / 100, "bertscore|form:f1|v:1", half=0.01),
     }
 
 

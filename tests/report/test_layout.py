@@ -37,7 +37,7 @@ def test_every_arithmetic_that_was_measured_has_its_table(run: str) -> None:
         for name in ("trace", "davam") if ppl else ():
             record["values"][f"paper:{name}/ppl"] = {**ppl, "signature": ppl["signature"].replace("della", name)}
         path.write_text(json.dumps(record), encoding="utf-8")
-    results = gather(suites.load(run))
+    results = gather(suites.load(run), "table1")
     tables = build(results, Published([])).tables
     assert [table.name for table in tables] == ["table1", *(f"three-ways-{p.name}" for p in PROTOCOLS)]
     assert [column.label for column in tables[2].columns] == ["exact", "paper"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fake_run
 import pytest
 
 from bench import suite as suites
@@ -16,7 +18,7 @@ from bench.paths import CellPaths
 from bench.report.collect import Results, gather
 from bench.report.model import Cell, Report, Table
 from bench.report.published import Published, load_published
-from bench.report.table import build, table
+from bench.report.table import build, render
 from bench.suite import Suite
 
 REPOSITORY = Path(__file__).parents[2]
@@ -38,20 +40,22 @@ def edit(method: str, seed: int, change: Callable[[dict[str, Any]], None], datas
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
+def write(run: str, out: Path) -> None:
+    render(suites.load(run), "table1", out)
+
+
 def report(run: str, published: Published = NOTHING) -> Report:
-    return build(gather(suites.load(run)), published)
+    return build(gather(suites.load(run), "table1"), published)
 
 
 def test_every_format_is_written_beside_the_one_asked_for(run: str) -> None:
-    table(run, (), Path("reports/table1.tex"))
-    table(run, (), Path("elsewhere"))
-    for folder in ("reports", "elsewhere"):
-        assert sorted(p.name for p in Path(folder).iterdir()) == [f"table1.{f}" for f in ("csv", "html", "md", "tex")]
+    write(run, Path("reports/table1.tex"))
+    assert sorted(p.name for p in Path("reports").iterdir()) == [f"table1.{f}" for f in ("csv", "html", "md", "tex")]
 
 
 def test_rendering_twice_gives_the_same_bytes(run: str) -> None:
-    table(run, (), Path("a.md"))
-    table(run, (), Path("b.md"))
+    write(run, Path("a.md"))
+    write(run, Path("b.md"))
     for form in ("md", "csv", "tex", "html"):
         assert Path(f"a.{form}").read_bytes() == Path(f"b.{form}").read_bytes()
 
@@ -140,7 +144,7 @@ def test_three_ways(run: str) -> None:
 
 
 def test_printed_numbers_stand_only_on_their_datasets(run: str) -> None:
-    measured = gather(suites.load(run))
+    measured = gather(suites.load(run), "table1")
     suite = Suite.model_validate({**measured.suite.model_dump(), "datasets": {"ptb": {}, "sotu": {"seeds": [1]}}})
     records = {("ptb" if d == "bbe" else d, m): found for (d, m), found in measured.records.items()}
     main, ways = build(Results(suite, records), load_published(REPOSITORY / "results" / "published")).tables
@@ -154,7 +158,7 @@ def test_printed_numbers_stand_only_on_their_datasets(run: str) -> None:
 
 
 def test_csv_is_tidy(run: str) -> None:
-    table(run, (), Path("t.csv"))
+    write(run, Path("t.csv"))
     with open("t.csv", encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert len({(r["dataset"], r["method"], r["quantity"]) for r in rows}) == len(rows)
@@ -165,7 +169,7 @@ def test_csv_is_tidy(run: str) -> None:
 
 
 def test_notes_say_what_a_reader_needs(run: str) -> None:
-    table(run, (), Path("t.md"))
+    write(run, Path("t.md"))
     text = Path("t.md").read_text(encoding="utf-8")
     for wanted in (
         "K = 100 importance samples", "250 texts a cell", "top\\_k(50)", "1, 2 (bbe); 1 (sotu)", "public domain",
@@ -176,10 +180,11 @@ def test_notes_say_what_a_reader_needs(run: str) -> None:
         assert wanted in text, wanted
 
 
-def test_no_human_row_without_human_scores(run: str) -> None:
-    for dataset in ("bbe", "sotu"):
-        CellPaths("tiny", dataset, "human", 0).record.unlink()
-    found = report(run).tables[0]
+def test_no_human_row_where_no_text_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    suite = fake_run.write_suite(tmp_path, re.sub(r"metrics: .*", "metrics: [iw, elbo]", fake_run.YAML))
+    fake_run.write_run(tmp_path, suite)
+    found = report(suite).tables[0]
     assert all(not row.apart for group in found.groups for row in group.rows) and "human" not in found.caption
 
 
