@@ -30,13 +30,13 @@ PACKAGE = Path(__file__).parent
 # What they decide reaches the DAG by other ways: suite and validation as the settings digest of each stage, registry
 # as the choice of entry modules, paths as the declared files. files, cost and progress decide when bytes reach the
 # disk, what it took and what is printed meanwhile; cli parses; dag, provenance and this module describe results;
-# bench.metrics (its __init__) is the list of public names.
+# bench.metrics (its __init__) is the list of public names, bench.report.catalogue that of reports.
 # If such an edit does change values after all, `snakemake --forcerun <rule>` says so.
 HARNESS = frozenset(
     f"bench.{name}"
     for name in (
         "cli", "closure", "cost", "cpus", "dag", "errors", "files", "metrics", "paths", "progress", "provenance",
-        "registry", "suite", "validation", "__main__",
+        "registry", "report", "report.catalogue", "suite", "validation", "__main__",
     )
 )  # fmt: skip
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 def build(spec: MethodSpec, backbone: suites.Backbone, seed: int, conditional: bool = False) -> Method:
     """A freshly initialised method of a suite; the same seed gives the same weights, bit for bit."""
-    assert spec.use is not None
     source = registry.describe(spec.use)
     cls = registry.load_class(source)
     missing = [part for part in ("posterior", "inject", "Options") if not hasattr(cls, part)]

@@ -130,7 +130,7 @@ class Generation(Section):
 class MethodSpec(Section):
     """A method under the name it has in this suite: which class and which options over its variant's own."""
 
-    use: str | None = None  # a registered method, "package.module:Class" or "path/to/file.py:Class"
+    use: str = ""  # the name itself; or a registered method, "package.module:Class" or "path/to/file.py:Class"
     options: dict[str, Any] = {}
     backbone: Resize = Resize()  # what is different about it for this method
 
@@ -255,15 +255,24 @@ def select(suite: Suite, report: str) -> Selection:
 
 
 def cells(suite: Suite, report: str | None = None) -> list[Cell]:
-    """Every trained cell, or those of one report; datasets outermost, in the order of the YAML."""
+    """Every trained cell, or those of one report; datasets outermost, in the order of the YAML.
+
+    A method that is the plain model of one backbone (``gpt2``, ``bart``) has no cell where the backbone is another.
+    """
     wanted = set()
     for selection in [select(suite, report)] if report else suite.reports.values() or [select(suite, "")]:
         for dataset in selection.datasets:
             part = suite.datasets[dataset]
+            methods = [method for method in selection.methods if _fits(suite, dataset, method)]
             for seed in next(s for s in (selection.seeds, part.seeds, suite.seeds) if s is not None):
-                wanted |= {Cell(dataset, method, seed) for method in selection.methods}
+                wanted |= {Cell(dataset, method, seed) for method in methods}
     datasets, methods = list(suite.datasets), list(suite.methods)
     return sorted(wanted, key=lambda cell: (datasets.index(cell.dataset), methods.index(cell.method), cell.seed))
+
+
+def _fits(suite: Suite, dataset: str, method: str) -> bool:
+    kind = backbone_of(suite, dataset).kind
+    return registry.describe(spec_of(suite, method).use).options.get("backbone", kind) == kind
 
 
 def untrained(suite: Suite, report: str | None = None) -> list[Cell]:

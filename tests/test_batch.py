@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.batch import collate, sorted_batches, training_batches
+from bench.batch import Sequences, collate, sorted_batches, training_batches
 from bench.vocabulary import PAD
 
 
@@ -31,7 +31,7 @@ def test_an_epoch_visits_each_example_at_most_once(lengths: list[int], size: int
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=50), st.integers(1, 8))
 def test_evaluation_visits_each_example_once(lengths: list[int], size: int) -> None:
     sequences = [[0, *[5] * (n - 2), 1] for n in lengths]
-    rows = [(i, batch) for i, batch in sorted_batches(sequences, size)]
+    rows = [(i, batch) for i, batch in sorted_batches(Sequences(sequences), size)]
     assert sorted(np.concatenate([i for i, _ in rows]).tolist()) == list(range(len(lengths)))
     for indices, batch in rows:
         assert batch.lengths.tolist() == [lengths[i] for i in indices]

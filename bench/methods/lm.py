@@ -23,7 +23,7 @@ class LanguageModelOptions(MethodOptions):
 class LanguageModel(Method):
     """p(x) = prod_t p(x_t | x_<t), or p(x|c): every method's baseline (DELLA Tables 1 and 2). G = 0."""
 
-    variants = {"gpt2": {}, "bart": {"backbone": "bart"}}
+    variants = {"gpt2": {"backbone": "gpt2"}, "bart": {"backbone": "bart"}}
     Options = LanguageModelOptions
 
     def __init__(self, backbone: Backbone, options: LanguageModelOptions) -> None:

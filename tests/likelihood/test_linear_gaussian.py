@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from scipy.stats import multivariate_normal
 from torch import Tensor
 
-from bench.backbones.gpt2 import NOTHING, Injection
-from bench.batch import Batch, collate
+from bench.backbones.base import NOTHING, Injection
+from bench.batch import Batch, Sequences, collate
 from bench.likelihood import importance_weights, statistics
-from bench.methods.base import Gaussian, IndependentPosterior, Method, MethodOptions
+from bench.methods.base import Condition, Gaussian, IndependentPosterior, Method, MethodOptions
 from bench.metrics import au, elbo, iw, mi, paper_davam, paper_della, paper_trace
 from bench.metrics.bootstrap import mean_ci
 from bench.metrics.likelihood_file import LikelihoodFile, importance_weighted_nll
@@ -65,7 +65,7 @@ class LinearGaussian(Method):
         there = torch.arange(self.segments) * T < batch.lengths[:, None] - 2
         return ((ids.double() - 500) / 50).unflatten(1, (self.segments, T)), there[..., None]
 
-    def posterior(self, batch: Batch) -> IndependentPosterior:
+    def posterior(self, batch: Batch, condition: Condition | None = None) -> IndependentPosterior:
         """Of a segment that is not there: the prior."""
         values, there = self.values(batch)
         mean = (values - self.b) @ self.w / NOISE**2 * self.variance + self.shift
@@ -75,7 +75,7 @@ class LinearGaussian(Method):
     def inject(self, z: Tensor) -> Injection:
         return NOTHING
 
-    def log_likelihood(self, batch: Batch, z: Tensor) -> Tensor:
+    def log_likelihood(self, batch: Batch, z: Tensor, condition: Condition | None = None) -> Tensor:
         mean = z.double() @ self.w.T + self.b
         variance = torch.full_like(mean, NOISE**2)
         values, there = self.values(batch)
@@ -92,8 +92,8 @@ class Pairwise(LinearGaussian):
         def __getattr__(self, name: str) -> object:
             return getattr(self.inner, name)
 
-    def posterior(self, batch: Batch) -> Posterior:  # type: ignore[override]
-        return self.Posterior(super().posterior(batch))
+    def posterior(self, batch: Batch, condition: Condition | None = None) -> Posterior:  # type: ignore[override]
+        return self.Posterior(super().posterior(batch, condition))
 
 
 def texts(
@@ -116,7 +116,7 @@ def measure(
     torch.set_default_dtype(torch.float64)
     try:
         sequences, nll, used = texts(n, segments=method.segments, ragged=ragged)
-        stats = statistics(method, sequences, Likelihood(importance_samples=k, **plan), seed=1)
+        stats = statistics(method, Sequences(sequences), Likelihood(importance_samples=k, **plan), seed=1)
     finally:
         torch.set_default_dtype(torch.float32)
     return replace(stats, used=used, words=stats.predicted - 1), nll

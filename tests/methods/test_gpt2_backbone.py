@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel
 
-from bench.backbones.gpt2 import GPT2, AttentionPooling, FirstToken, Injection
+from bench.backbones.base import AttentionPooling, FirstToken, Injection
+from bench.backbones.gpt2 import GPT2
 from bench.batch import collate
 
 BATCH = collate([[0, 10, 11, 12, 13, 1], [0, 20, 21, 1]])

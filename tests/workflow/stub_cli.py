@@ -11,13 +11,14 @@ import time
 from pathlib import Path
 
 from bench.paths import CellPaths
+from bench.report import catalogue
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("verb")
     parser.add_argument("--use", action="append", default=[])
-    for option in ("suite", "dataset", "method", "seed", "family", "device", "frozen", "out"):
+    for option in ("suite", "dataset", "method", "row", "seed", "family", "device", "frozen", "report", "out"):
         parser.add_argument(f"--{option}")
     given = parser.parse_args()
     began = time.time()
@@ -36,7 +37,7 @@ def main() -> int:
 def _outputs(given: argparse.Namespace) -> list[Path]:
     name = re.search(r"^name: *(\S+)", _text(given.suite), re.MULTILINE)
     assert name is not None
-    paths = CellPaths(name[1], given.dataset, "human" if given.verb == "human" else given.method, given.seed or "0")
+    paths = CellPaths(name[1], given.dataset, given.row or given.method, given.seed or "0")
     match given.verb:
         case "prepare":
             return [
@@ -48,19 +49,21 @@ def _outputs(given: argparse.Namespace) -> list[Path]:
             return [paths.likelihood, paths.cost("likelihood")]
         case "generate":
             return [paths.samples, paths.cost("generate")]
-        case "human":
+        case "interpolate":
+            return [paths.interpolation]
+        case "attention":
+            return [paths.attention]
+        case "untrained":
             return [paths.samples]
         case "score-cell":
             return [paths.scores(given.family)]
         case "record":
             return [paths.record]
+        case "report":
+            formats = catalogue.FORMATS[catalogue.find(given.report).kind]
         case _:
-            suffixes = {
-                "table": ("md", "csv", "tex", "html"),
-                "curves": ("png", "svg"),
-                "compare": ("md", "csv", "html"),
-            }[given.verb]
-            return [Path(given.out).with_suffix(f".{suffix}") for suffix in suffixes]
+            formats = ("md", "csv", "html")
+    return [Path(given.out).with_suffix(f".{suffix}") for suffix in formats]
 
 
 def _text(file: str) -> str:

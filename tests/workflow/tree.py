@@ -74,7 +74,9 @@ class Tree:
 
 
 def _wildcards(path: str) -> str:
-    """results/runs/tiny/bbe/della/seed1/scores/ngrams.json -> "bbe della 1 ngrams"."""
+    """results/runs/tiny/bbe/della/seed1/scores/ngrams.json -> "bbe della 1 ngrams"; reports/table1.md -> "table1"."""
+    if path.startswith("reports/"):
+        return "" if "compare" in path else path.removeprefix("reports/").rpartition(".")[0]
     found = re.fullmatch(r"results/runs/[^/]+/([^/]+)/(?:data/.*|([^/]+)/seed(\d+)/(?:scores/(.*)\.json|.*))", path)
     return " ".join(filter(None, found.groups())) if found else ""
 
