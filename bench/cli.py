@@ -70,6 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     verb("train", _train, "train one cell", _suite, _cell, _device)
     verb("likelihood", _likelihood, "measure a trained cell's per-example statistics", _suite, _cell, _device)
     verb("generate", _generate, "draw a trained cell's samples", _suite, _cell, _device)
+    verb(
+        "interpolate",
+        _interpolate,
+        "decode between a trained cell's posterior samples",
+        _suite,
+        _cell,
+        _device,
+    )
+    verb("attention", _attention, "measure a trained cell's attention to its memory position", _suite, _cell, _device)
     rows = verb("untrained", _untrained, "take the texts of a row without a model", _suite, _dataset)
     rows.add_argument("--row", required=True, choices=("human", "copy"))
     score_cell = verb("score-cell", _score_cell, "compute one metric family of one cell", _suite, _cell)
@@ -203,6 +212,18 @@ def _generate(arguments: argparse.Namespace) -> None:
     from bench.generation import generate
 
     generate(*_load_cell(arguments), arguments.device)
+
+
+def _interpolate(arguments: argparse.Namespace) -> None:
+    from bench.interpolation import interpolate
+
+    interpolate(*_load_cell(arguments), arguments.device)
+
+
+def _attention(arguments: argparse.Namespace) -> None:
+    from bench.attention import measure
+
+    measure(*_load_cell(arguments), arguments.device)
 
 
 def _untrained(arguments: argparse.Namespace) -> None:

@@ -46,6 +46,8 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "train": ("bench.training",),
     "likelihood": ("bench.likelihood",),
     "generate": ("bench.generation",),
+    "interpolate": ("bench.interpolation",),
+    "attention": ("bench.attention",),
     "untrained": ("bench.untrained",),
     "score": ("bench.score",),
     "record": ("bench.record",),
@@ -57,6 +59,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
 UNUSED: Mapping[str, frozenset[str]] = {
     "train": frozenset({"bench.decoding"}),
     "likelihood": frozenset({"bench.decoding"}),
+    "attention": frozenset({"bench.decoding"}),
 }
 
 # Files that are no Python and still decide what a stage writes.
@@ -76,7 +79,7 @@ def stage_fingerprint(
     match stage:
         case "prepare":
             return _fingerprint_of(stage, modules=(registry.dataset(dataset).module,))
-        case "train" | "likelihood" | "generate":
+        case "train" | "likelihood" | "generate" | "interpolate" | "attention":
             backbone = f"bench.backbones.{suites.backbone_of(suite, dataset, method).kind}"
             return _fingerprint_of(stage, use=suite.methods[method].use or method, modules=(backbone,))
         case "score":

@@ -60,6 +60,58 @@ rule generate:
         "logged {log} python -m bench generate {params.args}"
 
 
+rule interpolate:
+    input:
+        manifest=cell.manifest,
+        history=cell.history,
+        model=ancient(cell.model),
+    output:
+        interpolation=cell.interpolation,
+    params:
+        code=lambda wildcards: dag.code("interpolate", dataset=wildcards.dataset, method=wildcards.method),
+        settings=lambda wildcards: dag.settings("interpolate", dataset=wildcards.dataset),
+        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
+    log:
+        dag.log(cell.root, "interpolate"),
+    benchmark:
+        dag.benchmark(cell.root, "interpolate")
+    conda:
+        "../envs/bench.yaml"
+    threads: dag.suite.training.threads
+    resources:
+        gpu=dag.gpu,
+    message:
+        "interpolate with {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        "logged {log} python -m bench interpolate {params.args}"
+
+
+rule attention:
+    input:
+        manifest=cell.manifest,
+        history=cell.history,
+        model=ancient(cell.model),
+    output:
+        attention=cell.attention,
+    params:
+        code=lambda wildcards: dag.code("attention", dataset=wildcards.dataset, method=wildcards.method),
+        settings=lambda wildcards: dag.settings("attention", dataset=wildcards.dataset),
+        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
+    log:
+        dag.log(cell.root, "attention"),
+    benchmark:
+        dag.benchmark(cell.root, "attention")
+    conda:
+        "../envs/bench.yaml"
+    threads: dag.suite.training.threads
+    resources:
+        gpu=dag.gpu,
+    message:
+        "measure attention of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        "logged {log} python -m bench attention {params.args}"
+
+
 # A row of human text or of copied sources is a method without a model: it has samples, and all after them is the same.
 ruleorder: untrained > generate
 
