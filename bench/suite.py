@@ -376,6 +376,8 @@ def settings(suite: Suite, stage: str, dataset: str = "", method: str = "", fami
             return digest(likelihood_of(suite, dataset), suite.training.threads)
         case "generate":
             return digest(generation_of(suite, dataset), suite.training.threads)
+        case "interpolate" | "attention":
+            return digest(suite.training.threads)
         case "untrained":
             return digest(suite.generation.samples)
         case "score":
