@@ -222,9 +222,12 @@ def named_spec(spec: str) -> tuple[str, str]:
 def _resolve_names(suite: Suite, where: str) -> None:
     try:
         for name, spec in suite.methods.items():
+            if name in UNTRAINED:
+                raise BenchError(f"'methods.{name}': that is the name of a row without a model")
             registry.describe(spec.use or name)
         for dataset in suite.datasets:
-            registry.dataset(dataset)
+            if backbone_of(suite, dataset).kind == "bart" and not registry.dataset(dataset).conditional:
+                raise BenchError(f"'datasets.{dataset}': backbone bart attends to a condition, and it has none")
         paired = any(registry.dataset(dataset).conditional for dataset in suite.datasets)
         for metric in suite.metrics:
             if registry.metric(metric).paired and not paired:
@@ -241,6 +244,8 @@ def _resolve_names(suite: Suite, where: str) -> None:
                 if missing or not chosen:
                     what = f"no {kind} '{missing}' in the suite{suggest(missing, known)}" if missing else f"no {kind}"
                     raise BenchError(f"'reports.{name}': {what}")
+        for cell in cells(suite):
+            backbone_of(suite, cell.dataset, cell.method)  # raises where its parts do not fit together
     except BenchError as error:
         raise BenchError(f"{where}: {error}") from None
 
@@ -340,8 +345,11 @@ def backbone_of(suite: Suite, dataset: str, method: str = "") -> Backbone:
     changed = suite.datasets[dataset].backbone.model_dump(exclude_none=True)
     if method:
         changed |= suite.methods[method].backbone.model_dump(exclude_none=True)
-    where = f"suite '{suite.name}': the backbone of {method or 'methods'} on {dataset}"
-    backbone: Backbone = validate(Backbone, {**suite.backbone.model_dump(), **changed}, where)
+    if not changed:
+        return suite.backbone
+    backbone: Backbone = validate(
+        Backbone, {**suite.backbone.model_dump(), **changed}, f"backbone of {method or 'methods'} on {dataset}"
+    )
     return backbone
 
 

@@ -42,25 +42,73 @@ def test_targets_are_the_cells_and_a_human_row_a_dataset() -> None:
     loaded = dag.load({"suite": "tiny.yaml"})
     cells = ["bbe/gpt2/seed1", "bbe/gpt2/seed2", "bbe/della@paper/seed1", "bbe/della@paper/seed2"]
     cells += ["sotu/gpt2/seed7", "sotu/della@paper/seed7"]
-    assert loaded.histories() == [f"results/runs/tiny/{cell}/history.csv" for cell in cells]
+    assert loaded.read("curves") == [f"results/runs/tiny/{cell}/history.csv" for cell in cells]
     humans = ["bbe/human/seed0", "sotu/human/seed0"]
-    assert loaded.records() == [f"results/runs/tiny/{cell}/record.json" for cell in cells + humans]
+    assert loaded.read("table1") == [f"results/runs/tiny/{cell}/record.json" for cell in cells + humans]
+    assert loaded.reports() == ["reports/table1.md", "reports/curves.png"]
 
 
 def test_a_suite_without_text_metrics_has_no_human_row() -> None:
     Path("tiny.yaml").write_text(SUITE % "elbo")
-    assert not [record for record in dag.load({"suite": "tiny.yaml"}).records() if "human" in record]
+    assert not [record for record in dag.load({"suite": "tiny.yaml"}).read("table1") if "human" in record]
 
 
 def test_a_method_from_outside_is_added_and_compared() -> None:
     loaded = dag.load({"suite": "tiny.yaml", "method": "mine.py:Mine"})
     cells = [f"results/runs/tiny/{cell}/mine/seed{seed}" for cell, seed in (("bbe", 1), ("bbe", 2), ("sotu", 7))]
     assert loaded.compared() == [f"{c}/record.json" for c in cells] + [f"{c}/likelihood.npz" for c in cells]
-    assert [record for record in loaded.records() if "mine" in record] == loaded.compared()[:3]
+    assert [record for record in loaded.read("table1") if "mine" in record] == loaded.compared()[:3]
     assert loaded.arguments(Wildcards(dataset="bbe", method="m n"), out="o.md") == (
         "--suite tiny.yaml --use mine.py:Mine --dataset bbe --method 'm n' --out o.md"
     )
     assert len(dag.load({"suite": "tiny.yaml"}).compared()) == 12
+
+
+SELECTED = """\
+name: tiny
+datasets: {bbe: , kjv2bbe: {backbone: {kind: bart}}, sotu-story: {seeds: [7]}}
+methods: [gpt2, bart, memory, della]
+seeds: [1, 2]
+metrics: [elbo, bleu, rouge]
+reports:
+  table1: {datasets: [bbe], methods: [gpt2, della]}
+  della/table2: {datasets: [sotu-story, kjv2bbe], methods: [gpt2, bart, memory], seeds: [1]}
+  della/figure6: {datasets: [bbe], methods: [memory]}
+"""
+
+
+def test_a_report_reads_the_cells_the_suite_selects_for_it() -> None:
+    Path("tiny.yaml").write_text(SELECTED)
+    loaded = dag.load({"suite": "tiny.yaml"})
+    assert loaded.reports() == ["reports/table1.md", "reports/della/table2.md", "reports/della/figure6.png"]
+    assert loaded.reports("della/") == loaded.reports()[1:]
+    conditional = ["kjv2bbe/bart/seed1", "kjv2bbe/memory/seed1", "sotu-story/gpt2/seed1", "sotu-story/memory/seed1"]
+    beside = [f"{dataset}/{row}/seed0" for dataset in ("kjv2bbe", "sotu-story") for row in ("human", "copy")]
+    assert loaded.read("della/table2") == [f"results/runs/tiny/{c}/record.json" for c in conditional + beside]
+    assert loaded.manifests("della/table2") == [
+        f"results/runs/tiny/{d}/data/manifest.json" for d in ("kjv2bbe", "sotu-story")
+    ]
+    assert loaded.read("della/figure6") == [f"results/runs/tiny/bbe/memory/seed{s}/attention.json" for s in (1, 2)]
+    assert len(suite.cells(loaded.suite)) == 4 + 4 + 2
+
+
+def test_a_method_from_outside_joins_the_first_report() -> None:
+    Path("tiny.yaml").write_text(SELECTED)
+    loaded = dag.load({"suite": "tiny.yaml", "method": "mine.py:Mine"})
+    assert [cell for cell in suite.cells(loaded.suite) if cell.method == "mine"] == [
+        suite.Cell("bbe", "mine", 1), suite.Cell("bbe", "mine", 2),
+    ]  # fmt: skip
+    assert loaded.compared()[0] == "results/runs/tiny/bbe/mine/seed1/record.json"
+
+
+def test_pairs_are_scored_where_there_are_pairs() -> None:
+    Path("tiny.yaml").write_text(SELECTED)
+    loaded = dag.load({"suite": "tiny.yaml"})
+    texts = {"ngrams": "texts", "pairs": "texts"}
+    assert loaded.families("bbe", "della") == {"likelihood": "likelihood", "ngrams": "texts"}
+    assert loaded.families("kjv2bbe", "memory") == {"likelihood": "likelihood", **texts}
+    assert loaded.families("kjv2bbe", "copy") == texts
+    assert loaded.families("kjv2bbe", "human") == {"ngrams": "texts"}
 
 
 def test_the_newest_release_counts_numbers_as_numbers() -> None:
@@ -70,8 +118,10 @@ def test_the_newest_release_counts_numbers_as_numbers() -> None:
 
 def test_parameters_name_themselves_and_the_order_of_the_yaml_counts_in_reports() -> None:
     loaded = dag.load({"suite": "tiny.yaml"})
-    assert loaded.code("train", method="gpt2").startswith("code:")
-    assert loaded.code("train", method="gpt2") != loaded.code("train", method="della@paper")
+    assert loaded.code("train", dataset="bbe", method="gpt2").startswith("code:")
+    assert loaded.code("train", dataset="bbe", method="gpt2") != loaded.code(
+        "train", dataset="bbe", method="della@paper"
+    )
     assert loaded.settings("train", dataset="bbe", method="gpt2").startswith("settings:")
     Path("turned.yaml").write_text(Path("tiny.yaml").read_text().replace("elbo, bleu", "bleu, elbo"))
     assert dag.load({"suite": "turned.yaml"}).order() != loaded.order()

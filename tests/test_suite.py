@@ -63,6 +63,21 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
         ({"training": {"learning_rate": "fast"}}, "'training.learning_rate' is 'fast'"),
         ({"backbone": {"width": 10, "heads": 3}}, "width 10 is not a multiple of heads 3"),
         ({"name": "a/b"}, "'name' is 'a/b'"),
+        ({"methods": ["gpt2", "human"]}, "'methods.human': that is the name of a row without a model"),
+        ({"datasets": {"bbe": {"backbone": {"kind": "bart"}}}}, "'datasets.bbe': backbone bart attends to a condition"),
+        ({"datasets": {"bbe": {"backbone": {"kind": "gpt3"}}}}, "'datasets.bbe.backbone.kind' is 'gpt3'"),
+        ({"datasets": {"bbe": {"backbone": {"vocabulary": 300}}}}, "unknown key 'datasets.bbe.backbone.vocabulary'"),
+        ({"methods": {"della": {"backbone": {"width": 100}}}}, "backbone of della on bbe: width 100 is not a multiple"),
+        (
+            {"reports": {"tabel1": {"datasets": ["bbe"], "methods": ["della"]}}},
+            "no report 'tabel1'; did you mean 'table1'",
+        ),
+        (
+            {"reports": {"table1": {"datasets": ["bb"], "methods": ["della"]}}},
+            "'reports.table1': no dataset 'bb' in the",
+        ),
+        ({"reports": {"table1": {"datasets": ["bbe"], "methods": []}}}, "'reports.table1': no method"),
+        ({"reports": {"table1": {"datasets": ["bbe"], "methods": ["dela"]}}}, "did you mean 'della'"),
         ({"methods": {"mine": {"use": "nowhere.py:Mine"}}}, "no file nowhere.py"),
         ({"methods": {"mine": {"use": "no.such.module:Mine"}}}, "no module 'no.such.module'"),
     ],
@@ -89,7 +104,7 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
 
 
 def test_settings_change_exactly_with_what_a_stage_reads(write) -> None:
-    stages = ("prepare", "train", "likelihood", "generate", "human", "score")
+    stages = ("prepare", "train", "likelihood", "generate", "untrained", "score")
 
     def all_settings(**changes) -> dict[str, str]:
         loaded = load(write(**changes))
@@ -109,9 +124,32 @@ def test_settings_change_exactly_with_what_a_stage_reads(write) -> None:
     assert changed(datasets={"bbe": {"train": 100}, "sotu": {"train": 5}}) == set()
     assert changed(likelihood={"importance_samples": 5}) == {"likelihood"}
     assert changed(generation={"decoding": {"strategy": "greedy"}}) == {"generate"}
-    assert changed(generation={"samples": 5}) == {"generate", "human"}
+    assert changed(generation={"samples": 5}) == {"generate", "untrained"}
+    assert changed(datasets={"bbe": {"train": 100, "decoding": {"strategy": "greedy"}}}) == {"generate"}
+    assert changed(datasets={"bbe": {"train": 100, "backbone": {"layers": 2}}}) == {"train"}
+    assert changed(methods={"gpt2": {}, "della": {"backbone": {"layers": 2}}}) == {"train"}
+    assert changed(methods={"gpt2": {"backbone": {"layers": 2}}, "della": {}}) == set()
+    assert changed(backbone={"max_source_tokens": 7}) == set()  # bbe has no sources
+    assert changed(reports={"table1": {"datasets": ["bbe"], "methods": ["della"]}}) == set()
     assert changed(metrics={"iw": {}, "bleu": {"resamples": 11}}) == {"score"}
     assert changed(metrics={"iw": {"resamples": 11}, "bleu": {"resamples": 10}}) == set()
+
+
+def test_plans_of_a_dataset_and_a_method(write) -> None:
+    loaded = load(write(
+        datasets={"bbe": {}, "kjv2bbe": {"backbone": {"kind": "bart", "layers": 2}, "decoding": {"strategy": "greedy"}}},
+        methods={"gpt2": {}, "bart": {}, "wide": {"use": "della", "backbone": {"layers": 6}}},
+        metrics=["elbo", "rouge"],
+    ))  # fmt: skip
+    assert [(c.dataset, c.method) for c in cells(loaded) if c.seed == 1] == [
+        ("bbe", "gpt2"), ("bbe", "wide"), ("kjv2bbe", "bart"), ("kjv2bbe", "wide"),
+    ]  # fmt: skip
+    plain, bart = suite.backbone_of(loaded, "bbe", "gpt2"), suite.backbone_of(loaded, "kjv2bbe", "bart")
+    assert plain == loaded.backbone and (bart.kind, bart.layers) == ("bart", 2)
+    assert suite.backbone_of(loaded, "kjv2bbe", "wide").layers == 6
+    assert suite.generation_of(loaded, "kjv2bbe").decoding.signature == "greedy()"
+    assert suite.generation_of(loaded, "bbe") == loaded.generation
+    assert suite.untrained(loaded) == [Cell("kjv2bbe", "copy", 0)]  # no text metric without a reference of its own
 
 
 def test_decoding_signature() -> None:

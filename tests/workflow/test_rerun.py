@@ -14,7 +14,8 @@ from tests.workflow.tree import Tree
 DATASETS = ("bbe", "sotu")
 METHODS = ("gpt2", "embed", "della")
 TEXT, LIKELIHOOD = "ngrams", "likelihood"
-REPORTS = {"table table1", "figure curves"}
+TABLE, CURVES = {"table table1"}, {"figure curves"}
+REPORTS = TABLE | CURVES
 
 
 def jobs(
@@ -74,20 +75,20 @@ EDITS = {
     "a backbone": ("bench/backbones/gpt2.py", add("x = 1"), jobs(CELL) | REPORTS),
     "training": ("bench/training.py", add("x = 1"), jobs(CELL) | REPORTS),
     "likelihood": (
-        "bench/likelihood.py", add("x = 1"), jobs(f"likelihood score:{LIKELIHOOD} record") | {"table table1"},
+        "bench/likelihood.py", add("x = 1"), jobs(f"likelihood score:{LIKELIHOOD} record") | TABLE,
     ),
-    "generation": ("bench/generation.py", add("x = 1"), jobs(f"generate score:{TEXT} record") | {"table table1"}),
-    "decoding": ("bench/decoding.py", add("x = 1"), jobs(f"generate score:{TEXT} record") | {"table table1"}),
-    "rows without a model": ("bench/untrained.py", add("x = 1"), human(f"untrained score:{TEXT} record") | {"table table1"}),
+    "generation": ("bench/generation.py", add("x = 1"), jobs(f"generate score:{TEXT} record") | TABLE),
+    "decoding": ("bench/decoding.py", add("x = 1"), jobs(f"generate score:{TEXT} record") | TABLE),
+    "rows without a model": ("bench/untrained.py", add("x = 1"), human(f"untrained score:{TEXT} record") | TABLE),
     "a text metric": (
         "bench/metrics/cnd.py", add("x = 1"),
-        jobs(f"score:{TEXT} record") | human(f"score:{TEXT} record") | {"table table1"},
+        jobs(f"score:{TEXT} record") | human(f"score:{TEXT} record") | TABLE,
     ),
-    "a likelihood metric": ("bench/metrics/elbo.py", add("x = 1"), jobs(f"score:{LIKELIHOOD} record") | {"table table1"}),
-    "scoring": ("bench/score.py", add("x = 1"), jobs(SCORES) | human(f"score:{TEXT} record") | {"table table1"}),
-    "records": ("bench/record.py", add("x = 1"), jobs("record") | human("record") | {"table table1"}),
-    "the table": ("bench/report/table.py", add("x = 1"), {"table table1"}),
-    "the figures": ("bench/report/figures.py", add("x = 1"), {"figure curves"}),
+    "a likelihood metric": ("bench/metrics/elbo.py", add("x = 1"), jobs(f"score:{LIKELIHOOD} record") | TABLE),
+    "scoring": ("bench/score.py", add("x = 1"), jobs(SCORES) | human(f"score:{TEXT} record") | TABLE),
+    "records": ("bench/record.py", add("x = 1"), jobs("record") | human("record") | TABLE),
+    "the table": ("bench/report/table.py", add("x = 1"), TABLE),
+    "the figures": ("bench/report/figures.py", add("x = 1"), CURVES),
     "a dataset": (
         "bench/data/sotu.py", add("x = 1"),
         {"prepare sotu"} | jobs(CELL, datasets=["sotu"]) | human(f"untrained score:{TEXT} record", ["sotu"]) | REPORTS,
@@ -153,7 +154,7 @@ def test_a_new_method_in_a_new_file_runs_its_cells_only(finished: Tree) -> None:
 def test_a_method_from_outside_is_compared_without_retraining(finished: Tree) -> None:
     config = ("--config", "suite=tiny.yaml", "method=mine.py:Mine", "--")
     assert finished.pending(*config, "reports/compare.md") == jobs(CELL, ["mine"]) | {"compare"}
-    assert finished.pending(*config, "reports/table1.md") == jobs(CELL, ["mine"]) | {"table table1"}
+    assert finished.pending(*config, "reports/table1.md") == jobs(CELL, ["mine"]) | TABLE
     assert finished.pending() == set()
 
 
