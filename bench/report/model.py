@@ -27,6 +27,7 @@ class Column:
     direction: Direction = "none"
     digits: int = 2
     align: Literal["left", "right"] = "right"
+    wrap: bool = False  # texts, which need more than one line
     arrow: bool = True  # False where the head above already has it
 
     @property

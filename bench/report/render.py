@@ -25,9 +25,11 @@ _TEX = {
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
     "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "∞": r"$\infty$", "×": r"$\times$", "Δ": r"$\Delta$",
     "−": "$-$", "\N{NO-BREAK SPACE}": "~", "–": "--", "—": "---",
-    "→": r"$\rightarrow$", "≤": r"$\le$", "≥": r"$\ge$", "β": r"$\beta$",
+    "→": r"$\rightarrow$", "τ": r"$\tau$", "≤": r"$\le$", "≥": r"$\ge$", "β": r"$\beta$",
     "§": r"\S{}",
 }  # fmt: skip
+
+_MARKDOWN = re.compile(r"[\\`*_<>|~$]|\](?=[(\[:])|&(?=#?\w+;)")
 
 _TEX_DELIMITERS: dict[str, Any] = {  # LaTeX is full of braces and percent signs
     "variable_start_string": "<<",
@@ -60,12 +62,12 @@ def _tex_character(character: str) -> str:
 
 
 def markdown(text: object) -> Markup:
-    """Text for GitHub-flavoured Markdown, also inside a table: no emphasis, link, HTML or cell border by accident.
+    """Text for GitHub-flavoured Markdown, also in a table: no emphasis, link, HTML, formula or cell border by accident.
 
     >>> print(markdown("a|b *c* <i>"))
     a\\|b \\*c\\* \\<i\\>
     """
-    return text if isinstance(text, Markup) else Markup(re.sub(r"[\\`*_<>|~]|\](?=[(\[:])", r"\\\g<0>", str(text)))
+    return text if isinstance(text, Markup) else Markup(re.sub(_MARKDOWN, r"\\\g<0>", str(text)))
 
 
 def markdown_code(text: str) -> Markup:
@@ -103,7 +105,8 @@ def markdown_table(table: Table) -> list[str]:
             label = markdown(row.label)
             rows.append([f"*{label}*" if row.apart else label, *map(markdown_cell, row.cells)])
     rights = [False, *(column.align == "right" for column in table.columns)]
-    widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(rights))]
+    wraps = [False, *(column.wrap for column in table.columns)]  # padded, one long text would make every line as long
+    widths = [3 if wraps[i] else max(3, *(len(row[i]) for row in rows)) for i in range(len(rights))]
     rule = ["-" * (width - 1) + ":" if right else "-" * width for width, right in zip(widths, rights, strict=True)]
     padded = [
         [
