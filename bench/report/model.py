@@ -29,6 +29,7 @@ class Column:
     align: Literal["left", "right"] = "right"
     wrap: bool = False  # texts, which need more than one line
     arrow: bool = True  # False where the head above already has it
+    scale: float = 1  # of a number as shown: papers print some fractions times 100
 
     @property
     def head(self) -> str:
@@ -87,6 +88,7 @@ class Table:
     groups: tuple[RowGroup, ...]
     paragraphs: tuple[str, ...] = ()
     footnotes: tuple[tuple[str, str], ...] = ()  # (mark, text)
+    findings: tuple[str, ...] = ()  # what its numbers say, in sentences
 
     @property
     def heads(self) -> list[Head]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from bench.data.base import SPLITS
 from bench.metrics import signatures
 from bench.report.collect import Measured, Results, by_text, quantity
-from bench.report.layout import Protocol, shown_columns
-from bench.report.model import Note, NoteGroup, number
+from bench.report.layout import Protocol
+from bench.report.model import Column, Note, NoteGroup, number
 from bench.suite import COPY, UNTRAINED, generation_of
 
 
@@ -65,14 +66,14 @@ def _lowest(results: Results, dataset: str, key: str) -> tuple[str, float] | Non
     return None if best is None else (best, means[best])
 
 
-def notes(results: Results) -> tuple[NoteGroup, ...]:
-    """Protocol, data, models, what each column is, signatures, provenance."""
+def notes(results: Results, columns: Sequence[Column]) -> tuple[NoteGroup, ...]:
+    """Protocol, data, models, what each of the columns shown is, signatures, provenance."""
     groups = (
         NoteGroup("Protocol", _protocol(results)),
-        NoteGroup("Data", _data(results)),
+        NoteGroup("Data", data_notes(results.datasets, results.manifests)),
         NoteGroup("Models", _models(results)),
-        NoteGroup("Columns", _columns(results)),
-        NoteGroup("Signatures", _signatures(results)),
+        NoteGroup("Columns", _columns(results, columns)),
+        NoteGroup("Signatures", _signatures(results, columns)),
         NoteGroup("Provenance", _provenance(results)),
     )
     return tuple(group for group in groups if group.notes)
@@ -101,10 +102,11 @@ def _protocol(results: Results) -> tuple[Note, ...]:
     )  # fmt: skip
 
 
-def _data(results: Results) -> tuple[Note, ...]:
+def data_notes(datasets: Iterable[str], manifests: Mapping[str, Mapping[str, Any]]) -> tuple[Note, ...]:
+    """Sizes, origin and licence of each dataset."""
     found = []
-    for dataset in results.datasets:
-        manifest = results.manifests.get(dataset, {})
+    for dataset in datasets:
+        manifest = manifests.get(dataset, {})
         splits = manifest.get("splits", {})
         sizes = ", ".join(f"{splits[part].get('texts', '?')} {part}" for part in SPLITS if part in splits)
         licence = f"licence: {manifest['licence']}" if "licence" in manifest else ""
@@ -127,13 +129,15 @@ def _models(results: Results) -> tuple[Note, ...]:
     return tuple(found)
 
 
-def _columns(results: Results) -> tuple[Note, ...]:
+def _columns(results: Results, columns: Sequence[Column]) -> tuple[Note, ...]:
     """Formula, unit and the notes on values of every column shown."""
     found = []
-    for column in shown_columns(results.keys()):
+    for column in columns:
         of, remarks = quantity(column.key), _remarks(results, column.key)
         unit = f"{of.unit}." if of.unit not in ("", "1") else ""
-        found.append(Note(column.label, f"{unit} {remarks}".strip(), code=of.formula))
+        scaled = f"shown times {column.scale:g}." if column.scale != 1 else ""
+        text = " ".join(part for part in (unit, scaled, remarks) if part)
+        found.append(Note(column.label, text, code=of.formula))
     return tuple(found)
 
 
@@ -159,9 +163,9 @@ def _about(where: dict[str, tuple[str, ...]], everyone: dict[str, tuple[str, ...
     return f" ({'; '.join(parts)})"
 
 
-def _signatures(results: Results) -> tuple[Note, ...]:
+def _signatures(results: Results, columns: Sequence[Column]) -> tuple[Note, ...]:
     lines, seen = [], []
-    for column in shown_columns(results.keys()):
+    for column in columns:
         by_dataset = [results.column(dataset, column.key) for dataset in results.datasets]
         used = [s for measured in by_dataset if (s := _column_signature(measured.values()))]
         if used:
