@@ -261,6 +261,15 @@ def test_beam_search_without_an_end_is_transformers_generate(beams: int) -> None
         assert all(len(row) == 8 and EOS not in row for row in ours)
 
 
+@pytest.mark.xfail(strict=True, reason="bench.decoding lets beams still open at an early stop compete, cut as they are")
+@pytest.mark.parametrize("beams", [2, 4])
+def test_beam_search_is_transformers_generate(beams: int) -> None:
+    """Where hypotheses end at any length; early_stopping=True is the rule that ``beams`` finished ones are enough."""
+    for seed in range(12, 18):
+        ours, theirs = generate(build(seed=seed), Decoding(strategy="beam", k=beams), 14)
+        assert ours == theirs
+
+
 def test_made_from_a_suite_for_conditions_alone() -> None:
     size = Backbone(layers=2, width=WIDTH, heads=HEADS, vocabulary=260, max_tokens=8, max_source_tokens=12)
     assert make(size, conditional=True).config.max_position_embeddings == 12
