@@ -91,9 +91,8 @@ class Dag:
         return list(map(str, files))
 
     def compared(self) -> list[str]:
-        """Records and per-example statistics of the methods given from outside, or else of all the suite's."""
-        chosen = {name for name, _ in map(suites.named_spec, self.uses)} or set(self.suite.methods)
-        cells = [cell for cell in suites.cells(self.suite) if cell.method in chosen]
+        """Records and per-example statistics of the methods given from outside, or else of all of the first report."""
+        cells = suites.compared(self.suite, [name for name, _ in map(suites.named_spec, self.uses)])
         paths = [self.paths(cell) for cell in cells]
         measured = any("likelihood" in self.families(cell.dataset, cell.method).values() for cell in cells)
         return [str(cell.record) for cell in paths] + [str(cell.likelihood) for cell in paths if measured]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,6 +72,8 @@ class Dataset(Section):
     importance_examples: PositiveInt | None = None  # likewise
     seeds: list[Seed] | None = None  # in place of the suite's
     data_dir: str | None = None  # local files in place of the dataset's own source
+    max_tokens: Annotated[int, Field(ge=4)] | None = None  # in place of the backbone's
+    max_source_tokens: Annotated[int, Field(ge=4)] | None = None  # likewise
     backbone: Resize = Resize()  # what is different about it on this dataset
     decoding: Decoding | None = None  # in place of the suite's
 
@@ -275,6 +277,11 @@ def cells(suite: Suite, report: str | None = None) -> list[Cell]:
     return sorted(wanted, key=lambda cell: (datasets.index(cell.dataset), methods.index(cell.method), cell.seed))
 
 
+def compared(suite: Suite, methods: Collection[str] = ()) -> list[Cell]:
+    """The cells that stand beside a frozen release: the first report's, of these methods or of all."""
+    return [cell for cell in cells(suite, next(iter(suite.reports), None)) if not methods or cell.method in methods]
+
+
 def _fits(suite: Suite, dataset: str, method: str) -> bool:
     kind = backbone_of(suite, dataset).kind
     return registry.describe(spec_of(suite, method).use).options.get("backbone", kind) == kind
@@ -342,7 +349,9 @@ def likelihood_of(suite: Suite, dataset: str) -> Likelihood:
 
 def backbone_of(suite: Suite, dataset: str, method: str = "") -> Backbone:
     """The backbone of one cell: the suite's, with what its dataset and its method have different."""
-    changed = suite.datasets[dataset].backbone.model_dump(exclude_none=True)
+    part = suite.datasets[dataset]
+    changed = part.model_dump(include={"max_tokens", "max_source_tokens"}, exclude_none=True)
+    changed |= part.backbone.model_dump(exclude_none=True)
     if method:
         changed |= suite.methods[method].backbone.model_dump(exclude_none=True)
     if not changed:

@@ -127,6 +127,7 @@ def test_settings_change_exactly_with_what_a_stage_reads(write) -> None:
     assert changed(generation={"samples": 5}) == {"generate", "untrained"}
     assert changed(datasets={"bbe": {"train": 100, "decoding": {"strategy": "greedy"}}}) == {"generate"}
     assert changed(datasets={"bbe": {"train": 100, "backbone": {"layers": 2}}}) == {"train"}
+    assert changed(datasets={"bbe": {"train": 100, "max_tokens": 32}}) == {"prepare", "train"}
     assert changed(methods={"gpt2": {}, "della": {"backbone": {"layers": 2}}}) == {"train"}
     assert changed(methods={"gpt2": {"backbone": {"layers": 2}}, "della": {}}) == set()
     assert changed(backbone={"max_source_tokens": 7}) == set()  # bbe has no sources
@@ -136,8 +137,9 @@ def test_settings_change_exactly_with_what_a_stage_reads(write) -> None:
 
 
 def test_plans_of_a_dataset_and_a_method(write) -> None:
+    changed = {"backbone": {"kind": "bart", "layers": 2}, "decoding": {"strategy": "greedy"}}
     loaded = load(write(
-        datasets={"bbe": {}, "kjv2bbe": {"backbone": {"kind": "bart", "layers": 2}, "decoding": {"strategy": "greedy"}}},
+        datasets={"bbe": {}, "kjv2bbe": changed},
         methods={"gpt2": {}, "bart": {}, "wide": {"use": "della", "backbone": {"layers": 6}}},
         metrics=["elbo", "rouge"],
     ))  # fmt: skip

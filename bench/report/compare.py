@@ -86,7 +86,7 @@ def compare(suite_path: str, uses: tuple[str, ...], release: str, out: Path, roo
     pairs = [
         (dataset, new, old)
         for dataset in suite.datasets
-        for new in _new(suite, dataset, given or list(suite.methods), root)
+        for new in _new(suite, dataset, given, root)
         for old in _frozen(frozen, dataset, new.name, everything=bool(given))
     ]
     if not pairs:
@@ -94,13 +94,11 @@ def compare(suite_path: str, uses: tuple[str, ...], release: str, out: Path, roo
     write(build(suite, frozen, pairs), out, FORMATS)
 
 
-def _new(suite: Suite, dataset: str, methods: Sequence[str], root: Path) -> list[Method]:
+def _new(suite: Suite, dataset: str, given: Sequence[str], root: Path) -> list[Method]:
     found = []
-    for name in dict.fromkeys(methods):
-        cells = [cell for cell in suites.cells(suite) if (cell.dataset, cell.method) == (dataset, name)]
-        if not cells:  # of no report on this dataset
-            continue
-        records = [read_cell(suite.name, cell, root) for cell in cells]
+    cells = [cell for cell in suites.compared(suite, given) if cell.dataset == dataset]
+    for name in dict.fromkeys(cell.method for cell in cells):
+        records = [read_cell(suite.name, cell, root) for cell in cells if cell.method == name]
         statistics = []
         for record in records:
             path = root / CellPaths(suite.name, dataset, name, record.seed).likelihood
