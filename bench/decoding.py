@@ -87,13 +87,15 @@ def _beam(
         best = log_p.flatten().topk(min(2 * beams, log_p.numel()))  # at most half of them can end
         beam, token = best.indices // log_p.shape[1], best.indices % log_p.shape[1]
         ends = token == EOS
-        for score, b in zip(best.values[ends].tolist(), beam[ends].tolist(), strict=True):
+        ended = ends[:beams]  # the spare candidates are there to keep ``beams`` open, not to end (as in transformers)
+        for score, b in zip(best.values[:beams][ended].tolist(), beam[:beams][ended].tolist(), strict=True):
             tokens = [*ids[b, 1:].tolist(), EOS]
             finished.append((score / len(tokens), tokens))
         beam, token, total = beam[~ends][:beams], token[~ends][:beams], best.values[~ends][:beams]
         cache.select(beam)
         ids = torch.cat([ids[beam], token[:, None]], 1)
-    finished += [(float(s) / (ids.shape[1] - 1), row) for s, row in zip(total, ids[:, 1:].tolist(), strict=True)]
+    if ids.shape[1] == max_tokens:  # the open beams are whole but for their end; stopped before, they are fragments
+        finished += [(float(s) / (ids.shape[1] - 1), row) for s, row in zip(total, ids[:, 1:].tolist(), strict=True)]
     return max(finished)[1]
 
 
