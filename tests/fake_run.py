@@ -23,7 +23,7 @@ metrics: [iw, elbo, mi, au, "paper:della", bleu, self_bleu, distinct, cnd, jacca
 generation: {samples: 250}
 """
 BASE = {"gpt2": 60.0, "embed": 55.0, "della": 58.0, "della@paper": 57.0, HUMAN: 50.0, COPY: 40.0}
-GROUPS = {"gpt2": 0, "embed": 1, "della": 3, "della@paper": 3}
+GROUPS = {"gpt2": 0, "bart": 0, "embed": 1, "della": 3, "della@paper": 3}
 EXAMPLES = 40
 SIZES = {"train": 20, "valid": 5, "test": 5}
 

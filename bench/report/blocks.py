@@ -98,7 +98,8 @@ def three_ways(
     ``only`` are the quantities there may be, where not all of the arithmetic's.
     """
     keys = set(results.keys())
-    printed_datasets = published.datasets(protocol.name) & set(results.datasets)
+    there = {row.dataset for row in published.table(protocol.name, paper_table)}
+    printed_datasets = (there if paper_table else published.datasets(protocol.name)) & set(results.datasets)
     quantities = [base for base in protocol.quantities if only is None or base in only]
     measured = [base for base in quantities if protocol.key(base) in keys]
     if not measured:
@@ -177,11 +178,11 @@ def _beside(cell: Cell, printed: Printed | None, footnotes: Footnotes) -> Cell:
     return replace(cell, printed=printed.text, printed_marks=marks)
 
 
-def printed_cell(printed: Printed | None, footnotes: Footnotes) -> Cell:
-    """A cell that holds a printed number; "-" where the paper has none."""
+def printed_cell(printed: Printed | None, footnotes: Footnotes, about: str = "of the printed number: ") -> Cell:
+    """A cell that holds a printed number; "-" where the paper has none. Its footnote begins with what it is about."""
     if printed is None:
         return Cell()
-    marks = (footnotes.mark(f"of the printed number: {printed.note}"),) if printed.note else ()
+    marks = (footnotes.mark(f"{about}{printed.note}"),) if printed.note else ()
     return Cell(printed.text, printed.value, marks=marks)
 
 

@@ -98,12 +98,15 @@ PROTOCOLS = (
 
 def shown_columns(measured: Collection[str]) -> tuple[Column, ...]:
     """The columns of the first table, then those of every paper's own arithmetic, labelled with whose it is."""
-    main = main_columns(measured)
-    of = {column.key: column for column in main_columns([key for key, *_ in MAIN])}
-    papers = [
+    papers = [column for p in PROTOCOLS for column in protocol_columns(p, p.quantities, measured)]
+    return (*main_columns(measured), *papers)
+
+
+def protocol_columns(protocol: Protocol, bases: Collection[str], measured: Collection[str]) -> list[Column]:
+    """The columns of one paper's own arithmetic, labelled with whose it is."""
+    of = {column.key: column for column in main_columns(protocol.quantities)}
+    return [
         replace(of[base], key=protocol.key(base), label=f"{of[base].label}, {protocol.label}", group=protocol.label)
-        for protocol in PROTOCOLS
         for base in protocol.quantities
-        if protocol.key(base) in measured
+        if base in bases and protocol.key(base) in measured
     ]
-    return (*main, *papers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.data.base import SPLITS
@@ -13,8 +13,8 @@ from bench.report.model import Column, Note, NoteGroup, number
 from bench.suite import COPY, UNTRAINED, generation_of
 
 
-def main_caption(results: Results, printed: bool) -> str:
-    """How to read the first table."""
+def main_caption(results: Results, printed: bool, apart: Collection[str]) -> str:
+    """How to read the first table; ``apart`` are the rows without a model that it has."""
     per_dataset = {
         dataset: sorted({len(results.records[dataset, m]) for m in results.methods(dataset) if m not in UNTRAINED})
         for dataset in results.datasets
@@ -30,9 +30,9 @@ def main_caption(results: Results, printed: bool) -> str:
         where = "" if len(alone) == len(per_dataset) else f" ({', '.join(alone)})"
         sentences.append(f"One seed{where}: the value alone; its bootstrap interval over examples is in the csv.")
     sentences.append("Best in bold, second underlined, within a dataset; not where no direction is better.")
-    if any(method in UNTRAINED for _, method in results.records):
+    if apart:
         sentences.append("human: held-out human text scored as if it were generated; never ranked.")
-    if any(method == COPY for _, method in results.records):
+    if COPY in apart:
         sentences.append("copy: each source as it is, likewise.")
     if printed:
         sentences.append("In parentheses: the number the paper prints.")

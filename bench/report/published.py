@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import registry
 from bench.errors import BenchError, suggest
 from bench.paths import PUBLISHED
 
@@ -31,6 +32,15 @@ PRINTED_AS = {
     "self_bleu4": "self_bleu",
     "dist2": "dist",
 }
+PRINTED_TIMES = {"bertscore_f1": 100}  # what a paper prints is ours times this
+
+
+def printed_as(quantity: str, dataset: str) -> str | None:
+    """The printed metric beside a quantity on a dataset: the BLEU of a conditional one is not that of others."""
+    source = registry.datasets().get(dataset)
+    paired = source is not None and source.conditional
+    metric = PRINTED_AS.get(quantity)
+    return None if metric == "bleu" and paired != (quantity == "cbleu1") else metric
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class Published:
 
         A variant ``name@...`` stands beside ``name``'s.
         """
-        metric = PRINTED_AS.get(quantity)
+        metric = printed_as(quantity, dataset)
         return self._at.get((paper, table, dataset, method.partition("@")[0], metric)) if metric else None
 
     def table(self, paper: str, table: str) -> list[Printed]:

@@ -40,9 +40,10 @@ def build(results: Results, published: Published) -> Report:
 
 def _main(results: Results, published: Published) -> Table:
     table = measured_table(results, published, by_dataset(results), main_columns(results.keys()))
+    apart = {row.label for group in table.groups for row in group.rows if row.apart}
     return replace(
         table,
         name="table1",
         title="Language modelling and unconditional generation",
-        caption=main_caption(results, has_printed(table)),
+        caption=main_caption(results, has_printed(table), apart),
     )

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench.metrics.base import Quantity
 from bench.report.collect import Measured, Results, quantity
 from bench.report.layout import MAIN
-from bench.report.published import Published
+from bench.report.published import PRINTED_AS, PRINTED_TIMES, Printed, Published
 from bench.suite import generation_of
 
 HEADER = (
     "dataset", "method", "quantity", "label", "unit", "direction", "value", "half_width", "n_seeds", "ci95_low",
     "ci95_high", "n", "signature", "protocol", "published", "published_note", "not_comparable", "note",
 )  # fmt: skip
+FIRST = tuple(key for key, *_ in MAIN)
 
 
-def tidy_rows(results: Results, published: Published) -> tuple[tuple[str, ...], ...]:
-    """Every quantity of every record, those of the table first. Numbers in full precision, empty where there is none.
+def tidy_rows(
+    results: Results, published: Published, first: Sequence[str] = FIRST, table: str = ""
+) -> tuple[tuple[str, ...], ...]:
+    """Every quantity of every record, those of the table ``first``. Full precision, empty where there is no number.
+
+    Beside each is what the paper prints, in one of its tables where named.
 
     ``half_width`` is over seeds (Student's t, 95 %), ``ci95_*`` over examples (mean of the seeds' interval ends).
     """
-    first = [key for key, *_ in MAIN]
     keys = sorted(results.keys(), key=lambda key: (first.index(key) if key in first else len(first), key))
     rows = []
     for dataset in results.datasets:
@@ -28,10 +34,27 @@ def tidy_rows(results: Results, published: Published) -> tuple[tuple[str, ...], 
         for method in results.methods(dataset):
             for key in keys:
                 if method in columns[key]:
-                    printed = published.find(dataset, method, key)
-                    beside = (printed.text, printed.note) if printed else ("", "")
+                    printed = published.find(dataset, method, key, table=table or None)
+                    beside = (printed.text, _printed_note(printed)) if printed else ("", "")
                     rows.append(_row(dataset, method, quantity(key), columns[key][method], decoding, beside))
     return tuple(rows)
+
+
+def printed_rows(published: Published, paper: str, table: str) -> tuple[tuple[str, ...], ...]:
+    """A paper's own table in the same form: no value of ours, the printed metric in place of a quantity."""
+    empty = dict.fromkeys(HEADER, "")
+    return tuple(
+        tuple({
+            **empty, "dataset": row.dataset, "method": row.method, "quantity": row.metric,
+            "protocol": f"printed: {paper}, Table {table}", "published": row.text, "published_note": _printed_note(row),
+        }.values())
+        for row in published.table(paper, table)
+    )  # fmt: skip
+
+
+def _printed_note(printed: Printed) -> str:
+    times = {PRINTED_AS[key]: f"printed times {times}" for key, times in PRINTED_TIMES.items()}.get(printed.metric, "")
+    return "; ".join(filter(None, (times, printed.note)))
 
 
 def _row(
