@@ -1,0 +1,141 @@
+"""Figure 2: PPL, ELBO and KL against the first layer i, or the last layer j, that has a latent variable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from bench import registry
+from bench import suite as suites
+from bench.errors import BenchError
+from bench.metrics.seeds import Estimate
+from bench.report.collect import Results, gather
+from bench.report.figures import DASHED, save
+from bench.suite import Suite
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+End = Literal["start", "end"]
+PANELS = (("ppl", "PPL (per token)"), ("nelbo", "−ELBO (nats/text)"), ("kl", "KL (nats/text)"))
+PAPER = "paper:della/"
+COLOURS: Mapping[End, str] = {"start": "#1f4e8c", "end": "#e0863a"}
+MARKERS: Mapping[End, str] = {"start": "o", "end": "s"}
+LABELS: Mapping[End, str] = {"start": "layers i to L, at start layer i", "end": "layers 1 to j, at end layer j"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method on the line of start layers or of end layers."""
+
+    line: End
+    layer: int
+    method: str
+
+
+def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
+    """Write ``out`` and its sibling, .png and .svg, from the record of every cell of the report."""
+    results = gather(suite, report, root)
+    points = {dataset: read_points(suite, report, dataset) for dataset in results.datasets}
+    if not any(results.column(dataset, key) for dataset in points for key, _ in PANELS):
+        raise BenchError(f"report '{report}' needs the metrics iw and elbo, which suite '{suite.name}' has not")
+    save(lambda: draw(results, points), out)
+
+
+def read_points(suite: Suite, report: str, dataset: str) -> list[Point]:
+    """Where the methods of a report stand, by their options ``start`` and ``end``; that of all layers on both lines."""
+    found: dict[tuple[End, int], Point] = {}
+    methods = suites.select(suite, report).methods
+    for method in methods:
+        if _class(suite, method) != _class(suite, methods[0]):
+            raise BenchError(f"report '{report}': '{method}' and '{methods[0]}' are different methods, on no one line")
+        layers = suites.backbone_of(suite, dataset, method).layers
+        start, end = _range(suite, method, layers)
+        if start > 1 and end < layers:
+            raise BenchError(f"report '{report}': '{method}' has layers {start} to {end} of {layers}, on neither line")
+        places: list[tuple[End, int]] = [("start", start)] if end == layers else []
+        for line, layer in places + ([("end", end)] if start == 1 else []):
+            other = found.setdefault((line, layer), Point(line, layer, method)).method
+            if other != method:
+                raise BenchError(f"report '{report}': '{other}' and '{method}' both have layers {start} to {end}")
+    return sorted(found.values(), key=lambda point: point.layer)
+
+
+def _class(suite: Suite, method: str) -> tuple[Path, str]:
+    source = registry.describe(suites.spec_of(suite, method).use or method)
+    return source.file, source.cls
+
+
+def _range(suite: Suite, method: str, layers: int) -> tuple[int, int]:
+    """The first and last layer with a latent variable, counted from 1."""
+    spec = suites.spec_of(suite, method)
+    options = {**registry.describe(spec.use or method).options, **spec.options}
+    return options.get("start", 1), options.get("end", 0) or layers
+
+
+def draw(results: Results, points: Mapping[str, Sequence[Point]]) -> Figure:
+    """A row of panels a dataset."""
+    from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
+
+    height = 0.85 + 2.3 * len(points)
+    figure, grid = pyplot.subplots(len(points), len(PANELS), figsize=(8.6, height), squeeze=False)
+    for (dataset, of), row in zip(points.items(), grid, strict=True):
+        for axes, (key, label) in zip(row, PANELS, strict=True):
+            for line in COLOURS:
+                _line(axes, results, dataset, key, [point for point in of if point.line == line])
+            axes.set_ylabel(label)
+            axes.set_xlabel("start layer i, end layer j")
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+            axes.margins(0.08, 0.12)
+        row[0].set_title(dataset, loc="left", fontweight="bold")
+    figure.subplots_adjust(
+        left=0.075, right=0.99, wspace=0.3, hspace=0.45, top=1 - 0.82 / height, bottom=0.45 / height
+    )  # fmt: skip
+    _legend(figure, results)
+    return figure
+
+
+def _line(axes: Axes, results: Results, dataset: str, key: str, points: Sequence[Point]) -> None:
+    """One line of one panel: exact, and dashed DELLA's arithmetic."""
+    for exact in (True, False):
+        of = estimates(results, dataset, key if exact else PAPER + key)
+        here = [(point.layer, of[point.method]) for point in points if point.method in of]
+        if here:
+            line = points[0].line
+            axes.errorbar(
+                [layer for layer, _ in here], [estimate.mean for _, estimate in here],
+                yerr=[estimate.half_width or 0 for _, estimate in here], capsize=2, elinewidth=0.8,
+                color=COLOURS[line], marker=MARKERS[line], markersize=5, linewidth=1.2,
+                linestyle="-" if exact else DASHED, markerfacecolor=COLOURS[line] if exact else "white",
+            )  # fmt: skip
+
+
+def estimates(results: Results, dataset: str, key: str) -> dict[str, Estimate]:
+    """One quantity of every method that has it; what cannot stand on one line is a :class:`BenchError`."""
+    column = results.column(dataset, key)
+    for method, measured in column.items():
+        if measured.problem:
+            raise BenchError(f"{key} of '{method}' on {dataset} is not comparable: {measured.problem}")
+    return {method: measured.estimate for method, measured in column.items()}
+
+
+def _legend(figure: Figure, results: Results) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=COLOURS[line], marker=MARKERS[line], markersize=5, label=LABELS[line]) for line in COLOURS
+    ]
+    if any(key.startswith(PAPER) for records in results.records.values() for key in records[0].values):
+        handles += [
+            Line2D([], [], color="#5b6470", marker="D", markersize=4, label="exact: KL summed over layers"),
+            Line2D([], [], color="#5b6470", marker="D", markersize=4, markerfacecolor="white", linestyle=DASHED,
+                   label="DELLA's arithmetic: averaged"),
+        ]  # fmt: skip
+    seeds = max(len(records) for records in results.records.values())
+    title = "Layers with a latent variable" + ("; bars: 95 % interval over seeds" if seeds > 1 else "")
+    figure.legend(handles=handles, loc="upper left", ncols=2, frameon=False, borderaxespad=0.2, title=title,
+                  alignment="left", title_fontsize=8, handlelength=3)  # fmt: skip
