@@ -37,6 +37,21 @@ def test_evaluation_visits_each_example_once(lengths: list[int], size: int) -> N
         assert batch.lengths.tolist() == [lengths[i] for i in indices]
 
 
+def test_conditions_stay_with_their_texts() -> None:
+    """Longest pair first, each text with its own source, which are padded apart."""
+    texts, sources = [[0, 5, 1], [0, 6, 6, 1], [0, 7, 1]], [[0, 8, 8, 8, 1], [0, 1], [0, 9, 1]]
+    data = Sequences(texts, sources)
+    assert data.lengths == [8, 6, 6] and len(data) == 3
+    (first, one), (rest, two) = sorted_batches(data, 2)
+    assert first.tolist() == [0, 1] and rest.tolist() == [2]
+    assert one.condition is not None and two.condition is not None
+    assert one.ids.tolist() == [[0, 5, 1, PAD], [0, 6, 6, 1]] and two.ids.tolist() == [[0, 7, 1]]
+    assert one.condition.ids.tolist() == [[0, 8, 8, 8, 1], [0, 1, PAD, PAD, PAD]]
+    assert two.condition.ids.tolist() == [[0, 9, 1]] and two.condition.lengths.tolist() == [3]
+    assert data.first(1) == Sequences(texts[:1], sources[:1]) and data.first(None) == data
+    assert one.to("cpu").condition is not None and Sequences(texts).batch([0]).condition is None
+
+
 def test_epochs_differ_and_lengths_are_bucketed() -> None:
     lengths = np.random.default_rng(0).integers(2, 60, 640).tolist()
     first, second = training_batches(lengths, 16, 1, 0), training_batches(lengths, 16, 1, 1)

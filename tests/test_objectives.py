@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bench import objectives
+from bench.methods.base import Terms
 
 
 def test_cyclical_annealing_is_appendix_a1() -> None:
@@ -32,11 +33,38 @@ def test_linear_and_constant_annealing() -> None:
         objectives.beta("sawtooth", 0, 1, 1)
 
 
-def test_loss_sums_groups_or_averages_them() -> None:
-    rec, kl = torch.tensor([3.0, 5.0]), torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    assert objectives.loss(rec, kl, 0.5, "sum") == pytest.approx(4 + 0.5 * 5)
-    assert objectives.loss(rec, kl, 0.5, "mean_groups") == pytest.approx(4 + 0.5 * 2.5)
-    assert objectives.loss(rec, kl[:, :0], 0.5, "mean_groups") == pytest.approx(4)
+REC = torch.tensor([3.0, 5.0])
+KL = torch.tensor([[[0.25, 0.75], [1.5, 0.5]], [[2.5, 0.5], [0.0, 4.0]]])  # [B, G, D]; summed over D: 1 2, 3 4
+
+
+@pytest.mark.parametrize(
+    ("kl_reduction", "expected"), [("sum", (3 + 7) / 2), ("mean_groups", (1.5 + 3.5) / 2), ("first", (1 + 3) / 2),
+                                   ("last", (2 + 4) / 2)],
+)  # fmt: skip
+def test_which_groups_are_trained_on(kl_reduction: str, expected: float) -> None:
+    assert objectives.loss(Terms(REC, KL), 0.5, kl_reduction) == pytest.approx(4 + 0.5 * expected)
+    assert objectives.loss(Terms(REC, KL[:, :0]), 0.5, kl_reduction) == pytest.approx(4), "a plain language model"
+    with_auxiliary = Terms(REC, KL, torch.tensor([1.0, 3.0]))
+    assert objectives.loss(with_auxiliary, 0.5, kl_reduction) == pytest.approx(6 + 0.5 * expected), "not weighted"
+
+
+@pytest.mark.parametrize(
+    ("kl_reduction", "expected"), [("sum", (0.75 + 1.5 + 2.5 + 4) / 2), ("mean_groups", (0.75 + 1.5 + 2.5 + 4) / 4),
+                                   ("first", (0.75 + 2.5) / 2), ("last", (1.5 + 4) / 2)],
+)  # fmt: skip
+def test_free_bits_leave_out_dimensions_at_or_below_them(kl_reduction: str, expected: float) -> None:
+    """Optimus, Eq. 8 as its code has it: a mask of each dimension and example, not a floor under their mean."""
+    kl = KL.clone().requires_grad_()
+    loss = objectives.loss(Terms(REC, kl), 0.5, kl_reduction, free_bits=0.5)
+    assert loss.item() == pytest.approx(4 + 0.5 * expected)
+    loss.backward()
+    assert (kl.grad[KL <= 0.5] == 0).all(), "nothing pulls them further down"
+    assert objectives.loss(Terms(REC, KL), 0.5, kl_reduction, free_bits=5.0) == pytest.approx(4)
+
+
+def test_an_unknown_reduction_is_refused() -> None:
+    with pytest.raises(ValueError, match="middle"):
+        objectives.loss(Terms(REC, KL), 0.5, "middle")
 
 
 def test_learning_rate_warms_up_and_reaches_zero() -> None:

@@ -118,7 +118,7 @@ def test_to_the_table_and_the_release(run: tuple[str, Suite]) -> None:
     freeze(path, "r1")
     cell = load_release("r1").cells[CELL]
     assert cell.record.values["ppl"].value == math.inf and set(cell.per_example) == {"kl", "nll", "predicted"}
-    main = build(gather(suite), Published([])).tables[0]
+    main = build(gather(suite, "table1"), Published([])).tables[0]
     row = next(row for row in main.groups[0].rows if row.label == "della")
     shown = dict(zip([column.key for column in main.columns], row.cells, strict=True))
     assert [(shown[key].text, shown[key].spread, shown[key].emphasis) for key in ("ppl", "nelbo", "au_0.2")] == [
