@@ -26,6 +26,13 @@ def test_a_cycle_longer_than_training_is_cut_to_it() -> None:
     assert objectives.beta("cyclical", 4, period=1000, total=10) == 1e-5
 
 
+def test_one_cycle_is_optimus_schedule() -> None:
+    """0 for half of the training, a quarter of linear ramp to 1, a quarter at 1, whatever the period."""
+    betas = [objectives.beta("one_cycle", step, period=7, total=40) for step in range(40)]
+    assert betas[:20] == [0.0] * 20 and betas[30:] == [1.0] * 10
+    assert betas[20:30] == pytest.approx([0.1 * i for i in range(1, 11)])
+
+
 def test_linear_and_constant_annealing() -> None:
     assert [objectives.beta("linear", s, 4, 100) for s in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert objectives.beta("constant", 0, 4, 100) == 1.0
@@ -53,7 +60,7 @@ def test_which_groups_are_trained_on(kl_reduction: str, expected: float) -> None
                                    ("first", (0.75 + 2.5) / 2), ("last", (1.5 + 4) / 2)],
 )  # fmt: skip
 def test_free_bits_leave_out_dimensions_at_or_below_them(kl_reduction: str, expected: float) -> None:
-    """Optimus, Eq. 8 as its code has it: a mask of each dimension and example, not a floor under their mean."""
+    """As Optimus' code has it: a mask of each dimension and example, not a floor under their mean."""
     kl = KL.clone().requires_grad_()
     loss = objectives.loss(Terms(REC, kl), 0.5, kl_reduction, free_bits=0.5)
     assert loss.item() == pytest.approx(4 + 0.5 * expected)

@@ -41,7 +41,7 @@ class MethodOptions:
     """
 
     latent: int = 32
-    annealing: Literal["cyclical", "linear", "constant"] = "cyclical"
+    annealing: Literal["cyclical", "linear", "one_cycle", "constant"] = "cyclical"
     kl_reduction: Literal["sum", "mean_groups", "first", "last"] = "sum"
     free_bits: float = 0.0
     bow: float = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.backbones.base import Backbone, Injection
 from bench.batch import Batch
@@ -27,8 +27,7 @@ class Embed(Method):
     def __init__(self, backbone: Backbone, options: SingleOptions) -> None:
         super().__init__(backbone, options)
         self.encoder = SingleEncoder(backbone, options)
-        # scaled so that z ~ N(0, I) starts as loud as one word embedding, not sqrt(D) times louder
-        self.project = linear(options.latent, backbone.width, std=0.02 / math.sqrt(options.latent))
+        self.project = to_embedding(options.latent, backbone)
 
     def posterior(self, batch: Batch, condition: Condition | None = None) -> IndependentPosterior:
         return self.encoder(self.backbone, batch, condition)
@@ -37,4 +36,12 @@ class Embed(Method):
         return self.encoder.prior(z, condition)
 
     def inject(self, z: Tensor) -> Injection:
-        return Injection(embedding=self.project(z))  # z [N, 1, D] -> [N, 1, d]
+        return Injection(embedding=self.project(z))
+
+
+def to_embedding(latent: int, backbone: Backbone, bias: bool = True) -> nn.Linear:
+    """What z [N, 1, D] adds to every input embedding, [N, 1, d].
+
+    Scaled so that z ~ N(0, I) starts as loud as one word embedding, not sqrt(D) times louder.
+    """
+    return linear(latent, backbone.width, bias, std=0.02 / math.sqrt(latent))

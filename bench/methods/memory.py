@@ -25,7 +25,7 @@ class Memory(Method):
     def __init__(self, backbone: Backbone, options: SingleOptions) -> None:
         super().__init__(backbone, options)
         self.encoder = SingleEncoder(backbone, options)
-        self.project = nn.ModuleList(linear(options.latent, backbone.width) for _ in range(backbone.layers))
+        self.project = ToMemory(options.latent, backbone)
 
     def posterior(self, batch: Batch, condition: Condition | None = None) -> IndependentPosterior:
         return self.encoder(self.backbone, batch, condition)
@@ -34,4 +34,14 @@ class Memory(Method):
         return self.encoder.prior(z, condition)
 
     def inject(self, z: Tensor) -> Injection:
-        return Injection(memory=[project(z) for project in self.project])  # z [N, 1, D] -> L × [N, 1, d]
+        return Injection(memory=self.project(z))
+
+
+class ToMemory(nn.ModuleList):
+    """W_l z, the key and value that z is in each layer: [N, 1, D] -> L × [N, 1, d]."""
+
+    def __init__(self, latent: int, backbone: Backbone, bias: bool = True) -> None:
+        super().__init__(linear(latent, backbone.width, bias) for _ in range(backbone.layers))
+
+    def forward(self, z: Tensor) -> list[Tensor]:
+        return [project(z) for project in self]
