@@ -68,15 +68,19 @@ def _lowest(results: Results, dataset: str, key: str) -> tuple[str, float] | Non
 
 def notes(results: Results, columns: Sequence[Column]) -> tuple[NoteGroup, ...]:
     """Protocol, data, models, what each of the columns shown is, signatures, provenance."""
-    groups = (
-        NoteGroup("Protocol", _protocol(results)),
-        NoteGroup("Data", data_notes(results.datasets, results.manifests)),
-        NoteGroup("Models", _models(results)),
-        NoteGroup("Columns", _columns(results, columns)),
-        NoteGroup("Signatures", _signatures(results, columns)),
-        NoteGroup("Provenance", _provenance(results)),
+    return note_groups(
+        Protocol=_protocol(results),
+        Data=data_notes(results.datasets, results.manifests),
+        Models=_models(results),
+        Columns=_columns(results, columns),
+        Signatures=_signatures(results, columns),
+        Provenance=provenance_notes(results),
     )
-    return tuple(group for group in groups if group.notes)
+
+
+def note_groups(**groups: tuple[Note, ...]) -> tuple[NoteGroup, ...]:
+    """Notes by title, without the groups that are empty."""
+    return tuple(NoteGroup(title, found) for title, found in groups.items() if found)
 
 
 def _protocol(results: Results) -> tuple[Note, ...]:
@@ -182,7 +186,8 @@ def _column_signature(column: Iterable[Measured]) -> str:
     return usable[0] if usable else ""
 
 
-def _provenance(results: Results) -> tuple[Note, ...]:
+def provenance_notes(results: Results) -> tuple[Note, ...]:
+    """Commits, devices and versions of every record."""
     records = [record for group in results.records.values() for record in group]
     commits = by_text(
         ("", (git.sha[:12] or "no commit") + (" with uncommitted changes" if git.dirty else ""))

@@ -10,7 +10,7 @@ from bench.report.blocks import Section, body, printed_cell, without_empty_colum
 from bench.report.collect import quantity
 from bench.report.layout import DIVERSITY, MAIN, QUALITY, REPRESENTATION
 from bench.report.model import Cell, Column, Footnotes, Table
-from bench.report.published import PRINTED_TIMES, Published
+from bench.report.published import PRINTED_TIMES, Printed, Published
 
 MODELS = {
     "gpt2": "GPT-2", "bart": "BART", "optimus": "Optimus", "embed": "Embed", "memory": "Memory", "softmax": "Softmax",
@@ -168,6 +168,17 @@ def named(label: str, method: str) -> str:
         return re.sub(r"[^a-z0-9]", "", text.lower())
 
     return label if bare(label) == bare(method) else f"{label} ({method})"
+
+
+def as_printed(row: Printed, footnotes: Footnotes) -> Cell:
+    """A printed number in the paper's own writing where the note has it: ``100k`` of "printed as 100k; ...".
+
+    >>> as_printed(Printed("della", "7", "quora", "data", "length", "10", "printed as T: 10"), Footnotes()).text
+    '10'
+    """
+    found = re.fullmatch(r"printed as (?:[ST]: )?([^;]+)(?:; (.*))?", row.note)
+    text, note = (found[1], found[2]) if found else (row.text, row.note)
+    return Cell(text, row.value, marks=(footnotes.mark(note),) if note else ())
 
 
 def printed_table(published: Published, paper: PaperTable) -> Table:
