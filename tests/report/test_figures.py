@@ -10,12 +10,13 @@ import pytest
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.paths import CellPaths
-from bench.report.figures import TRAIN, VALID, curves, draw, read_panels
+from bench.report.figures import TRAIN, VALID, draw, read_panels, render
 
 
 def test_files_are_the_same_every_time(run: str) -> None:
-    curves(run, (), Path("a.png"))
-    curves(run, (), Path("b.svg"))
+    suite = suites.load(run)
+    render(suite, "curves", Path("a.png"))
+    render(suite, "curves", Path("b.svg"))
     for form in ("png", "svg"):
         assert Path(f"a.{form}").read_bytes() == Path(f"b.{form}").read_bytes()
     svg = Path("a.svg").read_text(encoding="utf-8")
@@ -25,7 +26,7 @@ def test_files_are_the_same_every_time(run: str) -> None:
 def test_a_column_a_method_and_a_line_a_seed(run: str) -> None:
     from matplotlib import pyplot
 
-    panels = read_panels(suites.load(run))
+    panels = read_panels(suites.load(run), "curves")
     assert [(p.dataset, p.method, len(p.curves)) for p in panels][:2] == [("bbe", "gpt2", 2), ("bbe", "embed", 2)]
     figure = draw(panels)
     titled = [axes for axes in figure.axes if axes.get_title(loc="left")]
@@ -41,7 +42,7 @@ def test_a_column_a_method_and_a_line_a_seed(run: str) -> None:
 
 
 def test_the_first_point_has_no_training_terms(run: str) -> None:
-    curve = read_panels(suites.load(run))[1].curves[1]
+    curve = read_panels(suites.load(run), "curves")[1].curves[1]
     assert math.isnan(curve["train_rec"][0]) and math.isfinite(curve["valid_rec"][0])
 
 
@@ -56,11 +57,11 @@ def test_the_first_point_has_no_training_terms(run: str) -> None:
 def test_bad_histories_are_one_clear_line(run: str, text: str, complaint: str) -> None:
     CellPaths("tiny", "bbe", "embed", 2).history.write_text(text, encoding="utf-8")
     with pytest.raises(BenchError, match=r"embed/seed2/history\.csv") as error:
-        curves(run, (), Path("a.png"))
+        render(suites.load(run), "curves", Path("a.png"))
     assert complaint in str(error.value)
 
 
 def test_a_missing_history_is_named(run: str) -> None:
     CellPaths("tiny", "bbe", "embed", 2).history.unlink()
     with pytest.raises(BenchError, match=r"embed/seed2/history\.csv: No such file"):
-        curves(run, (), Path("a.png"))
+        render(suites.load(run), "curves", Path("a.png"))

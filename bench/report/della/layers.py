@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from bench import registry
 from bench import suite as suites
 from bench.errors import BenchError
-from bench.metrics.seeds import Estimate
+from bench.metrics.seeds import over_seeds
 from bench.report.collect import Results, gather
 from bench.report.figures import DASHED, save
 from bench.suite import Suite
@@ -79,7 +79,6 @@ def _range(suite: Suite, method: str, layers: int) -> tuple[int, int]:
 def draw(results: Results, points: Mapping[str, Sequence[Point]]) -> Figure:
     """A row of panels a dataset."""
     from matplotlib import pyplot
-    from matplotlib.ticker import MaxNLocator
 
     height = 0.85 + 2.3 * len(points)
     figure, grid = pyplot.subplots(len(points), len(PANELS), figsize=(8.6, height), squeeze=False)
@@ -89,38 +88,40 @@ def draw(results: Results, points: Mapping[str, Sequence[Point]]) -> Figure:
                 _line(axes, results, dataset, key, [point for point in of if point.line == line])
             axes.set_ylabel(label)
             axes.set_xlabel("start layer i, end layer j")
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+            last = max(point.layer for point in of)
+            axes.set_xticks(range(1, last + 1, 1 + (last - 1) // 12))
             axes.margins(0.08, 0.12)
         row[0].set_title(dataset, loc="left", fontweight="bold")
     figure.subplots_adjust(
-        left=0.075, right=0.99, wspace=0.3, hspace=0.45, top=1 - 0.82 / height, bottom=0.45 / height
+        left=0.075, right=0.99, wspace=0.36, hspace=0.45, top=1 - 0.82 / height, bottom=0.45 / height
     )  # fmt: skip
     _legend(figure, results)
     return figure
 
 
 def _line(axes: Axes, results: Results, dataset: str, key: str, points: Sequence[Point]) -> None:
-    """One line of one panel: exact, and dashed DELLA's arithmetic."""
+    """One line of one panel through the means over seeds, a mark a seed: exact, and dashed DELLA's arithmetic."""
     for exact in (True, False):
-        of = estimates(results, dataset, key if exact else PAPER + key)
+        of = by_seed(results, dataset, key if exact else PAPER + key)
         here = [(point.layer, of[point.method]) for point in points if point.method in of]
         if here:
             line = points[0].line
-            axes.errorbar(
-                [layer for layer, _ in here], [estimate.mean for _, estimate in here],
-                yerr=[estimate.half_width or 0 for _, estimate in here], capsize=2, elinewidth=0.8,
-                color=COLOURS[line], marker=MARKERS[line], markersize=5, linewidth=1.2,
-                linestyle="-" if exact else DASHED, markerfacecolor=COLOURS[line] if exact else "white",
-            )  # fmt: skip
+            colour, inside = COLOURS[line], COLOURS[line] if exact else "white"
+            axes.plot([layer for layer, _ in here], [over_seeds(values).mean for _, values in here], color=colour,
+                      linewidth=1.2, linestyle="-" if exact else DASHED)  # fmt: skip
+            marks = [(layer, value) for layer, values in here for value in values]
+            axes.plot(*zip(*marks, strict=True), color=colour, marker=MARKERS[line], markersize=4.5,
+                      linestyle="none", markerfacecolor=inside, alpha=0.85)  # fmt: skip
 
 
-def estimates(results: Results, dataset: str, key: str) -> dict[str, Estimate]:
+def by_seed(results: Results, dataset: str, key: str) -> dict[str, list[float]]:
     """One quantity of every method that has it; what cannot stand on one line is a :class:`BenchError`."""
     column = results.column(dataset, key)
     for method, measured in column.items():
         if measured.problem:
             raise BenchError(f"{key} of '{method}' on {dataset} is not comparable: {measured.problem}")
-    return {method: measured.estimate for method, measured in column.items()}
+    having = {method: [r for r in results.records[dataset, method] if key in r.values] for method in column}
+    return {method: [record.values[key].value for record in records] for method, records in having.items()}
 
 
 def _legend(figure: Figure, results: Results) -> None:
@@ -136,6 +137,6 @@ def _legend(figure: Figure, results: Results) -> None:
                    label="DELLA's arithmetic: averaged"),
         ]  # fmt: skip
     seeds = max(len(records) for records in results.records.values())
-    title = "Layers with a latent variable" + ("; bars: 95 % interval over seeds" if seeds > 1 else "")
+    title = "Layers with a latent variable" + ("; a mark a seed, lines through their means" if seeds > 1 else "")
     figure.legend(handles=handles, loc="upper left", ncols=2, frameon=False, borderaxespad=0.2, title=title,
                   alignment="left", title_fontsize=8, handlelength=3)  # fmt: skip
