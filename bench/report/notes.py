@@ -10,7 +10,7 @@ from bench.metrics import signatures
 from bench.report.collect import Measured, Results, by_text, quantity
 from bench.report.layout import Protocol
 from bench.report.model import Column, Note, NoteGroup, number
-from bench.suite import COPY, UNTRAINED, generation_of
+from bench.suite import COPY, HUMAN, UNTRAINED, generation_of
 
 
 def main_caption(results: Results, printed: bool, apart: Collection[str]) -> str:
@@ -30,10 +30,10 @@ def main_caption(results: Results, printed: bool, apart: Collection[str]) -> str
         where = "" if len(alone) == len(per_dataset) else f" ({', '.join(alone)})"
         sentences.append(f"One seed{where}: the value alone; its bootstrap interval over examples is in the csv.")
     sentences.append("Best in bold, second underlined, within a dataset; not where no direction is better.")
-    if apart:
+    if HUMAN in apart:
         sentences.append("human: held-out human text scored as if it were generated; never ranked.")
     if COPY in apart:
-        sentences.append("copy: each source as it is, likewise.")
+        sentences.append(f"copy: each source as it is{', likewise' if HUMAN in apart else '; never ranked'}.")
     if printed:
         sentences.append("In parentheses: the number the paper prints.")
     sentences.append("-: not defined or not measured; n/c: not comparable, see the footnote.")
