@@ -90,13 +90,14 @@ _BART = "pretrained BART-base, all decoded by beam search (A.1)"
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One table. ``setting`` is what its numbers were made with."""
+    """One table. ``setting`` is what its numbers were made with, ``rows`` says what its rows' names mean."""
 
     number: str
     title: str
     columns: tuple[PaperColumn, ...]
     conditional: bool
     setting: str
+    rows: str = ""
 
     @property
     def ours(self) -> tuple[Column, ...]:
@@ -117,6 +118,16 @@ class PaperTable:
         return {key for column in self.columns for key in column.ours}
 
 
+_ABLATIONS = (
+    "-LTP: latent variables are an extra key and value of their layer in place of the low-rank tensor product. -LW: one "
+    "latent variable for all layers. Separate: the layers' latent variables do not depend on each other. l = 1, l = L "
+    "KL: the loss has the KL of the first or the last layer alone; the KL shown is of all. (N): a baseline with N latent "
+    "dimensions."
+)
+_TRICKS = (
+    "none: the whole KL from the first step. +BOW: with a bag-of-words loss. +Annealing: cyclical annealing, which the "
+    "methods have by default. BN: posterior means are normalised over the batch."
+)
 _OPTIMUS = "Optimus' rows are copied from Li et al. 2020"
 TABLES = {
     table.number: table
@@ -125,9 +136,9 @@ TABLES = {
                    f"Yelp and Yahoo, {_GPT2}; {_OPTIMUS}"),
         PaperTable("2", "conditional generation", CONDITIONAL, True,
                    f"WritingPrompts: {_GPT2}; CNN/DM: {_BART}"),
-        PaperTable("4", "ablations", LIKELIHOOD, False, "Yelp, pretrained GPT-2"),
+        PaperTable("4", "ablations", LIKELIHOOD, False, "Yelp, pretrained GPT-2", _ABLATIONS),
         PaperTable("5", "training tricks and a larger backbone", LIKELIHOOD, False,
-                   "Yelp, pretrained GPT-2 and GPT-2 medium"),
+                   "Yelp, pretrained GPT-2 and GPT-2 medium", _TRICKS),
         PaperTable("8", "language modelling and unconditional generation, further datasets", UNCONDITIONAL, False,
                    f"PTB and SNLI, {_GPT2}; {_OPTIMUS}"),
         PaperTable("9", "paraphrasing", PARAPHRASING, True, f"Quora, {_BART}"),
@@ -142,8 +153,10 @@ def row_label(method: str, printed: bool = False) -> str:
     ['GPT-2', '-LTP', 'Embed(96)', 'Embed +BOW', 'della@paper']
     """
     model, plus, tricks = method.partition("+")
-    wide = re.fullmatch(r"(.+)-(\d+)", model)
-    label = f"{MODELS.get(wide[1], wide[1])}({wide[2]})" if wide else MODELS.get(model, model)
+    narrow, _, dimensions = model.rpartition("-")
+    label = MODELS.get(model, model)
+    if narrow in MODELS and dimensions.isdigit():
+        label = f"{MODELS[narrow]}({dimensions})"
     if printed:
         label = PRINTED_MODELS.get(model, label)
     return f"{label} {TRICKS.get(tricks, plus + tricks)}" if plus else label
@@ -222,7 +235,7 @@ def _printed_sections(paper: PaperTable, dataset: str, methods: list[str]) -> li
     for method in methods:
         model, _, tricks = method.partition("+")
         if tricks == MEDIUM:
-            groups.setdefault("Backbone: GPT-2 medium (24 layers)", {})[method] = row_label(model)
+            groups.setdefault("GPT-2 medium (24 layers)", {})[method] = row_label(model)
         else:
             groups.setdefault(row_label(model), {})[method] = trick_label(method)
     return [Section(f"{name}: {label}", dataset, found) for label, found in groups.items()]

@@ -43,10 +43,9 @@ def check(suite: Suite, report: str, paper: PaperTable) -> None:
     """The datasets of a report are of the kind that its table is about, or a :class:`BenchError`."""
     for dataset in suites.select(suite, report).datasets:
         if registry.dataset(dataset).conditional != paper.conditional:
-            kinds = ("unconditional", "conditional")
-            is_, wanted = kinds[not paper.conditional], kinds[paper.conditional]
+            kind, wanted = (("" if yes else "un") + "conditional" for yes in (not paper.conditional, paper.conditional))
             raise BenchError(
-                f"report '{report}': dataset '{dataset}' is {is_}, and the table is of {wanted} generation"
+                f"report '{report}': dataset '{dataset}' is {kind}, and the table is of {wanted} generation"
             )
 
 
@@ -85,6 +84,7 @@ def _measured(results: Results, published: Published, paper: PaperTable, columns
         name=f"della-table{paper.number}",
         title=f"Measured by this suite: {paper.title}",
         caption=caption,
+        paragraphs=(paper.rows,) if paper.rows else (),
         findings=findings(results, paper.number),
     )
 
@@ -113,8 +113,8 @@ def _by_model(results: Results, dataset: str) -> list[Section]:
         own = common if method in UNTRAINED else suites.backbone_of(results.suite, dataset, method)
         model = method.partition("+")[0]
         if own != common:
-            size = f"{own.layers} layers, width {own.width} (above: {common.layers}, {common.width})"
-            backbones.setdefault(f"Backbone: {size}", {})[method] = _label(row_label(model), method)
+            size = f"backbone of {own.layers} layers, width {own.width} (above: {common.layers}, {common.width})"
+            backbones.setdefault(size, {})[method] = _label(row_label(model), method)
         else:
             models.setdefault(row_label(model), {})[method] = _label(trick_label(method), method)
     return [

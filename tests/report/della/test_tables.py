@@ -13,7 +13,7 @@ import pytest
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.report.collect import gather
-from bench.report.della.paper import TABLES
+from bench.report.della.paper import TABLES, row_label
 from bench.report.della.tables import build, render
 from bench.report.model import Cell, Report, Row, Table
 from bench.report.published import Published, load_published
@@ -85,7 +85,7 @@ def test_the_columns_are_the_papers(
 def test_rows_of_table_5_are_grouped_by_model_and_backbone(della: Suite) -> None:
     measured, ways, printed = report(della, "5").tables
     assert [group.label for group in measured.groups[:3]] == [
-        "bbe: Embed", "bbe: DELLA", "bbe: Backbone: 24 layers, width 768 (above: 12, 768)"
+        "bbe: Embed", "bbe: DELLA", "bbe: backbone of 24 layers, width 768 (above: 12, 768)"
     ]  # fmt: skip
     assert [row.label for row in measured.groups[0].rows] == [
         "none (embed+none)", "+BOW (embed+bow)", "+Annealing (embed)", "+Annealing + BN (embed+annealing+bn)"
@@ -95,7 +95,7 @@ def test_rows_of_table_5_are_grouped_by_model_and_backbone(della: Suite) -> None
     best = [group.label for group in measured.groups[:3] for row in group.rows if row.cells[0].emphasis == "best"]
     assert best == ["bbe: Embed", measured.groups[2].label], "models of one backbone are ranked together"
     assert [group.label for group in printed.groups] == [
-        "Yelp: Embed", "Yelp: Memory", "Yelp: Softmax", "Yelp: DELLA", "Yelp: Backbone: GPT-2 medium (24 layers)"
+        "Yelp: Embed", "Yelp: Memory", "Yelp: Softmax", "Yelp: DELLA", "Yelp: GPT-2 medium (24 layers)"
     ]  # fmt: skip
 
 
@@ -105,6 +105,8 @@ def test_rows_have_the_papers_names_and_ours(della: Suite) -> None:
         "DELLA", "-LTP (della-ltp)", "l = L KL (della-kl-last)", "Embed(96)"
     ]  # fmt: skip
     assert "Embed(384)" in [row.label for row in printed.groups[0].rows]
+    assert any("-LTP:" in text for text in measured.paragraphs)
+    assert [row_label(name) for name in ("mine", "mine-2", "mine+bow")] == ["mine", "mine-2", "mine +BOW"]
 
 
 def test_rows_without_a_model_stand_apart_where_they_have_a_value(della: Suite) -> None:
