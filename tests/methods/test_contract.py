@@ -1,4 +1,4 @@
-"""The contract of ``bench/methods/base.py``, on every registered method (and on ``--method SPEC``)."""
+"""The contract of ``bench/methods/base.py``, on every registered method (and on ``--method SPEC``) and every task."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import torch
 from torch import Tensor
 
 from bench import model as models
-from bench.backbones.gpt2 import Cache
-from bench.batch import Batch, collate
+from bench import registry
+from bench.backbones.base import Cache
+from bench.batch import Batch
+from bench.errors import BenchError
 from bench.likelihood import statistics
 from bench.methods.base import Method
+from bench.metrics.likelihood_file import importance_weighted_nll
 from bench.suite import Decoding, Likelihood, MethodSpec
 from bench.vocabulary import BOS, EOS, PAD, UNK
 
-from .conftest import SEQUENCES, TINY, build
+from .conftest import SEQUENCES, TASKS, TINY, Task, build
 
 DECODINGS = [
     Decoding(strategy="greedy"),
@@ -26,139 +29,214 @@ DECODINGS = [
     Decoding(strategy="top_p", p=0.8),
     Decoding(strategy="beam", k=3, repetition_penalty=1.2),
 ]
+ROWS = range(len(SEQUENCES))
 
 
 def draw(method: Method, batch: Batch, k: int, seed: int = 0) -> Tensor:
     torch.manual_seed(seed)
-    return method.posterior(batch).sample(k)
+    return method.posterior(batch, method.condition(batch)).sample(k)
 
 
-def test_shapes(method: Method, batch: Batch) -> None:
-    b, g, d = len(batch), method.groups, method.options.latent
-    posterior = method.posterior(batch)
+def log_likelihood(method: Method, batch: Batch, z: Tensor) -> Tensor:
+    return method.log_likelihood(batch, z, method.condition(batch))
+
+
+def hidden_states(method: Method, batch: Batch, z: Tensor) -> Tensor:
+    condition = method.condition(batch)
+    return method.backbone.decode(batch.inputs, method.inject(z), None if condition is None else condition.context)
+
+
+def needs_latents(method: Method) -> None:
+    if method.groups == 0:
+        pytest.skip("a plain language model has no latent")
+
+
+def test_only_what_says_so_is_left_out() -> None:
+    """The other tests skip what is refused here, with its reason."""
+    refused = set()
+    for name in registry.methods():
+        for task_name, task in TASKS.items():
+            try:
+                models.build(MethodSpec(use=name), task.size, 0, task.conditional)
+            except BenchError as error:
+                assert f"method '{name}'" in str(error)
+                refused.add((name, task_name))
+    assert refused == {
+        ("gpt2", "bart"), ("bart", "gpt2"), ("bart", "gpt2-prompt"), ("optimus", "gpt2-prompt"), ("optimus", "bart"),
+    }  # fmt: skip
+
+
+def test_shapes(variant: Method, batch: Batch) -> None:
+    b, g, d = len(batch), variant.groups, variant.options.latent
+    condition = variant.condition(batch)
+    posterior = variant.posterior(batch, condition)
     z = posterior.sample(5)
-    assert z.shape == (5, b, g, d)
+    assert z.shape == posterior.conditional(z).mean.shape == variant.prior(z, condition).mean.shape == (5, b, g, d)
     assert posterior.mean.shape == posterior.logvar.shape == (b, g, d)
-    assert posterior.log_prob(z).shape == method.log_prior(z, batch).shape == (5, b, g)
-    assert method.log_likelihood(batch, z).shape == (5, b)
-    terms = method.terms(batch)
-    assert terms.rec.shape == (b,) and terms.kl.shape == (b, g)
-    assert method.sample_prior(7).shape == (7, g, d)
+    assert posterior.log_prob(z).shape == variant.log_prior(z, condition).shape == (5, b, g)
+    assert variant.log_likelihood(batch, z, condition).shape == (5, b)
+    assert variant.sample_prior(b, condition).shape == (b, g, d)
+    if condition is None:
+        assert variant.sample_prior(7).shape == (7, g, d)
 
 
-def test_values_are_finite_and_kl_is_not_negative(method: Method, batch: Batch) -> None:
-    terms = method.terms(batch)
-    assert torch.isfinite(terms.rec).all() and (terms.rec > 0).all()
-    assert torch.isfinite(terms.kl).all() and (terms.kl >= -1e-5).all()
-    assert torch.isfinite(method.log_prior(method.sample_prior(3))).all()
+def test_terms(variant: Method, batch: Batch) -> None:
+    terms = variant.terms(batch)
+    assert terms.rec.shape == (len(batch),) and torch.isfinite(terms.rec).all() and (terms.rec > 0).all()
+    assert terms.kl_dims.shape == (len(batch), variant.groups, variant.options.latent)
+    assert torch.isfinite(terms.kl).all() and (terms.kl_dims >= -1e-6).all()
+    assert (terms.auxiliary is None) == (variant.bow is None)
+    if terms.auxiliary is not None:
+        assert (terms.auxiliary[:3] > 0).all() and terms.auxiliary[3] == 0, "the last text has no word"
 
 
-def test_every_parameter_gets_a_finite_gradient(method: Method, batch: Batch) -> None:
-    method.train()
-    terms = method.terms(batch)
-    (terms.rec.sum() + terms.kl.sum()).backward()
-    for name, parameter in method.named_parameters():
+def test_every_parameter_gets_a_finite_gradient(variant: Method, batch: Batch) -> None:
+    variant.train()
+    terms = variant.terms(batch)
+    loss = terms.rec.sum() + terms.kl.sum()
+    (loss if terms.auxiliary is None else loss + terms.auxiliary.sum()).backward()
+    for name, parameter in variant.named_parameters():
         assert parameter.grad is not None, f"{name} has no gradient"
         assert torch.isfinite(parameter.grad).all(), f"{name} has a gradient that is not finite"
         assert parameter.grad.abs().max() > 0, f"{name} has gradient 0 everywhere"
 
 
-def test_padding_and_company_change_nothing(method: Method, batch: Batch) -> None:
-    """A posterior and a likelihood are the same alone, in a batch, and with any amount or content of padding."""
+def padded(batch: Batch, fill: int) -> Batch:
+    """The same sequences, more padding after them, the tokens in it being ``fill``."""
+    wide = Batch(torch.nn.functional.pad(batch.ids, (0, 9), value=PAD), batch.lengths)
+    condition = None if batch.condition is None else padded(batch.condition, fill)
+    return Batch(torch.where(wide.mask, wide.ids, fill), batch.lengths, condition)
+
+
+def test_padding_and_company_change_nothing(method: Method, batch: Batch, task: Task) -> None:
+    """All is the same alone, in a batch, and with any amount or content of padding, of texts and of conditions."""
     z = draw(method, batch, 2)
-    posterior = method.posterior(batch)
-    padded = Batch(torch.nn.functional.pad(batch.ids, (0, 9), value=PAD), batch.lengths)
-    junk = Batch(torch.where(padded.mask, padded.ids, 77), batch.lengths)
-    for other in (padded, junk):
-        torch.testing.assert_close(method.posterior(other).mean, posterior.mean, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(method.posterior(other).logvar, posterior.logvar, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(method.log_likelihood(other, z), method.log_likelihood(batch, z))
-    for i, sequence in enumerate(SEQUENCES):
-        alone = collate([sequence])
-        torch.testing.assert_close(method.posterior(alone).mean[0], posterior.mean[i], atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(
-            method.log_likelihood(alone, z[:, i : i + 1])[:, 0], method.log_likelihood(batch, z)[:, i]
-        )
+
+    def of(batch: Batch, z: Tensor) -> tuple[Tensor, ...]:
+        condition = method.condition(batch)
+        posterior, prior = method.posterior(batch, condition).conditional(z), method.prior(z, condition)
+        px = method.log_likelihood(batch, z, condition)
+        return posterior.mean, posterior.logvar, prior.mean, prior.logvar, px
+
+    expected = of(batch, z)
+    for other in (padded(batch, PAD), padded(batch, 77)):
+        torch.testing.assert_close(of(other, z), expected, atol=1e-5, rtol=1e-4)
+    for i in ROWS:
+        alone = of(task.batch(i), z[:, i : i + 1])
+        torch.testing.assert_close(alone, tuple(t[:, i : i + 1] for t in expected), atol=1e-5, rtol=1e-4)
 
 
-def test_log_likelihood_is_a_distribution_over_next_tokens(method: Method) -> None:
-    """Summed over every second token, p(5 b | z) is p(5 | z)."""
+def test_log_likelihood_is_a_distribution_over_next_tokens(method: Method, task: Task) -> None:
+    """Summed over every second token, p(5 b | z, c) is p(5 | z, c)."""
     vocabulary = TINY.vocabulary
-    one = collate([[BOS, 5, b] for b in range(vocabulary)])
-    z = method.sample_prior(1).expand(vocabulary, -1, -1)
-    joint = method.log_likelihood(one, z).logsumexp(0)
-    first = method.log_likelihood(collate([[BOS, 5]]), z[:1])[0]
+    z = draw(method, task.batch(1), 1)[0]
+    pairs = task.continued([[BOS, 5, b] for b in range(vocabulary)], row=1)
+    joint = log_likelihood(method, pairs, z.expand(vocabulary, -1, -1)).logsumexp(0)
+    first = log_likelihood(method, task.continued([[BOS, 5]], row=1), z)[0]
     torch.testing.assert_close(joint, first)
 
 
 def test_decoder_is_causal_given_z(method: Method, batch: Batch) -> None:
     z = draw(method, batch, 1)[0]
-    injection = method.inject(z)
-    hidden = method.backbone.decode(batch.inputs, injection)
-    changed = batch.inputs.clone()
-    changed[:, 3:] = 99
-    torch.testing.assert_close(method.backbone.decode(changed, injection)[:, :3], hidden[:, :3])
+    ids = batch.ids.clone()
+    ids[:, 3:] = 99
+    changed = Batch(ids, batch.lengths, batch.condition)
+    torch.testing.assert_close(hidden_states(method, changed, z)[:, :3], hidden_states(method, batch, z)[:, :3])
 
 
 def test_cached_decoding_equals_the_full_pass(method: Method, batch: Batch) -> None:
-    injection = method.inject(draw(method, batch, 1)[0])
-    full = method.backbone.decode(batch.inputs, injection)
-    cache = Cache()
-    steps = [method.backbone.decode(batch.inputs[:, t : t + 1], injection, cache) for t in range(full.shape[1])]
-    torch.testing.assert_close(torch.cat(steps, 1), full, atol=1e-5, rtol=1e-4)
+    z = draw(method, batch, 1)[0]
+    injection, condition, cache = method.inject(z), method.condition(batch), Cache()
+    context = None if condition is None else condition.context
+    full = hidden_states(method, batch, z)
+    steps = [batch.inputs[:, t : t + 1] for t in range(full.shape[1])]
+    cached = [method.backbone.decode(step, injection, context, cache) for step in steps]
+    torch.testing.assert_close(torch.cat(cached, 1), full, atol=1e-5, rtol=1e-4)
 
 
 def test_latents_reach_the_text(method: Method, batch: Batch) -> None:
-    if method.groups == 0:
-        pytest.skip("a plain language model has no latent")
+    needs_latents(method)
     z = draw(method, batch, 1)[0]
     for group in range(method.groups):
         moved = z.clone()
         moved[:, group] += 3.0
-        change = (method.log_likelihood(batch, moved) - method.log_likelihood(batch, z)).abs()
+        change = (log_likelihood(method, batch, moved) - log_likelihood(method, batch, z)).abs()
         assert (change[:3] > 1e-6).all(), f"group {group} does not change p(x|z)"
+
+
+def test_conditions_reach_everything(variant: Method, batch: Batch, task: Task) -> None:
+    """Every example given the condition of another one: prior, posterior, KL and likelihood change, of each example."""
+    if batch.condition is None:
+        pytest.skip("unconditional")
+    z = draw(variant, batch, 1)[0]
+    other = Batch(batch.ids, batch.lengths, task.batch(1, 2, 3, 0).condition)
+    before, after = variant.condition(batch), variant.condition(other)
+    px = variant.log_likelihood(batch, z, before) - variant.log_likelihood(batch, z, after)
+    assert (px.abs() > 1e-5).all(), "p(x|z, c)"
+    q = [variant.posterior(b, c).conditional(z) for b, c in ((batch, before), (other, after))]
+    p = [variant.prior(z, condition) for condition in (before, after)]
+    for group in range(variant.groups):
+        for name, (first, second) in (("q(z|x, c)", q), ("p(z|c)", p)):
+            for attribute in ("mean", "logvar"):
+                change = (getattr(first, attribute) - getattr(second, attribute))[:, group].abs().amax(-1)
+                assert (change > 1e-5).all(), f"{attribute} of {name}, group {group}"
+        kl = (q[0].kl(p[0]) - q[1].kl(p[1]))[:, group]
+        assert (kl.abs() > 1e-4).all(), f"KL of group {group}"
+
+
+def test_one_latent_a_condition(method: Method, batch: Batch, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The z that is drawn for a condition is drawn from its prior, whatever the others are: here without noise."""
+    monkeypatch.setattr(torch, "randn", lambda shape, **_: torch.zeros(shape))
+    z = method.sample_prior(len(batch), method.condition(batch))
+    for i in ROWS:
+        alone = method.sample_prior(1, method.condition(task.batch(i)))
+        torch.testing.assert_close(z[i : i + 1], alone, atol=1e-5, rtol=1e-4)
+    means = method.prior(z, method.condition(batch)).mean
+    torch.testing.assert_close(z, means, atol=1e-5, rtol=1e-4)
 
 
 def test_kl_agrees_with_the_densities(method: Method, batch: Batch) -> None:
     """The closed-form KL, averaged over draws, is the Monte-Carlo mean of log q - log p, group by group."""
-    if method.groups == 0:
-        pytest.skip("a plain language model has no latent")
+    needs_latents(method)
     with torch.no_grad():
-        posterior, z = method.posterior(batch), draw(method, batch, 4000)
-        closed = posterior.conditional(z).kl(method.prior(z, batch))
-        sampled = posterior.log_prob(z) - method.log_prior(z, batch)
+        condition = method.condition(batch)
+        posterior, z = method.posterior(batch, condition), draw(method, batch, 4000)
+        closed = posterior.conditional(z).kl(method.prior(z, condition))
+        sampled = posterior.log_prob(z) - method.log_prior(z, condition)
         error = (sampled - closed).std(0) / len(z) ** 0.5
         assert ((sampled - closed).mean(0).abs() < 5 * error + 1e-4).all()
 
 
-def test_same_seed_same_numbers(method_name: str, batch: Batch) -> None:
-    first, second = build(method_name), build(method_name)
-    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+def test_same_seed_same_numbers(method: Method, distinct_name: str, batch: Batch, task: Task) -> None:
+    second = build(distinct_name, task)
+    for a, b in zip(method.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
     results = []
-    for method in (first, second):
+    for same in (method, second):
         torch.manual_seed(3)
-        results.append((method.terms(batch), method.decode(method.sample_prior(3), DECODINGS[1], 12)))
+        condition = same.condition(batch)
+        z = same.sample_prior(len(batch), condition)
+        results.append((same.terms(batch), same.decode(z, DECODINGS[1], 12, condition)))
     assert torch.equal(results[0][0].rec, results[1][0].rec) and torch.equal(results[0][0].kl, results[1][0].kl)
     assert results[0][1] == results[1][1]
 
 
-def test_save_and_load_are_bit_identical(method_name: str, batch: Batch, tmp_path) -> None:
-    method = build(method_name)
-    config = {"use": method_name, "options": {}, "backbone": TINY.model_dump()}
-    models.save(method, config, tmp_path)
+def test_save_and_load_are_bit_identical(variant: Method, method_name: str, batch: Batch, task: Task, tmp_path) -> None:
+    size = task.size.model_dump()
+    config = {"use": method_name, "options": {}, "backbone": size, "conditional": task.conditional}
+    models.save(variant, config, tmp_path)
     loaded = models.load(tmp_path)
-    z = draw(method, batch, 2)
+    z = draw(variant, batch, 2)
     assert torch.equal(draw(loaded, batch, 2), z)
-    assert torch.equal(loaded.log_likelihood(batch, z), method.log_likelihood(batch, z))
+    assert torch.equal(log_likelihood(loaded, batch, z), log_likelihood(variant, batch, z))
 
 
 @pytest.mark.parametrize("decoding", DECODINGS, ids=lambda d: d.strategy)
-def test_decoding_prior_posterior_and_interpolation(method: Method, batch: Batch, decoding: Decoding) -> None:
-    z = draw(method, batch, 2)
+def test_decoding_prior_posterior_and_interpolation(first: Method, batch: Batch, decoding: Decoding) -> None:
+    z, condition = draw(first, batch, 2), first.condition(batch)
     mixed = 0.3 * z[0] + 0.7 * z[1]
-    for latent in (method.sample_prior(3), z[0], mixed):
-        texts = method.decode(latent, decoding, max_tokens=10)
+    for latent in (first.sample_prior(len(batch), condition), z[0], mixed):
+        texts = first.decode(latent, decoding, 10, condition)
         assert len(texts) == len(latent)
         for tokens in texts:
             assert 1 <= len(tokens) <= 9  # BOS is not among them
@@ -166,23 +244,22 @@ def test_decoding_prior_posterior_and_interpolation(method: Method, batch: Batch
             assert EOS not in tokens[:-1] and (tokens[-1] == EOS or len(tokens) == 9)
 
 
-def test_greedy_decoding_is_the_argmax_of_the_likelihood(method: Method) -> None:
+def test_greedy_decoding_is_the_argmax_of_the_likelihood(method: Method, task: Task) -> None:
     """Each greedy token is the most likely next one by ``log_likelihood``, an independent path through the model."""
-    z = method.sample_prior(1)
-    (tokens,) = method.decode(z, DECODINGS[0], max_tokens=6)
+    one = task.batch(1)
+    z = draw(method, one, 1)[0]
+    (tokens,) = method.decode(z, DECODINGS[0], 6, method.condition(one))
     allowed = [t for t in range(TINY.vocabulary) if t not in (BOS, PAD, UNK)]
     for t in range(len(tokens)):
-        candidates = collate([[BOS, *tokens[:t], a] for a in allowed])
-        scores = method.log_likelihood(candidates, z.expand(len(allowed), -1, -1))
+        candidates = task.continued([[BOS, *tokens[:t], a] for a in allowed], row=1)
+        scores = log_likelihood(method, candidates, z.expand(len(allowed), -1, -1))
         assert scores[allowed.index(tokens[t])] >= scores.max() - 1e-4
 
 
-def test_importance_weighted_bound(method: Method) -> None:
+def test_importance_weighted_bound(method: Method, task: Task) -> None:
     """NLL_K <= -ELBO within Monte-Carlo error, decreasing in K; exact and without weights where G = 0."""
     plan = Likelihood(importance_samples=100, posterior_samples=4, mi_batch=2)
-    stats = statistics(method, SEQUENCES, plan, seed=0)
-    from bench.metrics.likelihood_file import importance_weighted_nll
-
+    stats = statistics(method, task.sequences, plan, seed=0)
     if method.groups == 0:
         np.testing.assert_allclose(stats.nll, stats.rec, rtol=1e-5)
         return
@@ -195,16 +272,30 @@ def test_importance_weighted_bound(method: Method) -> None:
     assert (stats.log_q_full >= stats.log_q - np.log(len(SEQUENCES)) - 1e-6).all()  # x_i is one term of its mixture
 
 
+def test_statistics_are_in_the_order_of_the_data(method: Method, task: Task) -> None:
+    """Batches are sorted by length, of text and condition together; what is measured goes back to its own row."""
+    stats = statistics(method, task.sequences, Likelihood(importance_samples=2), seed=0)
+    assert stats.predicted.tolist() == [len(sequence) - 1 for sequence in SEQUENCES]
+    for row in ROWS:
+        alone = task.batch(row)
+        if method.groups:  # the first group's mean does not depend on a draw
+            first = method.posterior(alone, method.condition(alone)).mean[0, 0]
+            np.testing.assert_allclose(stats.mean[row, 0], first.detach(), atol=1e-5, rtol=1e-4)
+        else:
+            np.testing.assert_allclose(stats.rec[row], method.terms(alone).rec.item(), rtol=1e-5)
+
+
 def test_options_are_typed(method_name: str) -> None:
-    from bench.errors import BenchError
+    for option, value, complaint in (
+        ("latnt", 3, "unknown key 'latnt'; did you mean 'latent'"),
+        ("latent", "many", "'latent' is 'many'"),
+        ("annealing", "cyclic", "'annealing' is 'cyclic'"),
+    ):
+        with pytest.raises(BenchError, match=complaint):
+            models.build(MethodSpec(use=method_name, options={option: value}), TINY, 0)
 
-    with pytest.raises(BenchError, match="unknown key 'latnt'; did you mean 'latent'"):
-        models.build(MethodSpec(use=method_name, options={"latnt": 3}), TINY, 0)
-    with pytest.raises(BenchError, match="'latent' is 'many'"):
-        models.build(MethodSpec(use=method_name, options={"latent": "many"}), TINY, 0)
 
-
-def test_options_are_a_frozen_dataclass(method: Method) -> None:
-    assert dataclasses.is_dataclass(method.options)
+def test_options_are_a_frozen_dataclass(first: Method) -> None:
+    assert dataclasses.is_dataclass(first.options)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        method.options.latent = 3  # type: ignore[misc]
+        first.options.latent = 3  # type: ignore[misc]
