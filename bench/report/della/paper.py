@@ -119,10 +119,10 @@ class PaperTable:
 
 
 _ABLATIONS = (
-    "-LTP: latent variables are an extra key and value of their layer in place of the low-rank tensor product. -LW: one "
-    "latent variable for all layers. Separate: the layers' latent variables do not depend on each other. l = 1, l = L "
-    "KL: the loss has the KL of the first or the last layer alone; the KL shown is of all. (N): a baseline with N latent "
-    "dimensions."
+    "-LTP: latent variables are an extra key and value of their layer in place of the low-rank tensor product. -LW: "
+    "one latent variable for all layers. Separate: the layers' latent variables do not depend on each other. l = 1, "
+    "l = L KL: the loss has the KL of the first or the last layer alone; the KL shown is of all. (N): a baseline with "
+    "N latent dimensions."
 )
 _TRICKS = (
     "none: the whole KL from the first step. +BOW: with a bag-of-words loss. +Annealing: cyclical annealing, which the "
