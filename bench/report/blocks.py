@@ -115,7 +115,7 @@ def three_ways(
         return {method: printed_cell(printed, footnotes) for method, printed in found.items()}
 
     groups = body([section.trained for section in sections if section.trained.methods], columns, cells_of)
-    return without_empty_columns(Table(
+    return without_empty(Table(
         name=f"three-ways-{protocol.name}",
         title=f"The same models, measured exactly and by {protocol.label}",
         caption=_three_ways_caption(protocol, printed_datasets),
@@ -186,8 +186,8 @@ def printed_cell(printed: Printed | None, footnotes: Footnotes, about: str = "of
     return Cell(printed.text, printed.value, marks=marks)
 
 
-def without_empty_columns(table: Table) -> Table:
-    """The table without columns that have "-" in every row, and without rows apart that have it in every column."""
+def without_empty(table: Table) -> Table:
+    """The table without columns that have "-" in every row, and then without rows that have it in every column."""
 
     def filled(cell: Cell) -> bool:
         return cell.text != MISSING or bool(cell.printed)
@@ -200,7 +200,7 @@ def without_empty_columns(table: Table) -> Table:
             tuple(
                 replace(row, cells=tuple(row.cells[i] for i in kept))
                 for row in group.rows
-                if not row.apart or any(map(filled, row.cells))
+                if any(map(filled, row.cells))
             ),
         )
         for group in table.groups

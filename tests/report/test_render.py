@@ -49,7 +49,7 @@ def nasty() -> Report:
     row = RowGroup(NASTY, (Row(NASTY, (cell,) * 3), Row(NASTY, (replace(cell, emphasis="second"),) * 3, apart=True)))
     columns = tuple(replace(column, label=NASTY, group=NASTY + column.group) for column in COLUMNS)
     table = replace(TABLE, title=NASTY, caption=NASTY, stub=NASTY, columns=columns, groups=(row,), paragraphs=(NASTY,),
-                    footnotes=(("a", NASTY),))  # fmt: skip
+                    footnotes=(("a", NASTY),), findings=(NASTY,))  # fmt: skip
     return Report(NASTY, NASTY, (table,), (NoteGroup(NASTY, (Note(NASTY, NASTY, NASTY),)),), ("x",), ((NASTY,),))
 
 

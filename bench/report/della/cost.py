@@ -9,7 +9,7 @@ from pathlib import Path
 from bench import suite as suites
 from bench.metrics.seeds import Estimate, over_seeds
 from bench.record_schema import Cost, Record
-from bench.report.blocks import without_empty_columns
+from bench.report.blocks import without_empty
 from bench.report.collect import Results, gather
 from bench.report.della.paper import DATASETS, as_printed, named, row_label
 from bench.report.model import Cell, Column, Footnotes, Report, Row, RowGroup, Table, number
@@ -109,19 +109,22 @@ def _measured(results: Results) -> Table:
     table = Table(
         name="della-table6",
         title="Measured by this suite: training cost",
-        caption=(
-            "Mean ± half-width of the 95 % t interval over seeds. Time: the whole training job, validation terms of "
-            "the learning curve included, beside whatever else ran on the machine; of an interrupted job since it was "
-            "resumed. Time / plain model: over that of gpt2 or "
-            "bart on the same dataset. Steps: the same for all methods of a dataset. Peak memory: of the process, "
-            "without that of a GPU. -: not measured."
-        ),
+        caption=_caption(any(cell.spread for group in groups for row in group.rows for cell in row.cells)),
         stub="Method",
         columns=COLUMNS,
         groups=tuple(groups),
         findings=tuple(_findings(results)),
     )
-    return without_empty_columns(table)
+    return without_empty(table)
+
+
+def _caption(spread: bool) -> str:
+    return ("Mean ± half-width of the 95 % t interval over seeds. " if spread else "") + (
+        "Time: the whole training job, validation terms of the learning curve included, beside whatever else ran on "
+        "the machine; of an interrupted job since it was resumed. Time / plain model: over that of gpt2 or bart on the "
+        "same dataset. Steps: the same for all methods of a dataset. Peak memory: of the process, without that of a "
+        "GPU. -: not measured."
+    )
 
 
 def _cells(results: Results, dataset: str, method: str, ratio: float | None) -> tuple[Cell, ...]:

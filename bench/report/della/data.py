@@ -12,7 +12,7 @@ from bench.data.base import SPLITS
 from bench.errors import BenchError
 from bench.files import read_json
 from bench.paths import CellPaths
-from bench.report.blocks import has_printed, without_empty_columns
+from bench.report.blocks import has_printed, without_empty
 from bench.report.della.paper import DATASETS, as_printed
 from bench.report.model import Cell, Column, Footnotes, Note, Report, Row, RowGroup, Table, number
 from bench.report.notes import data_notes, note_groups
@@ -105,7 +105,7 @@ def _measured(statistics: Mapping[str, Mapping[str, float]], published: Publishe
         groups=(RowGroup("", rows),),
         footnotes=footnotes.listed(),
     )
-    return without_empty_columns(replace(table, caption=_caption(has_printed(table), conditional)))
+    return without_empty(replace(table, caption=_caption(has_printed(table), conditional)))
 
 
 def _caption(beside: bool, conditional: bool) -> str:

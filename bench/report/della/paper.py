@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.report.blocks import Section, body, printed_cell, without_empty_columns
+from bench.report.blocks import Section, body, printed_cell, without_empty
 from bench.report.collect import quantity
 from bench.report.layout import DIVERSITY, MAIN, QUALITY, REPRESENTATION
 from bench.report.model import Cell, Column, Footnotes, Table
@@ -212,7 +212,7 @@ def printed_table(published: Published, paper: PaperTable) -> Table:
         methods.setdefault(row.dataset, [])
         methods[row.dataset] += [row.method] if row.method not in methods[row.dataset] else []
     sections = [section for dataset in methods for section in _printed_sections(paper, dataset, methods[dataset])]
-    return without_empty_columns(Table(
+    return without_empty(Table(
         name=f"della-table{paper.number}-printed",
         title=f"As the paper prints it: DELLA, Table {paper.number}",
         caption=(

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import registry
 from bench import suite as suites
 from bench.errors import BenchError
-from bench.report.blocks import Section, has_printed, measured_table, three_ways, without_empty_columns
+from bench.report.blocks import Section, has_printed, measured_table, three_ways, without_empty
 from bench.report.collect import Results, gather
 from bench.report.della.findings import findings
 from bench.report.della.paper import TABLES, PaperTable, named, printed_table, row_label, trick_label
@@ -74,7 +74,7 @@ def build(results: Results, published: Published, paper: PaperTable) -> Report:
 
 def _measured(results: Results, published: Published, paper: PaperTable, columns: tuple[Column, ...]) -> Table:
     table = measured_table(results, published, sections(results, paper), columns, paper.number)
-    table = without_empty_columns(table)
+    table = without_empty(table)
     apart = {row.label for group in table.groups for row in group.rows if row.apart}
     caption = main_caption(results, has_printed(table), apart)
     if paper.number == "5":

@@ -168,6 +168,7 @@ def test_three_ways(della: Suite) -> None:
     della_row = rows(conditional)["sotu-story", "DELLA"]
     assert [found.text for found in della_row.cells] == ["12.00", "4.00", "60.0", "20.0"]
     assert not any("PPL" in text for text in conditional.paragraphs)
+    assert ("sotu-story", "GPT-2") not in rows(conditional), "it has neither KL nor AU"
 
 
 def test_the_csv_holds_ours_and_the_papers(della: Suite, published: Published) -> None:
@@ -179,6 +180,12 @@ def test_the_csv_holds_ours_and_the_papers(della: Suite, published: Published) -
     assert kept[0]["quantity"] == "cbleu1", "the columns of the table come first"
     printed = [r for r in kept if r["protocol"] == "printed: della, Table 9"]
     assert len(printed) == len(published.table("della", "9")) and not any(r["value"] for r in printed)
+
+
+@pytest.mark.parametrize(("form", "sign"), [("md", "- On bbe"), ("html", "<li>On bbe"), ("tex", "\\item On bbe")])
+def test_what_the_numbers_say_is_in_every_format(della: Suite, form: str, sign: str) -> None:
+    render(della, "della/table5", Path("t.md"))
+    assert sign in Path(f"t.{form}").read_text(encoding="utf-8")
 
 
 # What the numbers say --------------------------------------------------------------------------------------------
