@@ -96,12 +96,14 @@ def _protocol(results: Results) -> tuple[Note, ...]:
     )
     decodings = by_text((name, generation_of(suite, name).decoding.signature) for name in results.datasets)
     decoded = "; ".join(f"{text} ({', '.join(who)})" if len(decodings) > 1 else text for text, who in decodings.items())
+    conditional = any(manifest.get("conditional") for manifest in results.manifests.values())
+    paired = "of a conditional dataset one for each of the first test sources, " if conditional else ""
     return (
         Note("Likelihood", f"K = {suite.likelihood.importance_samples} importance samples for {of}{also}; other "
              "likelihood columns over the whole test set. A finite K bounds PPL from above; the effective number of "
              "samples is ess in the csv."),
-        Note("Texts", f"at most {suite.generation.samples} texts a cell from the prior, of a conditional dataset one "
-             f"for each of the first test sources, decoded by {decoded}; the same for every method."),
+        Note("Texts", f"at most {suite.generation.samples} texts a cell from the prior, {paired}decoded by {decoded}; "
+             "the same for every method."),
         Note("Seeds", "; ".join(f"{text} ({', '.join(who)})" for text, who in seeds.items())),
     )  # fmt: skip
 
