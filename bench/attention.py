@@ -25,7 +25,8 @@ from bench.files import atomic
 from bench.methods.base import Method
 from bench.paths import CellPaths
 from bench.progress import progress
-from bench.suite import Cell, Suite, backbone_of
+from bench.schema import Suite
+from bench.suite import Cell, backbone_of
 from bench.vocabulary import load_tokenizer
 
 TEXTS = 64  # the first of the test set

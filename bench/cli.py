@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 from bench.errors import BenchError, suggest
 
 if TYPE_CHECKING:
-    from bench.suite import Cell, Suite
+    from bench.schema import Suite
+    from bench.suite import Cell
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -22,7 +22,7 @@ from bench import registry
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.report import catalogue
-from bench.suite import Suite
+from bench.schema import Suite
 
 PACKAGE = Path(__file__).parent
 
@@ -36,7 +36,7 @@ HARNESS = frozenset(
     f"bench.{name}"
     for name in (
         "cli", "closure", "cost", "cpus", "dag", "errors", "files", "metrics", "paths", "progress", "provenance",
-        "registry", "report", "report.catalogue", "suite", "validation", "__main__",
+        "registry", "report", "report.catalogue", "schema", "suite", "validation", "__main__",
     )
 )  # fmt: skip
 

@@ -17,7 +17,8 @@ from bench import suite as suites
 from bench.errors import BenchError, suggest
 from bench.paths import FROZEN, PUBLISHED, CellPaths
 from bench.report import catalogue
-from bench.suite import UNTRAINED, Cell, Suite
+from bench.schema import Suite
+from bench.suite import UNTRAINED, Cell
 
 DEFAULTS: Mapping[str, Any] = {
     "suite": "workflow/config/embedded.yaml",

@@ -22,7 +22,7 @@ from bench.vocabulary import BOS, EOS, PAD, UNK
 
 if TYPE_CHECKING:
     from bench.methods.base import Method
-    from bench.suite import Decoding
+    from bench.schema import Decoding
 
 
 @torch.inference_mode()

@@ -19,7 +19,8 @@ from bench.errors import BenchError, suggest
 from bench.files import atomic_directory, read_json, sha256, write_json
 from bench.paths import FROZEN, CellPaths
 from bench.record_schema import Record, parse_record, read_cell
-from bench.suite import UNTRAINED, Cell, Suite
+from bench.schema import Suite
+from bench.suite import UNTRAINED, Cell
 
 SCHEMA = 1
 DECIMALS = 4  # of per-example statistics, in nats: far below their Monte-Carlo error

@@ -16,7 +16,8 @@ from bench.data.sequences import read_sequences
 from bench.paths import CellPaths
 from bench.progress import progress
 from bench.samples import write_samples
-from bench.suite import Cell, Suite, backbone_of, generation_of
+from bench.schema import Suite
+from bench.suite import Cell, backbone_of, generation_of
 from bench.vocabulary import decode, load_tokenizer
 
 BATCH = 256  # sequences decoded together

@@ -21,7 +21,8 @@ from bench.errors import BenchError
 from bench.files import write_json
 from bench.methods.base import Method
 from bench.paths import CellPaths
-from bench.suite import Cell, Decoding, Suite, backbone_of
+from bench.schema import Decoding, Suite
+from bench.suite import Cell, backbone_of
 from bench.vocabulary import decode, load_tokenizer
 
 PAIRS = 4  # of the first test texts: 1 with 2, 3 with 4, ...

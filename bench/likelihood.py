@@ -24,7 +24,8 @@ from bench.metrics import aggregate
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.paths import CellPaths
 from bench.progress import progress
-from bench.suite import Cell, Likelihood, Suite, backbone_of, likelihood_of
+from bench.schema import Likelihood, Suite
+from bench.suite import Cell, backbone_of, likelihood_of
 
 TOKENS_AT_ONCE = 4096  # decoder positions a pass of the importance sampler holds
 PAIRS_AT_ONCE = 1 << 22  # latent numbers a block of the aggregated posterior holds

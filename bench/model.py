@@ -18,11 +18,11 @@ from bench.methods.base import Method
 from bench.validation import validate
 
 if TYPE_CHECKING:
-    from bench import suite as suites
-    from bench.suite import MethodSpec
+    from bench import schema
+    from bench.schema import MethodSpec
 
 
-def build(spec: MethodSpec, backbone: suites.Backbone, seed: int, conditional: bool = False) -> Method:
+def build(spec: MethodSpec, backbone: schema.Backbone, seed: int, conditional: bool = False) -> Method:
     """A freshly initialised method of a suite; the same seed gives the same weights, bit for bit."""
     source = registry.describe(spec.use)
     cls = registry.load_class(source)
@@ -36,7 +36,7 @@ def build(spec: MethodSpec, backbone: suites.Backbone, seed: int, conditional: b
     return made
 
 
-def make_backbone(size: suites.Backbone, conditional: bool) -> Backbone:
+def make_backbone(size: schema.Backbone, conditional: bool) -> Backbone:
     """The backbone of a suite with fresh weights: ``make`` of the file in bench/backbones named after its kind."""
     made: Backbone = importlib.import_module(f"bench.backbones.{size.kind}").make(size, conditional)
     return made
@@ -61,14 +61,14 @@ def load(path: str | Path) -> Method:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from bench import suite as suites
+    from bench import schema
 
     folder = Path(path)
     config = read_json(folder / "config.json", "model config")
     spec = validate(
-        suites.MethodSpec, {"use": config["use"], "options": config["options"]}, str(folder / "config.json")
+        schema.MethodSpec, {"use": config["use"], "options": config["options"]}, str(folder / "config.json")
     )
-    backbone = validate(suites.Backbone, config["backbone"], str(folder / "config.json"))
+    backbone = validate(schema.Backbone, config["backbone"], str(folder / "config.json"))
     method = build(spec, backbone, seed=0, conditional=config.get("conditional", False))
     weights = folder / "weights.safetensors"
     try:

@@ -8,7 +8,8 @@ from bench import closure, provenance
 from bench.files import read_json, sha256
 from bench.paths import CellPaths
 from bench.record_schema import SCHEMA, parse_record, write_record
-from bench.suite import UNTRAINED, Cell, Suite, families_of, settings
+from bench.schema import Suite
+from bench.suite import UNTRAINED, Cell, families_of, settings
 
 TRAINED_STAGES = ("train", "likelihood", "generate")
 

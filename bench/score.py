@@ -10,7 +10,8 @@ from bench.metrics.base import TextInputs
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.paths import CellPaths
 from bench.samples import read_samples
-from bench.suite import Cell, Suite, metrics_of
+from bench.schema import Suite
+from bench.suite import Cell, metrics_of
 
 
 def score(suite: Suite, cell: Cell, family: str) -> None:

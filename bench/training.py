@@ -26,7 +26,8 @@ from bench.files import atomic, atomic_directory
 from bench.methods.base import Method
 from bench.paths import CellPaths
 from bench.progress import progress
-from bench.suite import Cell, Suite, Training, backbone_of, spec_of, training_of
+from bench.schema import Suite, Training
+from bench.suite import Cell, backbone_of, spec_of, training_of
 
 COLUMNS = (
     "step", "epoch", "beta", "lr", "train_rec", "train_kl", "valid_rec", "valid_kl", "valid_nelbo",

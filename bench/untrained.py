@@ -10,7 +10,8 @@ from bench.data.prepare import read_split
 from bench.errors import BenchError
 from bench.paths import CellPaths
 from bench.samples import write_samples
-from bench.suite import COPY, Cell, Suite
+from bench.schema import Suite
+from bench.suite import COPY, Cell
 
 
 def untrained(suite: Suite, cell: Cell) -> None:

@@ -14,7 +14,8 @@ from bench import registry
 from bench import suite as suites
 from bench.files import sha256, write_json
 from bench.paths import CellPaths
-from bench.suite import COPY, HUMAN, UNTRAINED, Cell, Suite
+from bench.schema import Suite
+from bench.suite import COPY, HUMAN, UNTRAINED, Cell
 
 YAML = """
 name: tiny

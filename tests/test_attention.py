@@ -17,7 +17,7 @@ from bench.batch import Batch, collate
 from bench.cli import main
 from bench.methods.base import Method
 from bench.paths import CellPaths
-from bench.suite import Backbone, MethodSpec
+from bench.schema import Backbone, MethodSpec
 from tests.trained_cell import TEXTS, write_cell
 
 LAYERS, HEADS, WIDTH = 3, 4, 16

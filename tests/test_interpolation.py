@@ -13,7 +13,7 @@ from bench.batch import Sequences, collate
 from bench.cli import main
 from bench.interpolation import DECODING, PAIRS, TAUS, between, mix
 from bench.paths import CellPaths
-from bench.suite import Backbone, MethodSpec
+from bench.schema import Backbone, MethodSpec
 from tests.trained_cell import TEXTS, write_cell
 
 TINY = Backbone(layers=2, width=16, heads=2, vocabulary=260, max_tokens=12)

@@ -9,6 +9,7 @@ import yaml
 
 from bench import registry, suite
 from bench.errors import BenchError
+from bench.schema import Decoding
 from bench.suite import Cell, cells, load, settings
 
 GOOD = {
@@ -155,9 +156,9 @@ def test_plans_of_a_dataset_and_a_method(write) -> None:
 
 
 def test_decoding_signature() -> None:
-    assert suite.Decoding().signature == "top_k(50)"
-    assert suite.Decoding(strategy="greedy").signature == "greedy()"
-    assert suite.Decoding(strategy="beam", k=10, repetition_penalty=1.2).signature == "beam(10,rep=1.2)"
+    assert Decoding().signature == "top_k(50)"
+    assert Decoding(strategy="greedy").signature == "greedy()"
+    assert Decoding(strategy="beam", k=10, repetition_penalty=1.2).signature == "beam(10,rep=1.2)"
 
 
 def test_a_method_from_a_file_is_added_by_its_spec(write, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from bench.errors import BenchError
 from bench.files import read_json, sha256
 from bench.model import load
 from bench.paths import CellPaths
-from bench.suite import Cell, Suite
+from bench.schema import Suite
+from bench.suite import Cell
 
 SUITE = Suite.model_validate(
     {

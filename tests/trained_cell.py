@@ -13,7 +13,7 @@ from bench import suite as suites
 from bench.data.prepare import fit_tokenizer
 from bench.files import sha256, write_json
 from bench.paths import CellPaths
-from bench.suite import Suite
+from bench.schema import Suite
 
 YAML = """
 name: trained

@@ -22,7 +22,7 @@ from bench.errors import BenchError
 from bench.vocabulary import BOS, EOS, PAD
 
 if TYPE_CHECKING:
-    from bench import suite as suites
+    from bench import schema
 
 
 class BART(Backbone):
@@ -145,7 +145,7 @@ class BART(Backbone):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-def make(size: suites.Backbone, conditional: bool) -> BART:
+def make(size: schema.Backbone, conditional: bool) -> BART:
     """With fresh weights. Condition and text each start at position 0."""
     if not conditional:
         raise BenchError("backbone 'bart' attends to a condition, and an unconditional dataset has none")

@@ -24,7 +24,7 @@ from bench.batch import Batch
 from bench.vocabulary import BOS, EOS
 
 if TYPE_CHECKING:
-    from bench import suite as suites
+    from bench import schema
 
 
 class GPT2(Backbone):
@@ -123,7 +123,7 @@ class GPT2(Backbone):
         return x + block.mlp(block.ln_2(x))
 
 
-def make(size: suites.Backbone, conditional: bool) -> GPT2:
+def make(size: schema.Backbone, conditional: bool) -> GPT2:
     """With fresh weights. A prompt and the text after it share one table of positions."""
     positions = size.max_tokens + (size.max_source_tokens if conditional else 0)
     return GPT2(size.layers, size.width, size.heads, size.vocabulary, positions, size.dropout, conditional)

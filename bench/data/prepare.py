@@ -17,7 +17,7 @@ from bench.vocabulary import SPECIALS
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from bench.suite import Backbone, Dataset
+    from bench.schema import Backbone, Dataset
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from bench.data.prepare import read_split
 from bench.vocabulary import encode, load_tokenizer
 
 if TYPE_CHECKING:
-    from bench.suite import Backbone
+    from bench.schema import Backbone
 
 
 def read_sequences(folder: Path, part: str, backbone: Backbone) -> Sequences:

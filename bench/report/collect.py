@@ -15,7 +15,8 @@ from bench.metrics.base import Quantity
 from bench.metrics.seeds import Estimate, over_seeds
 from bench.paths import CellPaths
 from bench.record_schema import Record, read_cell
-from bench.suite import UNTRAINED, Suite, cells, select, untrained
+from bench.schema import Suite
+from bench.suite import UNTRAINED, cells, select, untrained
 
 Key = tuple[str, str]  # (dataset, method)
 

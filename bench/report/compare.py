@@ -20,7 +20,8 @@ from bench.report.model import MISSING, Cell, Column, Footnotes, Note, NoteGroup
 from bench.report.model import NOT_COMPARABLE as NC
 from bench.report.render import write
 from bench.report.tidy import protocol_of
-from bench.suite import UNTRAINED, Suite
+from bench.schema import Decoding, Suite
+from bench.suite import UNTRAINED
 
 FORMATS = ("md", "csv", "html")
 SETTINGS = ("backbone", "training", "likelihood", "generation")  # parts of a suite whose differences are told
@@ -152,7 +153,7 @@ def _decoding(release: Release, dataset: str) -> str:
     try:
         resolved = release.manifest["suite"]["resolved"]
         own = resolved["datasets"].get(dataset, {}).get("decoding")
-        return suites.Decoding(**(own or resolved["generation"]["decoding"])).signature
+        return Decoding(**(own or resolved["generation"]["decoding"])).signature
     except (KeyError, TypeError, ValueError) as error:
         raise BenchError(f"release '{release.name}': its decoding is not understood ({error})") from None
 

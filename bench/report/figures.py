@@ -13,7 +13,7 @@ from bench import suite as suites
 from bench.errors import BenchError
 from bench.files import atomic
 from bench.paths import CellPaths
-from bench.suite import Suite
+from bench.schema import Suite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

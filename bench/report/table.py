@@ -13,7 +13,7 @@ from bench.report.notes import main_caption, notes
 from bench.report.published import Published, load_published
 from bench.report.render import write
 from bench.report.tidy import HEADER, tidy_rows
-from bench.suite import Suite
+from bench.schema import Suite
 
 
 def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:

@@ -14,7 +14,7 @@ from bench.data.bbe import verses
 from bench.data.prepare import fit_tokenizer, prepare, read_split
 from bench.errors import BenchError
 from bench.files import read_json, sha256
-from bench.suite import Backbone, Dataset
+from bench.schema import Backbone, Dataset
 from bench.vocabulary import SPECIALS, decode, encode, load_tokenizer
 
 PACKAGED = [d.name for d in registry.datasets().values() if d.module != "bench.data.local"]

@@ -20,8 +20,9 @@ from bench.record_schema import parse_record, read_record, write_record
 from bench.report.collect import gather
 from bench.report.published import Published
 from bench.report.table import build
+from bench.schema import Suite
 from bench.score import score
-from bench.suite import Cell, Suite
+from bench.suite import Cell
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # fake_run.py, under every import mode
 

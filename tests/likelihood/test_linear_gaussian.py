@@ -26,7 +26,7 @@ from bench.methods.base import Condition, Gaussian, IndependentPosterior, Method
 from bench.metrics import au, elbo, iw, mi, paper_davam, paper_della, paper_trace
 from bench.metrics.bootstrap import mean_ci
 from bench.metrics.likelihood_file import LikelihoodFile, importance_weighted_nll
-from bench.suite import Likelihood
+from bench.schema import Likelihood
 
 T, D, NOISE = 3, 2, 0.5
 W = np.array([[1.0, 0.4], [-0.6, 0.9], [0.3, -0.2]])

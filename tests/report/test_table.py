@@ -19,7 +19,7 @@ from bench.report.collect import Results, gather
 from bench.report.model import Cell, Report, Table
 from bench.report.published import Published, load_published
 from bench.report.table import build, render
-from bench.suite import Suite
+from bench.schema import Suite
 
 REPOSITORY = Path(__file__).parents[2]
 NOTHING = Published([])

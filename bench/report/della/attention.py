@@ -12,7 +12,7 @@ from bench.errors import BenchError
 from bench.files import read_json
 from bench.paths import CellPaths
 from bench.report.figures import DASHED, save
-from bench.suite import Suite
+from bench.schema import Suite
 from bench.validation import validate
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from bench.report.model import Cell, Column, Footnotes, Report, Row, RowGroup, T
 from bench.report.notes import data_notes, note_groups, provenance_notes
 from bench.report.published import Printed, Published, load_published
 from bench.report.render import write
-from bench.suite import UNTRAINED, Suite
+from bench.schema import Suite
+from bench.suite import UNTRAINED
 
 PLAIN = ("gpt2", "bart")  # the language models that the others' cost is compared with
 HEADER = ("dataset", "method", "quantity", "unit", "value", "half_width", "n_seeds", "published", "published_note")

@@ -18,7 +18,7 @@ from bench.report.model import Cell, Column, Footnotes, Note, Report, Row, RowGr
 from bench.report.notes import data_notes, note_groups
 from bench.report.published import Published, load_published
 from bench.report.render import write
-from bench.suite import Suite
+from bench.schema import Suite
 
 HEADER = ("dataset", "quantity", "value", "published", "published_note")
 COUNTS, WORDS, TOKENS, CUT = "Texts", "Words a text", "Tokens a text", "Cut, %"

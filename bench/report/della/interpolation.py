@@ -11,7 +11,7 @@ from bench.files import read_json
 from bench.paths import CellPaths
 from bench.report.model import Cell, Column, Report, Row, RowGroup, Table
 from bench.report.render import write
-from bench.suite import Suite
+from bench.schema import Suite
 from bench.validation import validate
 
 LEAD = (

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.metrics.seeds import over_seeds
 from bench.report.collect import Results, gather
 from bench.report.figures import DASHED, save
-from bench.suite import Suite
+from bench.schema import Suite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,8 @@ from bench.paths import CellPaths
 from bench.report.model import Cell, Column, Report, Row, RowGroup, Table
 from bench.report.render import write
 from bench.samples import read_samples
-from bench.suite import UNTRAINED, Suite
+from bench.schema import Suite
+from bench.suite import UNTRAINED
 
 SHOWN = 4  # prompts of a conditional dataset, or samples of another
 LEAD = (

@@ -22,7 +22,8 @@ from bench.report.notes import main_caption, notes
 from bench.report.published import Published, load_published
 from bench.report.render import write
 from bench.report.tidy import HEADER, printed_rows, tidy_rows
-from bench.suite import UNTRAINED, Suite
+from bench.schema import Suite
+from bench.suite import UNTRAINED
 
 DELLA = next(protocol for protocol in PROTOCOLS if protocol.name == "della")
 WITHOUT_PPL = (  # Tables 2 and 9 have no likelihood

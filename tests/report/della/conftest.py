@@ -9,7 +9,7 @@ import fake_run
 import pytest
 
 from bench import suite as suites
-from bench.suite import Suite
+from bench.schema import Suite
 
 
 @pytest.fixture(scope="session")

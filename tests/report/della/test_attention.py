@@ -14,6 +14,7 @@ from bench.errors import BenchError
 from bench.files import write_json
 from bench.paths import CellPaths
 from bench.report.della.attention import Block, draw, read_blocks
+from bench.schema import Suite
 
 YAML = """
 name: tiny
@@ -30,7 +31,7 @@ TOKENS = ["<bos>", " $x$", "in\nternational", " a_b"]
 
 
 @pytest.fixture
-def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> suites.Suite:
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.chdir(tmp_path)
     suites._load.cache_clear()
     loaded = suites.load(fake_run.write_suite(tmp_path, YAML))
@@ -55,7 +56,7 @@ def attention(layers: int, seed: int, prompt: bool) -> dict[str, object]:
             "uniform_by_position": [0.2] * n}  # fmt: skip
 
 
-def test_each_figure_has_its_half_of_the_layers(suite: suites.Suite) -> None:
+def test_each_figure_has_its_half_of_the_layers(suite: Suite) -> None:
     shown = {
         report: [[layer.layer for layer in block.layers] for block in read_blocks(suite, f"della/{report}")]
         for report in ("figure6", "figure7")
@@ -67,14 +68,14 @@ def test_each_figure_has_its_half_of_the_layers(suite: suites.Suite) -> None:
     assert [round(layer.on_memory(which), 3) for which in ("average", "max", "min")] == [0.2, 0.3, 0.1]
 
 
-def test_a_half_without_layers_is_one_clear_error(suite: suites.Suite) -> None:
+def test_a_half_without_layers_is_one_clear_error(suite: Suite) -> None:
     report = suites.select(suite, "della/figure6")
     empty = suite.model_copy(update={"reports": {"della/figure7": report}})
     with pytest.raises(BenchError, match="'memory-1' has no memory token in that half"):
         read_blocks(empty, "della/figure7")
 
 
-def test_maps_stand_under_the_strip_and_blank_what_is_not_seen(suite: suites.Suite) -> None:
+def test_maps_stand_under_the_strip_and_blank_what_is_not_seen(suite: Suite) -> None:
     from matplotlib import pyplot
 
     blocks: list[Block] = read_blocks(suite, "della/figure6")
@@ -96,7 +97,7 @@ def test_maps_stand_under_the_strip_and_blank_what_is_not_seen(suite: suites.Sui
     pyplot.close(figure)
 
 
-def test_files_are_the_same_every_time(suite: suites.Suite) -> None:
+def test_files_are_the_same_every_time(suite: Suite) -> None:
     for name in ("a.png", "b.png"):
         assert main(["report", "--suite", "tiny.yaml", "--report", "della/figure6", "--out", name]) == 0
     for form in ("png", "svg"):

@@ -11,7 +11,7 @@ from bench.report.collect import gather
 from bench.report.della.cost import build, render
 from bench.report.model import Report
 from bench.report.published import load_published
-from bench.suite import Suite
+from bench.schema import Suite
 
 
 def report(suite: Suite) -> Report:

@@ -13,7 +13,7 @@ from bench.paths import CellPaths
 from bench.report.della.data import build, render, statistics_of
 from bench.report.model import Cell, Report
 from bench.report.published import load_published
-from bench.suite import Suite
+from bench.schema import Suite
 
 DATASETS = ("bbe", "sotu-story", "quora")
 

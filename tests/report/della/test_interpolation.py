@@ -14,6 +14,7 @@ from bench.errors import BenchError
 from bench.files import write_json
 from bench.paths import CellPaths
 from bench.report.della.interpolation import render
+from bench.schema import Suite
 
 REPORT = "della/figure3"
 YAML = """
@@ -29,7 +30,7 @@ NASTY = "<script>alert(1)</script> a|b `c` _d_ \\e & &lt;f $5 and $6 *g* [h](i)"
 
 
 @pytest.fixture
-def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> suites.Suite:
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.chdir(tmp_path)
     suites._load.cache_clear()
     loaded = suites.load(fake_run.write_suite(tmp_path, YAML))
@@ -44,7 +45,7 @@ def file(cell: suites.Cell) -> Path:
     return CellPaths("tiny", cell.dataset, cell.method, cell.seed).interpolation
 
 
-def test_a_table_a_method_and_pair_from_one_end_to_the_other(suite: suites.Suite) -> None:
+def test_a_table_a_method_and_pair_from_one_end_to_the_other(suite: Suite) -> None:
     render(suite, REPORT, Path("f.md"))
     text = Path("f.md").read_text(encoding="utf-8")
     titles = re.findall("^## (.*)$", text, re.MULTILINE)
@@ -56,7 +57,7 @@ def test_a_table_a_method_and_pair_from_one_end_to_the_other(suite: suites.Suite
     assert "embed 2" not in text  # the first seed's, and the CSV has all
 
 
-def test_the_csv_has_every_seed_and_texts_as_they_are(suite: suites.Suite) -> None:
+def test_the_csv_has_every_seed_and_texts_as_they_are(suite: Suite) -> None:
     render(suite, REPORT, Path("f.md"))
     with open("f.csv", encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -65,7 +66,7 @@ def test_the_csv_has_every_seed_and_texts_as_they_are(suite: suites.Suite) -> No
     assert {row["text"] for row in rows if row["tau"] == "0.5"} == {NASTY}
 
 
-def test_texts_are_escaped_and_wrap(suite: suites.Suite) -> None:
+def test_texts_are_escaped_and_wrap(suite: Suite) -> None:
     render(suite, REPORT, Path("f.md"))
     html, markdown, tex = (Path(f"f.{form}").read_text(encoding="utf-8") for form in ("html", "md", "tex"))
     assert "<script" not in html and "&lt;script&gt;alert(1)" in html and "&amp;lt;f" in html
@@ -77,7 +78,7 @@ def test_texts_are_escaped_and_wrap(suite: suites.Suite) -> None:
     assert r"p{0.80\linewidth}" in tex and r"$\tau$ = 0.5" in tex
 
 
-def test_a_damaged_file_is_one_line(suite: suites.Suite) -> None:
+def test_a_damaged_file_is_one_line(suite: Suite) -> None:
     path = file(suites.cells(suite)[0])
     write_json(path, {"decoding": "greedy()", "seed": 1, "taus": [1], "pairs": [{"texts": ["a"], "decoded": []}]})
     with pytest.raises(BenchError, match=r"seed1/interpolation\.json: key 'pairs\.0\.texts\.1' is missing"):

@@ -13,6 +13,7 @@ from bench.errors import BenchError
 from bench.paths import CellPaths
 from bench.report.collect import gather
 from bench.report.della.layers import COLOURS, Point, draw, read_points
+from bench.schema import Suite
 
 REPORT = "della/figure2"
 YAML = """
@@ -35,7 +36,7 @@ reports:
 GOOD = "[all, upper, top, bottom]"
 
 
-def load(root: Path, methods: str = GOOD) -> suites.Suite:
+def load(root: Path, methods: str = GOOD) -> Suite:
     return suites.load(fake_run.write_suite(root, YAML % methods))
 
 

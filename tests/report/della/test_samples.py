@@ -14,6 +14,7 @@ from bench.files import sha256, write_json
 from bench.paths import CellPaths
 from bench.report.della.samples import SHOWN, render
 from bench.samples import write_samples
+from bench.schema import Suite
 
 REPORT = "della/figure4"
 YAML = """
@@ -30,7 +31,7 @@ TEXTS = [f"story {i}" for i in range(6)]
 
 
 @pytest.fixture
-def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> suites.Suite:
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.chdir(tmp_path)
     suites._load.cache_clear()
     loaded = suites.load(fake_run.write_suite(tmp_path, YAML))
@@ -53,7 +54,7 @@ def table(markdown: str, title: str) -> list[tuple[str, str]]:
     return re.findall(r"^\| (\S.*?) *\| (.*) \|$", body, re.MULTILINE)[2:]
 
 
-def test_methods_stand_under_the_prompt_and_the_reference(suite: suites.Suite) -> None:
+def test_methods_stand_under_the_prompt_and_the_reference(suite: Suite) -> None:
     render(suite, REPORT, Path("f.md"))
     markdown = Path("f.md").read_text(encoding="utf-8")
     assert table(markdown, "sotu-story · prompt 2") == [
@@ -64,7 +65,7 @@ def test_methods_stand_under_the_prompt_and_the_reference(suite: suites.Suite) -
     assert "top\\_k(50), seed 1." in markdown and "greedy(), seed 1." in markdown
 
 
-def test_unconditional_samples_stand_beside_human_texts(suite: suites.Suite) -> None:
+def test_unconditional_samples_stand_beside_human_texts(suite: Suite) -> None:
     render(suite, REPORT, Path("f.md"))
     markdown = Path("f.md").read_text(encoding="utf-8")
     assert table(markdown, "bbe · sample 3") == [
@@ -73,7 +74,7 @@ def test_unconditional_samples_stand_beside_human_texts(suite: suites.Suite) -> 
     assert "bbe · sample 4" not in markdown  # there are three
 
 
-def test_the_csv_has_every_seed(suite: suites.Suite) -> None:
+def test_the_csv_has_every_seed(suite: Suite) -> None:
     render(suite, REPORT, Path("f.md"))
     with open("f.csv", encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["dataset"] == "sotu-story" and row["example"] == "1"]

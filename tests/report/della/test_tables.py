@@ -10,14 +10,13 @@ from typing import Any
 import fake_run
 import pytest
 
-from bench import suite as suites
 from bench.errors import BenchError
 from bench.report.collect import gather
 from bench.report.della.paper import TABLES, row_label
 from bench.report.della.tables import build, render
 from bench.report.model import Cell, Report, Row, Table
 from bench.report.published import Published, load_published
-from bench.suite import Suite
+from bench.schema import Selection, Suite
 
 NUMBERS = ("1", "2", "4", "5", "8", "9")
 FORMATS = ("csv", "html", "md", "tex")
@@ -140,7 +139,7 @@ def test_a_printed_bleu_stands_beside_the_quantity_it_is(della: Suite, published
 
 
 def test_numbers_are_taken_from_the_table_asked_for(della: Suite, published: Published) -> None:
-    selection = suites.Selection(datasets=["yelp"], methods=["gpt2", "della"])
+    selection = Selection(datasets=["yelp"], methods=["gpt2", "della"])
     suite = della.model_copy(update={"reports": {"della/table8": selection}})
     measured, ways, _ = report(suite, "8", published).tables
     assert not any(found.printed for row in rows(measured).values() for found in row.cells), "Yelp is in Table 1"
@@ -240,7 +239,7 @@ def test_what_cannot_be_compared_is_not_talked_about(della: Suite) -> None:
     ],
 )
 def test_a_dataset_of_the_wrong_kind_is_one_clear_line(della: Suite, number: str, dataset: str, complaint: str) -> None:
-    selection = suites.Selection(datasets=[dataset], methods=["della"])
+    selection = Selection(datasets=[dataset], methods=["della"])
     suite = della.model_copy(update={"reports": {f"della/table{number}": selection}})
     with pytest.raises(BenchError, match=complaint):
         render(suite, f"della/table{number}", Path("t.md"))

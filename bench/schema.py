@@ -1,0 +1,165 @@
+"""What a suite's YAML may hold: its sections, their keys, and their defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Section(BaseModel):
+    """A part of a suite; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Decoding(Section):
+    """How text is drawn; the same for every method of a suite."""
+
+    strategy: Literal["greedy", "sample", "top_k", "top_p", "beam"] = "top_k"
+    k: PositiveInt = 50  # top_k: tokens kept; beam: beams
+    p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    temperature: PositiveFloat = 1.0
+    repetition_penalty: PositiveFloat = 1.0
+
+    @property
+    def signature(self) -> str:
+        """``"top_k(50)"``: what a table's caption says."""
+        inner = {"greedy": "", "sample": "", "top_k": str(self.k), "top_p": str(self.p), "beam": str(self.k)}
+        extras = [f"T={self.temperature:g}"] if self.temperature != 1 else []
+        extras += [f"rep={self.repetition_penalty:g}"] if self.repetition_penalty != 1 else []
+        return f"{self.strategy}({','.join([*filter(None, [inner[self.strategy]]), *extras])})"
+
+
+class Resize(Section):
+    """Parts of a backbone that differ on a dataset or for a method; what the data stage reads is none of them."""
+
+    kind: Literal["gpt2", "bart"] | None = None
+    layers: PositiveInt | None = None
+    width: PositiveInt | None = None
+    heads: PositiveInt | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+
+class Dataset(Section):
+    """Which part of a prepared dataset this suite uses.
+
+    Counts are upper limits; the first ones of each fixed, seeded split are taken.
+    """
+
+    train: PositiveInt | None = None
+    valid: PositiveInt | None = None
+    test: PositiveInt | None = None
+    data_dir: str | None = None  # local files in place of the dataset's own source
+    # In place of the suite's: seeds, training, likelihood, decoding, and the backbone's texts and size.
+    seeds: list[Seed] | None = None
+    epochs: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
+    learning_rate: PositiveFloat | None = None
+    importance_examples: PositiveInt | None = None
+    decoding: Decoding | None = None
+    vocabulary: Annotated[int, Field(ge=260)] | None = None
+    max_tokens: Annotated[int, Field(ge=4)] | None = None
+    max_source_tokens: Annotated[int, Field(ge=4)] | None = None
+    backbone: Resize = Resize()
+
+
+class Backbone(Section):
+    """A Transformer from scratch: its size and its tokenizer's. BART has that many layers twice, unshared."""
+
+    kind: Literal["gpt2", "bart"] = "gpt2"
+    layers: PositiveInt = 12
+    width: PositiveInt = 768
+    heads: PositiveInt = 12
+    vocabulary: Annotated[int, Field(ge=260)] = 16000  # bytes, four special tokens, at least one merge... and up
+    max_tokens: Annotated[int, Field(ge=4)] = 256  # BOS x EOS; longer texts are cut, and counted in the manifest
+    max_source_tokens: Annotated[int, Field(ge=4)] = 256  # likewise, of what a conditional dataset's texts go with
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Backbone:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        return self
+
+
+class Training(Section):
+    """One optimiser schedule, the same for every method of the suite."""
+
+    epochs: PositiveInt = 40
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 5e-5
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    decay: Literal["constant", "linear"] = "linear"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    clip: PositiveFloat = 1.0
+    annealing_period: PositiveInt = 2  # epochs a cycle of cyclical annealing (DELLA A.1)
+    log_points: PositiveInt = 40  # rows of history.csv, evenly spaced
+    valid_examples: PositiveInt = 256  # of the validation set, for the validation terms of those rows
+    threads: PositiveInt = 1  # torch threads a cell; part of the numbers, since sums are split by thread
+
+
+class Likelihood(Section):
+    """How the sufficient statistics are measured."""
+
+    importance_samples: PositiveInt = 100  # K
+    importance_examples: PositiveInt | None = None  # the first of the test set; None: all of it
+    posterior_samples: PositiveInt = 8  # draws an example that posterior means are averaged over
+    mi_batch: PositiveInt = 32  # batch of mi@batch
+
+
+class Generation(Section):
+    """Unconditional samples from the prior."""
+
+    samples: PositiveInt = 1000
+    decoding: Decoding = Decoding()
+
+
+class MethodSpec(Section):
+    """A method under the name it has in this suite: which class and which options over its variant's own."""
+
+    use: str = ""  # the name itself; or a registered method, "package.module:Class" or "path/to/file.py:Class"
+    options: dict[str, Any] = {}
+    backbone: Resize = Resize()  # what is different about it for this method
+
+
+class Selection(Section):
+    """Which of a suite's cells a report shows."""
+
+    datasets: list[str]
+    methods: list[str]
+    seeds: list[Seed] | None = None  # in place of the datasets'
+
+
+class Suite(Section):
+    """The whole YAML."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    datasets: dict[str, Dataset]
+    methods: dict[str, MethodSpec]
+    seeds: list[Seed]
+    metrics: dict[str, dict[str, Any]]
+    backbone: Backbone = Backbone()
+    training: Training = Training()
+    likelihood: Likelihood = Likelihood()
+    generation: Generation = Generation()
+    reports: dict[str, Selection] = {}  # by name; without any, every report shows all datasets × methods
+
+    @field_validator("datasets", "methods", "metrics", mode="before")
+    @classmethod
+    def _empty_means_defaults(cls, value: Any) -> Any:
+        """A list of names, or a mapping whose values may be left empty."""
+        if isinstance(value, list):
+            value = dict.fromkeys(value)
+        if not isinstance(value, dict) or not value:
+            raise ValueError("expected a non-empty list of names or a mapping")
+        return {str(key): {} if item is None else item for key, item in value.items()}
+
+    @field_validator("seeds")
+    @classmethod
+    def _some_distinct(cls, value: list[int]) -> list[int]:
+        if not value or len(set(value)) < len(value):
+            raise ValueError("expected at least one seed, each named once")
+        return value
