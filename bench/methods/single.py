@@ -70,8 +70,9 @@ class SingleEncoder(nn.Module):
 class MeanNorm(nn.Module):
     """mu -> (mu - batch mean) / batch standard deviation + b (Zhu et al. 2020, BN-VAE, scale gamma fixed at 1).
 
-    Over a batch the second moment of each dimension is then at least 1, and the expected KL at least D / 2 nats. In
-    evaluation the statistics are the running ones of training, so that a posterior does not depend on its batch.
+    Over a batch the second moment of each dimension is then at least 1, and the mean KL from N(0, I) at least D / 2
+    nats (from p(z|c) nothing is promised). In evaluation the statistics are the running ones of training, so that a
+    posterior does not depend on its batch.
     """
 
     def __init__(self, latent: int) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from bench import model as models
-from bench.batch import collate
-from bench.methods.base import Gaussian
+from bench import objectives
+from bench.backbones.base import NOTHING
+from bench.batch import Batch, collate
+from bench.errors import BenchError
 from bench.methods.della import Della, DellaOptions, TensorProduct
-from bench.suite import MethodSpec
+from bench.schema import MethodSpec
 
-from .conftest import SEQUENCES, TINY, build
+from .conftest import SEQUENCES, TASKS, TINY, UNCONDITIONAL, Task, perturb
 
 P, D = 32, TINY.width
 
@@ -29,41 +34,68 @@ def bias(module: torch.nn.Linear) -> np.ndarray:
     return module.bias.detach().double().numpy()
 
 
-@pytest.fixture
-def della() -> Della:
-    method = build("della")
+def made(task: Task = UNCONDITIONAL, use: str = "della", **options: object) -> Della:
+    """Perturbed, so that nothing is 0 or the identity."""
+    method = models.build(MethodSpec(use=use, options=options), task.size, 0, task.conditional)
+    perturb(method)
     assert isinstance(method, Della)
-    return method
+    return method.eval()
 
 
-def test_equations_7_and_8(della: Della) -> None:
-    """z_<l, p(z_l|z_<l) and q(z_l|z_<l, x) by hand, for one example and one path of z."""
-    batch = collate(SEQUENCES[:1])
-    torch.manual_seed(0)
-    z = torch.randn(1, 3, P)
-    states = della.backbone.encode(batch.ids, batch.mask)
-    prior, posterior = della.prior(z), della.posterior(batch).conditional(z)
+Moments = tuple[np.ndarray, np.ndarray]  # mean and log-variance
+
+
+def by_hand(method: Della, batch: Batch, row: int, z: np.ndarray) -> Iterator[tuple[Moments, Moments]]:
+    """p(z_l | z_<l, c) and q(z_l | z_<l, x, c) of one example at z [G, P], group by group, with z_<l by Eq. 7."""
+    options, layers = method.options, list(method.layers)
+    layers = layers[-1:] if options.latents == "single" else layers
     lower = np.zeros(P)
-    for layer in range(3):
-        if layer > 0:
-            previous = z[0, layer - 1].double().numpy()
-            inner = weight(della.w_ih[layer - 1]) @ previous
-            if layer > 1:
-                inner += weight(della.w_hh[layer - 2]) @ lower
-            lower = tanh(inner)
-            mu_p, logvar_p = np.split(weight(della.w_p[layer - 1]) @ lower + bias(della.w_p[layer - 1]), 2)
-        else:
-            mu_p, logvar_p = np.zeros(P), np.zeros(P)
-        x = della.pooling[layer](states[layer], batch.mask)[0].detach().double().numpy()
-        joint = np.concatenate([lower, x])
-        mu_q, logvar_q = np.split(weight(della.w_q[layer]) @ joint + bias(della.w_q[layer]), 2)
-        for ours, expected in (
-            (prior.mean, mu_p),
-            (prior.logvar, np.clip(logvar_p, -5, 5)),
-            (posterior.mean, mu_q),
-            (posterior.logvar, np.clip(logvar_q, -5, 5)),
-        ):
-            np.testing.assert_allclose(ours[0, layer].detach().numpy(), expected, atol=1e-5)
+    for group, layer in enumerate(layers):
+        if group > 0:
+            inner = weight(method.w_ih[group - 1]) @ z[group - 1] if options.latents == "layerwise" else None
+            if group > 1 and inner is not None:
+                inner += weight(method.w_hh[group - 2]) @ lower
+            lower = lower if inner is None else tanh(inner)
+        known = [lower] if options.latents == "layerwise" else []
+        c = [] if batch.condition is None else [pooled(method, group, layer, batch.condition, row)]
+        x = pooled(method, group, layer, batch, row)
+        has_prior = batch.condition is not None or (group > 0 and options.latents == "layerwise")
+        prior = affine(method.w_p[str(group)], [*known, *c]) if has_prior else (np.zeros(P), np.zeros(P))
+        yield prior, affine(method.w_q[group], [*known, x, *c])
+
+
+def pooled(method: Della, group: int, layer: int, batch: Batch, row: int) -> np.ndarray:
+    """x^(l) or c^(l): the states of that layer, weighted by the pooling of that group."""
+    states = method.backbone.encode(batch.ids, batch.mask)[layer][row, : batch.lengths[row]]
+    states, score = states.detach().double().numpy(), method.pooling[group].score
+    weights = np.exp(tanh(states @ weight(score)[0] + bias(score)))
+    return weights @ states / weights.sum()
+
+
+def affine(module: torch.nn.Linear, inputs: list[np.ndarray]) -> Moments:
+    mean, logvar = np.split(weight(module) @ np.concatenate(inputs) + bias(module), 2)
+    return mean, np.clip(logvar, -5, 5)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@pytest.mark.parametrize(
+    ("options", "groups"),
+    [({}, 3), ({"latents": "separate"}, 3), ({"latents": "single"}, 1), ({"fusion": "memory"}, 3), ({"start": 2}, 2),
+     ({"end": 2}, 2), ({"start": 2, "end": 2}, 1), ({"end": 2, "latents": "single"}, 1)],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_equations_7_8_and_12(options: dict[str, object], groups: int, task: Task) -> None:
+    """Prior and posterior of the whole model, of its ablations (Table 4) and of some of its layers (Fig. 2)."""
+    method, batch = made(task, **options), task.batch()
+    assert method.groups == groups
+    z = torch.randn(len(batch), groups, P, generator=torch.Generator().manual_seed(3))
+    condition = method.condition(batch)
+    prior, posterior = method.prior(z, condition), method.posterior(batch, condition).conditional(z)
+    for row in range(len(batch)):
+        for group, expected in enumerate(by_hand(method, batch, row, z[row].double().numpy())):
+            for ours, (mean, logvar) in zip((prior, posterior), expected, strict=True):
+                np.testing.assert_allclose(ours.mean[row, group].detach(), mean, atol=1e-5)
+                np.testing.assert_allclose(ours.logvar[row, group].detach(), logvar, atol=1e-5)
 
 
 @pytest.mark.parametrize("product", ["paper", "liu"])
@@ -135,9 +167,9 @@ def test_clamp_bounds_log_variances() -> None:
     assert method.posterior(collate(SEQUENCES)).logvar.max() <= 0.5
 
 
-def test_aggregated_posterior_pairs_equal_one_by_one(della: Della) -> None:
+def test_aggregated_posterior_pairs_equal_one_by_one() -> None:
     """log q(z_i|x_j) by broadcasting equals evaluating x_j alone, for every pair."""
-    batch = collate(SEQUENCES)
+    della, batch = made(), collate(SEQUENCES)
     torch.manual_seed(1)
     z = della.posterior(batch).sample(1)[0]
     pairs = della.posterior(batch).log_prob(z[:, None])  # [I, J, G]
@@ -146,10 +178,83 @@ def test_aggregated_posterior_pairs_equal_one_by_one(della: Della) -> None:
         torch.testing.assert_close(pairs[:, j], alone, atol=1e-3, rtol=1e-4)
 
 
-def test_gaussian_against_torch_distributions() -> None:
-    torch.manual_seed(0)
-    a, b = (Gaussian(torch.randn(4, 5), torch.randn(4, 5)) for _ in range(2))
-    normal = [torch.distributions.Normal(g.mean, (0.5 * g.logvar).exp()) for g in (a, b)]
-    z = a.sample()
-    torch.testing.assert_close(a.log_prob(z), normal[0].log_prob(z).sum(-1))
-    torch.testing.assert_close(a.kl(b), torch.distributions.kl_divergence(*normal).sum(-1))
+def test_separate_latents_do_not_depend_on_each_other() -> None:
+    method, batch = made(use="della-separate"), collate(SEQUENCES)
+    z = torch.randn(len(batch), 3, P)
+    moved = torch.cat([z[:, :1] + 2, z[:, 1:]], 1)
+    posterior = method.posterior(batch)
+    assert torch.equal(posterior.conditional(moved).mean, posterior.conditional(z).mean)
+    assert torch.equal(method.prior(moved).mean, torch.zeros_like(z))
+    assert not len(method.w_ih) and not len(method.w_hh) and not len(method.w_p)
+    layerwise = made()
+    assert not torch.equal(layerwise.prior(moved).mean[:, 1], layerwise.prior(z).mean[:, 1])
+
+
+def test_one_latent_is_fused_in_every_layer() -> None:
+    method = made(use="della-lw")
+    z, v = torch.randn(2, 1, P), torch.randn(2, 5, D)
+    injection = method.inject(z)
+    assert injection.memory is None and injection.value is not None and len(method.fusion) == 3
+    for layer, fuse in enumerate(method.fusion):
+        torch.testing.assert_close(injection.value[layer](v), fuse.at(z[:, 0])(v))  # type: ignore[misc]
+
+
+def test_without_the_tensor_product_latents_are_memory() -> None:
+    method, z = made(use="della-ltp"), torch.randn(2, 3, P)
+    injection = method.inject(z)
+    assert injection.value is None and injection.memory is not None
+    for layer in range(3):
+        slot = injection.memory[layer]
+        assert slot is not None and slot.shape == (2, 1, D)
+        expected = z[1, layer].double().numpy() @ weight(method.fusion[layer]).T + bias(method.fusion[layer])
+        np.testing.assert_allclose(slot[1, 0].detach(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", ["tensor_product", "memory"])
+@pytest.mark.parametrize(("start", "end", "touched"), [(1, 0, [0, 1, 2]), (2, 0, [1, 2]), (1, 2, [0, 1]), (2, 2, [1])])
+def test_only_layers_from_start_to_end_are_touched(fusion: str, start: int, end: int, touched: list[int]) -> None:
+    """Seen from the attention: below the first layer that is touched, queries are those of the plain model."""
+    method, batch = made(fusion=fusion, start=start, end=end), collate(SEQUENCES)
+    injection = method.inject(torch.randn(len(batch), method.groups, P))
+    places = injection.memory if fusion == "memory" else injection.value
+    assert places is not None and [layer for layer, place in enumerate(places) if place is not None] == touched
+    seen: list[list[Tensor]] = [[], []]
+    for record, injected in zip(seen, (injection, NOTHING), strict=True):
+        method.backbone.decode(batch.inputs, injected, watch=lambda layer, q, k, allowed, r=record: r.append(q))
+    same = [torch.equal(fused, plain) for fused, plain in zip(*seen, strict=True)]
+    assert same == [layer <= touched[0] for layer in range(3)]
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 0), (3, 2), (1, 4), (4, 0)])
+def test_layers_that_are_not_there_are_refused(start: int, end: int) -> None:
+    with pytest.raises(BenchError, match=f"layers {start} to {end or 3} of a backbone of 3"):
+        made(start=start, end=end)
+
+
+@pytest.mark.parametrize(
+    ("use", "kept", "without_prior", "as_rec"),
+    [("della-kl-first", 0, [1, 2], [1, 2]), ("della-kl-last", 2, [1], [])],
+)
+def test_the_kl_of_one_group_is_trained_on(use: str, kept: int, without_prior: list[int], as_rec: list[int]) -> None:
+    """Gradients of the loss: none into the priors of other groups, and none but rec's into what comes after the group.
+
+    The last group's KL is taken at draws of all lower ones, so those posteriors are trained by it.
+    """
+    method, batch = made(use=use), collate(SEQUENCES)
+
+    def gradients(reduction: str | None) -> tuple[Tensor, dict[str, Tensor]]:
+        method.zero_grad()
+        terms = method.terms(batch, torch.Generator().manual_seed(0))
+        loss = terms.rec.mean() if reduction is None else objectives.loss(terms, 1.0, reduction)
+        loss.backward()
+        by_loss = (terms.rec + terms.kl[:, kept]).mean()
+        return loss - by_loss, {n: p.grad for n, p in method.named_parameters() if p.grad is not None}
+
+    difference, trained = gradients(method.options.kl_reduction)
+    _, by_rec = gradients(None)
+    assert difference.abs() < 1e-4
+    for group in range(3):
+        name = f"w_q.{group}.weight"
+        assert torch.allclose(trained[name], by_rec[name], atol=1e-6) == (group in as_rec), name
+        if group:
+            assert trained[f"w_p.{group}.weight"].any() == (group not in without_prior)
