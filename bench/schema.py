@@ -58,6 +58,7 @@ class Dataset(Section):
     epochs: PositiveInt | None = None
     batch_size: PositiveInt | None = None
     learning_rate: PositiveFloat | None = None
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
     importance_examples: PositiveInt | None = None
     decoding: Decoding | None = None
     vocabulary: Annotated[int, Field(ge=260)] | None = None

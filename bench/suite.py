@@ -183,9 +183,12 @@ def spec_of(suite: Suite, method: str) -> MethodSpec:
     return spec if spec.use else spec.model_copy(update={"use": method})
 
 
+TRAINING = {"epochs", "batch_size", "learning_rate", "warmup_steps"}  # parts of the plan that a dataset may have
+
+
 def training_of(suite: Suite, dataset: str) -> Training:
     """The training plan on one dataset: the suite's, with what the dataset has of its own."""
-    own = suite.datasets[dataset].model_dump(include={"epochs", "batch_size", "learning_rate"}, exclude_none=True)
+    own = suite.datasets[dataset].model_dump(include=TRAINING, exclude_none=True)
     return suite.training.model_copy(update=own)
 
 
