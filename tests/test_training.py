@@ -18,11 +18,22 @@ from bench.suite import Cell
 SUITE = Suite.model_validate(
     {
         "name": "tiny",
-        "datasets": {"bbe": {"train": 64, "valid": 8, "test": 8}},
-        "methods": {"della": {"use": "della"}, "gpt2": {"use": "gpt2"}},
+        "datasets": {
+            "bbe": {"train": 64, "valid": 8, "test": 8},
+            "kjv2bbe": {"train": 64, "valid": 8, "test": 8, "backbone": {"kind": "bart"}},
+        },
+        "methods": ["della", "gpt2", "bart", "optimus", "embed+annealing+bn", "memory+bow", "della-kl-last"],
         "seeds": [1],
         "metrics": {"iw": {}},
-        "backbone": {"layers": 2, "width": 16, "heads": 2, "vocabulary": 300, "max_tokens": 48, "dropout": 0.1},
+        "backbone": {
+            "layers": 2,
+            "width": 16,
+            "heads": 2,
+            "vocabulary": 300,
+            "max_tokens": 48,
+            "max_source_tokens": 48,
+            "dropout": 0.1,
+        },
         "training": {"epochs": 4, "batch_size": 8, "learning_rate": 0.01, "log_points": 4, "valid_examples": 8},
     }
 )
@@ -33,8 +44,13 @@ CELL = Cell("bbe", "della", 1)
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellPaths:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "CHECKPOINT_STEPS", 5)
-    paths = CellPaths("tiny", "bbe", "della", 1)
-    prepare("bbe", SUITE.datasets["bbe"], SUITE.backbone, paths.data)
+    return prepared(CELL)
+
+
+def prepared(cell: Cell) -> CellPaths:
+    """The paths of a cell, its data written."""
+    paths = CellPaths("tiny", cell.dataset, cell.method, cell.seed)
+    prepare(cell.dataset, SUITE.datasets[cell.dataset], SUITE.backbone, paths.data)
     return paths
 
 
@@ -52,6 +68,52 @@ def test_training_lowers_the_loss_and_leaves_no_resume(workplace: CellPaths) -> 
     assert load(workplace.model).groups == 2
 
 
+LEARNING = [
+    Cell("bbe", "optimus", 1), Cell("kjv2bbe", "bart", 1), Cell("kjv2bbe", "della-kl-last", 1),
+    Cell("kjv2bbe", "memory+bow", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", LEARNING, ids=lambda cell: cell.method)
+def test_other_objectives_and_conditions_are_learned_from(workplace: CellPaths, cell: Cell) -> None:
+    paths = prepared(cell)
+    training.train(SUITE, cell, "key")
+    rows = [row.split(",") for row in paths.history.read_text().splitlines()]
+    rec = rows[0].index("valid_rec")
+    assert float(rows[-1][rec]) < 0.9 * float(rows[1][rec])
+    method = load(paths.model)
+    assert method.backbone.conditional == (cell.dataset == "kjv2bbe")
+    assert "" not in rows[-1] or method.groups == 0
+
+
+def test_running_statistics_are_part_of_a_checkpoint(workplace: CellPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch norm on a conditional dataset, stopped and resumed."""
+    cell = Cell("kjv2bbe", "embed+annealing+bn", 1)
+    paths = prepared(cell)
+    training.train(SUITE, cell, "key")
+    undisturbed, norm = hashes(paths), load(paths.model).encoder.normalise.norm
+    assert norm.num_batches_tracked == 32 and norm.running_mean.any()
+    with monkeypatch.context() as stopped:
+        stop(stopped, after=13)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(SUITE, cell, "key")
+    assert paths.resume.exists()
+    training.train(SUITE, cell, "key")
+    assert hashes(paths) == undisturbed
+
+
+def stop(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """As if by a signal, that many steps in."""
+    learning_rate = training.objectives.learning_rate
+
+    def killed(step: int, *rest):
+        if step == after:
+            raise KeyboardInterrupt
+        return learning_rate(step, *rest)
+
+    monkeypatch.setattr(training.objectives, "learning_rate", killed)
+
+
 def tokens_of(paths: CellPaths) -> float:
     cost = read_json(paths.cost("train"))
     return cost["tokens_per_s"] * cost["wall_s"]  # both are rounded in the file
@@ -63,17 +125,11 @@ def test_a_killed_run_resumes_to_the_same_bytes(
 ) -> None:
     training.train(SUITE, CELL, "key")
     undisturbed, undisturbed_tokens = hashes(workplace), tokens_of(workplace)
-    checkpoint, learning_rate = training._checkpoint, training.objectives.learning_rate
-
-    def killed(step: int, *rest):
-        if step == stop_after:
-            raise KeyboardInterrupt
-        return learning_rate(step, *rest)
-
-    monkeypatch.setattr(training.objectives, "learning_rate", killed)
-    with pytest.raises(KeyboardInterrupt):
-        training.train(SUITE, CELL, "key")
-    monkeypatch.setattr(training.objectives, "learning_rate", learning_rate)
+    checkpoint = training._checkpoint
+    with monkeypatch.context() as stopped:
+        stop(stopped, stop_after)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(SUITE, CELL, "key")
     assert workplace.resume.exists() == (stop_after >= 5)
     steps = []
     monkeypatch.setattr(training, "_checkpoint", lambda s, *r: (steps.append(s.step), checkpoint(s, *r)))
