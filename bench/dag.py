@@ -126,7 +126,8 @@ class Dag:
         paths = self.cell_of(wildcards)
         files = [paths.scores(family) for family in self.families(wildcards.dataset, wildcards.method)]
         if wildcards.method not in UNTRAINED:
-            files += [paths.history, *map(paths.cost, ("train", "likelihood", "generate"))]
+            stages = suites.trained_stages(self.suite, wildcards.dataset, wildcards.method)
+            files += [paths.history, *map(paths.cost, stages)]
         return list(map(str, files))
 
     def cell_of(self, wildcards: Any) -> CellPaths:

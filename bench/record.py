@@ -9,9 +9,7 @@ from bench.files import read_json, sha256
 from bench.paths import CellPaths
 from bench.record_schema import SCHEMA, parse_record, write_record
 from bench.schema import Suite
-from bench.suite import UNTRAINED, Cell, families_of, settings
-
-TRAINED_STAGES = ("train", "likelihood", "generate")
+from bench.suite import UNTRAINED, Cell, families_of, settings, trained_stages
 
 
 def record(suite: Suite, cell: Cell) -> None:
@@ -21,7 +19,7 @@ def record(suite: Suite, cell: Cell) -> None:
     values: dict[str, Any] = {}
     for family in families_of(suite, cell.dataset, cell.method):
         values.update(read_json(paths.scores(family), "scores"))
-    stages = TRAINED_STAGES if trained else ("untrained",)
+    stages = trained_stages(suite, cell.dataset, cell.method) if trained else ("untrained",)
     config = read_json(paths.model / "config.json", "model config") if trained else {}
     costs = {stage: read_json(paths.cost(stage), "cost") for stage in stages} if trained else {}
     manifest = read_json(paths.manifest, "manifest")

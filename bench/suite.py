@@ -100,6 +100,15 @@ def _resolve_names(suite: Suite, where: str) -> None:
         raise BenchError(f"{where}: {error}") from None
 
 
+STAGE_OF = {"likelihood": "likelihood", "generate": "texts"}  # stage -> the metrics computed from what it makes
+
+
+def trained_stages(suite: Suite, dataset: str, method: str) -> list[str]:
+    """The stages of a trained cell that its record knows of: what its metrics are computed from, and training."""
+    of = families_of(suite, dataset, method).values()
+    return ["train", *(stage for stage, source in STAGE_OF.items() if source in of)]
+
+
 def select(suite: Suite, report: str) -> Selection:
     """The cells of one report; all of the suite's where it names no reports."""
     if not suite.reports:
@@ -136,28 +145,44 @@ def _fits(suite: Suite, dataset: str, method: str) -> bool:
 
 
 def untrained(suite: Suite, report: str | None = None) -> list[Cell]:
-    """The rows of human text and of copied sources that stand beside those cells where the suite measures texts."""
+    """The rows of human text and of copied sources that stand beside those cells where texts are shown."""
+    if report and not catalogue.find(report).texts:
+        return []
+    samples = report is not None and "samples" in catalogue.find(report).reads
     datasets = dict.fromkeys(cell.dataset for cell in cells(suite, report))
     return [
         Cell(dataset, row, 0)
         for dataset in datasets
         for row in (UNTRAINED if registry.dataset(dataset).conditional else (HUMAN,))
-        if metrics_of(suite, dataset, row)
+        if samples or metrics_of(suite, dataset, row)
     ]
 
 
 def metrics_of(suite: Suite, dataset: str, method: str) -> dict[str, MetricSource]:
-    """The metrics that one cell has, by name.
+    """The metrics that one cell has, by name: those that a report shows which the cell is in.
 
     Those of a pair (text, reference) need a conditional dataset; held-out human texts belong to other references.
     """
     paired = registry.dataset(dataset).conditional and method != HUMAN
+    shown = _shown(suite, dataset, method)
     sources = {name: registry.metric(name) for name in suite.metrics}
     return {
         name: source
         for name, source in sources.items()
-        if (source.from_texts or method not in UNTRAINED) and (paired or not source.paired)
+        if ("texts" if source.from_texts else "likelihood") in shown and (paired or not source.paired)
     }
+
+
+def _shown(suite: Suite, dataset: str, method: str) -> set[str]:
+    """What reports show of one cell: values from its likelihood, from texts, or both."""
+    if not suite.reports:
+        shown = {"likelihood", "texts"}
+    else:
+        selections = suite.reports.items()
+        beside = method in UNTRAINED
+        of = [name for name, s in selections if dataset in s.datasets and (beside or method in s.methods)]
+        shown = {source for name in of for source in catalogue.find(name).shows}
+    return shown - {"likelihood"} if method in UNTRAINED else shown
 
 
 def families_of(suite: Suite, dataset: str, method: str) -> dict[str, Literal["texts", "likelihood"]]:

@@ -111,6 +111,20 @@ def test_pairs_are_scored_where_there_are_pairs() -> None:
     assert loaded.families("kjv2bbe", "human") == {"ngrams": "texts"}
 
 
+def test_texts_are_drawn_where_a_report_shows_them() -> None:
+    Path("tiny.yaml").write_text(SELECTED + "  della/table4: {datasets: [bbe], methods: [della, memory]}\n")
+    loaded = dag.load({"suite": "tiny.yaml"})
+    assert loaded.families("bbe", "memory") == {"likelihood": "likelihood"}
+    assert loaded.families("bbe", "della") == {"likelihood": "likelihood", "ngrams": "texts"}
+    assert not [record for record in loaded.read("della/table4") if "human" in record]
+    folder = "results/runs/tiny/bbe"
+    needed = loaded.recorded(SimpleNamespace(dataset="bbe", method="memory", seed="1"))
+    assert needed == [
+        f"{folder}/memory/seed1/{file}"
+        for file in ("scores/likelihood.json", "history.csv", "cost/train.json", "cost/likelihood.json")
+    ]
+
+
 def test_the_newest_release_counts_numbers_as_numbers() -> None:
     assert dag.load({"suite": "tiny.yaml"}).frozen_manifest() == "results/frozen/v1.10/manifest.json"
     assert dag.load({"suite": "tiny.yaml", "frozen": "v1.2"}).frozen == "v1.2"

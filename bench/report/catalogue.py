@@ -14,30 +14,44 @@ from bench.errors import BenchError, suggest
 
 Kind = Literal["table", "figure"]
 Reads = Literal["records", "histories", "samples", "interpolation", "attention"]
+Source = Literal["likelihood", "texts"]
 FORMATS: dict[Kind, tuple[str, ...]] = {"table": ("md", "csv", "tex", "html"), "figure": ("png", "svg")}
 
 
 @dataclass(frozen=True)
 class Report:
-    """One report. ``reads`` are the files of each of its cells, besides every dataset's manifest."""
+    """One report.
+
+    Attributes
+    ----------
+    reads: the files of each of its cells, besides every dataset's manifest.
+    shows: of records, the values it shows; a cell that no report shows the texts of draws and scores none.
+    """
 
     name: str
     kind: Kind
     reads: tuple[Reads, ...]
     module: str
+    shows: tuple[Source, ...] = ()
+
+    @property
+    def texts(self) -> bool:
+        """Whether it shows texts or values from them."""
+        return "texts" in self.shows or "samples" in self.reads
 
 
-def _tables(module: str, *names: str) -> list[Report]:
-    return [Report(name, "table", ("records",), f"bench.report.{module}") for name in names]
+def _tables(module: str, *names: str, shows: tuple[Source, ...] = ("likelihood", "texts")) -> list[Report]:
+    return [Report(name, "table", ("records",), f"bench.report.{module}", shows) for name in names]
 
 
 _ALL = (
     *_tables("table", "table1"),
     Report("curves", "figure", ("histories",), "bench.report.figures"),
-    *_tables("della.tables", *(f"della/table{i}" for i in (1, 2, 4, 5, 8, 9))),
-    *_tables("della.cost", "della/table6"),
+    *_tables("della.tables", *(f"della/table{i}" for i in (1, 2, 8, 9))),
+    *_tables("della.tables", "della/table4", "della/table5", shows=("likelihood",)),
+    *_tables("della.cost", "della/table6", shows=("likelihood",)),
     Report("della/table7", "table", (), "bench.report.della.data"),
-    Report("della/figure2", "figure", ("records",), "bench.report.della.layers"),
+    Report("della/figure2", "figure", ("records",), "bench.report.della.layers", ("likelihood",)),
     Report("della/figure3", "table", ("interpolation",), "bench.report.della.interpolation"),
     Report("della/figure4", "table", ("samples",), "bench.report.della.samples"),
     Report("della/figure5", "figure", ("histories",), "bench.report.figures"),

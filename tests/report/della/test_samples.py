@@ -42,7 +42,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
         (folder / "test.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         splits = {"test": {"sha256": sha256(folder / "test.txt")}}
         write_json(folder / "manifest.json", {"conditional": conditional, "splits": splits})
-    for cell in (*suites.cells(loaded), *suites.untrained(loaded)):
+    for cell in (*suites.cells(loaded), *suites.untrained(loaded, "della/figure4")):
         path = CellPaths("tiny", cell.dataset, cell.method, cell.seed).samples
         write_samples(path, [f"{cell.method} {cell.seed} text {i}" for i in range(3 if cell.dataset == "bbe" else 6)],
                       "greedy()", cell.seed)  # fmt: skip
