@@ -23,7 +23,7 @@ from bench.batch import Batch
 from bench.decoding import decode
 
 if TYPE_CHECKING:
-    from bench.suite import Decoding
+    from bench.schema import Decoding
 
 
 @dataclass(frozen=True)

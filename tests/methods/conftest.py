@@ -19,7 +19,7 @@ from bench import registry
 from bench.batch import Batch, Sequences
 from bench.errors import BenchError
 from bench.methods.base import Method
-from bench.suite import Backbone, MethodSpec
+from bench.schema import Backbone, MethodSpec
 
 SEQUENCES = [[0, 10, 11, 12, 13, 14, 1], [0, 20, 21, 1], [0, 200, 201, 202, 203, 1], [0, 1]]
 SOURCES = [[0, 30, 31, 1], [0, 40, 41, 42, 43, 44, 1], [0, 1], [0, 50, 51, 52, 1]]

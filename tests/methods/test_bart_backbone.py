@@ -13,7 +13,7 @@ from bench.backbones.base import Cache, Context, Injection
 from bench.batch import Batch, collate
 from bench.errors import BenchError
 from bench.methods.lm import LanguageModel, LanguageModelOptions
-from bench.suite import Backbone, Decoding
+from bench.schema import Backbone, Decoding
 from bench.vocabulary import BOS, EOS, PAD, UNK
 
 WIDTH, HEADS = 16, 4

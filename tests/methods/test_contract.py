@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.likelihood import statistics
 from bench.methods.base import Method
 from bench.metrics.likelihood_file import importance_weighted_nll
-from bench.suite import Decoding, Likelihood, MethodSpec
+from bench.schema import Decoding, Likelihood, MethodSpec
 from bench.vocabulary import BOS, EOS, PAD, UNK
 
 from .conftest import SEQUENCES, TASKS, TINY, Task, build

@@ -22,7 +22,7 @@ from bench.methods.della import Della
 from bench.methods.embed import Embed
 from bench.methods.memory import Memory
 from bench.methods.optimus import Optimus
-from bench.suite import Decoding, MethodSpec
+from bench.schema import Decoding, MethodSpec
 from bench.vocabulary import BOS, EOS, PAD, UNK
 
 from .conftest import SEQUENCES, SOURCES, TASKS, UNCONDITIONAL, Task, build, perturb
