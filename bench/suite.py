@@ -86,7 +86,7 @@ def _resolve_names(suite: Suite, where: str) -> None:
                     "this suite are unconditional; `python -m bench score` computes it on any two files"
                 )
         for name, selection in suite.reports.items():
-            catalogue.find(name)
+            about = catalogue.find(name).conditional
             for kind, chosen, known in (
                 ("dataset", selection.datasets, suite.datasets), ("method", selection.methods, suite.methods)
             ):  # fmt: skip
@@ -94,6 +94,10 @@ def _resolve_names(suite: Suite, where: str) -> None:
                 if missing or not chosen:
                     what = f"no {kind} '{missing}' in the suite{suggest(missing, known)}" if missing else f"no {kind}"
                     raise BenchError(f"'reports.{name}': {what}")
+            wrong = [d for d in selection.datasets if about is not None and registry.dataset(d).conditional != about]
+            if wrong:
+                kind = "conditional" if about else "unconditional"
+                raise BenchError(f"'reports.{name}': dataset '{wrong[0]}' is not {kind}, as the report is")
         for cell in cells(suite):
             backbone_of(suite, cell.dataset, cell.method)  # raises where its parts do not fit together
     except BenchError as error:

@@ -77,6 +77,17 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
             {"reports": {"table1": {"datasets": ["bb"], "methods": ["della"]}}},
             "'reports.table1': no dataset 'bb' in the",
         ),
+        (
+            {"reports": {"della/table2": {"datasets": ["bbe"], "methods": ["della"]}}},
+            "'reports.della/table2': dataset 'bbe' is not conditional, as the report is",
+        ),
+        (
+            {
+                "datasets": {"bbe": {}, "quora": {}},
+                "reports": {"della/table4": {"datasets": ["bbe", "quora"], "methods": ["della"]}},
+            },
+            "'reports.della/table4': dataset 'quora' is not unconditional, as the report is",
+        ),
         ({"reports": {"table1": {"datasets": ["bbe"], "methods": []}}}, "'reports.table1': no method"),
         ({"reports": {"table1": {"datasets": ["bbe"], "methods": ["dela"]}}}, "did you mean 'della'"),
         ({"methods": {"mine": {"use": "nowhere.py:Mine"}}}, "no file nowhere.py"),

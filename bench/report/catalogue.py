@@ -26,6 +26,7 @@ class Report:
     ----------
     reads: the files of each of its cells, besides every dataset's manifest.
     shows: of records, the values it shows; a cell that no report shows the texts of draws and scores none.
+    conditional: the kind of dataset it is about; None for either.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Report:
     reads: tuple[Reads, ...]
     module: str
     shows: tuple[Source, ...] = ()
+    conditional: bool | None = None
 
     @property
     def texts(self) -> bool:
@@ -40,19 +42,25 @@ class Report:
         return "texts" in self.shows or "samples" in self.reads
 
 
-def _tables(module: str, *names: str, shows: tuple[Source, ...] = ("likelihood", "texts")) -> list[Report]:
-    return [Report(name, "table", ("records",), f"bench.report.{module}", shows) for name in names]
+BOTH: tuple[Source, ...] = ("likelihood", "texts")
+
+
+def _tables(
+    module: str, *names: str, shows: tuple[Source, ...] = BOTH, conditional: bool | None = None
+) -> list[Report]:
+    return [Report(name, "table", ("records",), f"bench.report.{module}", shows, conditional) for name in names]
 
 
 _ALL = (
-    *_tables("table", "table1"),
+    *_tables("table", "table1", conditional=False),
     Report("curves", "figure", ("histories",), "bench.report.figures"),
-    *_tables("della.tables", *(f"della/table{i}" for i in (1, 2, 8, 9))),
-    *_tables("della.tables", "della/table4", "della/table5", shows=("likelihood",)),
+    *_tables("della.tables", "della/table1", "della/table8", conditional=False),
+    *_tables("della.tables", "della/table2", "della/table9", conditional=True),
+    *_tables("della.tables", "della/table4", "della/table5", shows=("likelihood",), conditional=False),
     *_tables("della.cost", "della/table6", shows=("likelihood",)),
     Report("della/table7", "table", (), "bench.report.della.data"),
-    Report("della/figure2", "figure", ("records",), "bench.report.della.layers", ("likelihood",)),
-    Report("della/figure3", "table", ("interpolation",), "bench.report.della.interpolation"),
+    Report("della/figure2", "figure", ("records",), "bench.report.della.layers", ("likelihood",), conditional=False),
+    Report("della/figure3", "table", ("interpolation",), "bench.report.della.interpolation", conditional=False),
     Report("della/figure4", "table", ("samples",), "bench.report.della.samples"),
     Report("della/figure5", "figure", ("histories",), "bench.report.figures"),
     Report("della/figure6", "figure", ("attention",), "bench.report.della.attention"),

@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bench import registry
 from bench import suite as suites
-from bench.errors import BenchError
 from bench.report.blocks import Section, has_printed, measured_table, three_ways, without_empty
 from bench.report.collect import Results, gather
 from bench.report.della.findings import findings
@@ -36,18 +34,7 @@ WITHOUT_PPL = (  # Tables 2 and 9 have no likelihood
 def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
     """Write ``out`` and its siblings, .md .csv .tex .html; ``out`` may name any of them."""
     paper = TABLES[report.removeprefix("della/table")]
-    check(suite, report, paper)
     write(build(gather(suite, report, root), load_published(), paper), out)
-
-
-def check(suite: Suite, report: str, paper: PaperTable) -> None:
-    """The datasets of a report are of the kind that its table is about, or a :class:`BenchError`."""
-    for dataset in suites.select(suite, report).datasets:
-        if registry.dataset(dataset).conditional != paper.conditional:
-            kind, wanted = (("" if yes else "un") + "conditional" for yes in (not paper.conditional, paper.conditional))
-            raise BenchError(
-                f"report '{report}': dataset '{dataset}' is {kind}, and the table is of {wanted} generation"
-            )
 
 
 def build(results: Results, published: Published, paper: PaperTable) -> Report:

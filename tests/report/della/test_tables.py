@@ -10,7 +10,6 @@ from typing import Any
 import fake_run
 import pytest
 
-from bench.errors import BenchError
 from bench.report.collect import gather
 from bench.report.della.paper import TABLES, row_label
 from bench.report.della.tables import build, render
@@ -225,21 +224,3 @@ def test_what_cannot_be_compared_is_not_talked_about(della: Suite) -> None:
     fake_run.edit("bbe", "della", lambda record: record["provenance"].update(data="0" * 64))
     found = report(della, "1").tables[0].findings
     assert not any("On bbe" in sentence and "della" in sentence for sentence in found)
-
-
-@pytest.mark.parametrize(
-    ("number", "dataset", "complaint"),
-    [
-        (
-            "2",
-            "bbe",
-            "report 'della/table2': dataset 'bbe' is unconditional, and the table is of conditional generation",
-        ),
-        ("4", "quora", "report 'della/table4': dataset 'quora' is conditional, and the table is of unconditional"),
-    ],
-)
-def test_a_dataset_of_the_wrong_kind_is_one_clear_line(della: Suite, number: str, dataset: str, complaint: str) -> None:
-    selection = Selection(datasets=[dataset], methods=["della"])
-    suite = della.model_copy(update={"reports": {f"della/table{number}": selection}})
-    with pytest.raises(BenchError, match=complaint):
-        render(suite, f"della/table{number}", Path("t.md"))
