@@ -40,6 +40,8 @@ def interpolate(suite: Suite, cell: Cell, device: str = "cpu") -> None:
     if not method.groups:
         raise BenchError(f"interpolation: method '{cell.method}' has no latent variable")
     texts, backbone = read_split(paths.data, "test").texts, backbone_of(suite, cell.dataset, cell.method)
+    if len(texts) < 2:
+        raise BenchError(f"interpolation: '{cell.dataset}' has one test text, and a pair is two")
     torch.manual_seed(cell.seed)
     ids = between(method, read_sequences(paths.data, "test", backbone), backbone.max_tokens, target)
     tokenizer = load_tokenizer(paths.model / "tokenizer.json")

@@ -61,7 +61,8 @@ def statistics(
     m = min(n, plan.importance_examples or n)
     k = plan.importance_samples if groups else 1
     latent, draws = method.options.latent, plan.posterior_samples
-    out = LikelihoodFile.empty(n, m, k, groups, latent, plan.importance_samples, plan.mi_batch, draws)
+    conditional = sequences.sources is not None
+    out = LikelihoodFile.empty(n, m, k, groups, latent, plan.importance_samples, plan.mi_batch, draws, conditional)
     out.predicted[:] = [len(text) - 1 for text in sequences.texts]
     torch.manual_seed(seed)
     z = torch.zeros(n, groups, latent, device=device)
@@ -71,14 +72,15 @@ def statistics(
         condition = method.condition(batch)
         posterior = method.posterior(batch, condition)
         drawn = posterior.sample(draws)  # [S, B, G, D]
-        conditional = posterior.conditional(drawn)
+        given_lower, prior = posterior.conditional(drawn), method.prior(drawn, condition)
         z[rows] = drawn[0]
         if independent := isinstance(posterior, IndependentPosterior):
             gaussians.mean[rows], gaussians.logvar[rows] = posterior.mean, posterior.logvar
         out.rec[rows] = _array(-method.log_likelihood(batch, drawn[0], condition))
-        out.kl[rows] = _array(conditional.kl(method.prior(drawn, condition))[0])
-        out.mean[rows] = _array(conditional.mean.mean(0))
-        out.logvar[rows] = _array(conditional.logvar.mean(0))
+        out.kl[rows] = _array(given_lower.kl(prior)[0])
+        # what varies with c alone is no activity: the means of q(z|x, c) count from those of p(z|c)
+        out.mean[rows] = _array((given_lower.mean - prior.mean if conditional else given_lower.mean).mean(0))
+        out.logvar[rows] = _array(given_lower.logvar.mean(0))
     torch.manual_seed(seed + 1)
     for rows, batch in progress(sorted_batches(sequences.first(m), 1), m, "importance weights"):
         out.log_px[rows], out.log_pz_qz[rows] = importance_weights(method, batch.to(device), k)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bench.backbones.base import Backbone, make_pooling
 from bench.batch import Batch
+from bench.errors import BenchError
 from bench.methods.base import (
     Condition,
     Gaussian,
@@ -77,9 +78,12 @@ class MeanNorm(nn.Module):
 
     def __init__(self, latent: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(latent, affine=False)
+        # the default eps of 1e-5 is more than the variance of means at the start: they would stay as small as they are
+        self.norm = nn.BatchNorm1d(latent, eps=1e-12, affine=False)
         self.bias = nn.Parameter(torch.zeros(latent))
 
     def forward(self, mean: Tensor) -> Tensor:
         """[B, D] -> [B, D]."""
+        if self.training and len(mean) < 2:
+            raise BenchError("batch_norm: a batch of one text has no variance; set a larger batch_size")
         return self.norm(mean) + self.bias

@@ -2,8 +2,9 @@
 
     AU(delta) = #{ (g, d) : Var_i E_q[z_gd | x_i] > delta },   unbiased variance over the N test examples
 
-Counted over all dimensions of all groups; a group's variance is over the examples that use it. Burda et al. 2016,
-Sec. 5.1 (delta = 0.01); DELLA A.3 uses 0.2, TRACE 0.1.
+Where texts have conditions c, the means counted are those of q(z|x, c) minus those of p(z|c): a posterior that follows
+its prior is not active, however much both vary with c. Counted over all dimensions of all groups; a group's variance is
+over the examples that use it. Burda et al. 2016, Sec. 5.1 (delta = 0.01); DELLA A.3 uses 0.2, TRACE 0.1.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ def active_units(stats: LikelihoodFile, threshold: float) -> np.ndarray:
     return counts
 
 
+def means(stats: LikelihoodFile) -> dict[str, object]:
+    """Which means are counted, as parts of a signature."""
+    return {"draws": stats.draws, **({"means": "q-p"} if stats.conditional else {})}
+
+
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
     Bootstrap.of("au", options)  # checked, though a count has no interval
     require_examples("au", stats)
@@ -46,7 +52,7 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
     return {
         f"au_{threshold:g}": Value(
             float(active_units(stats, threshold).sum()), None, n,
-            signature("au", METRIC.version, protocol="exact", groups="sum", delta=threshold, draws=stats.draws, N=n),
+            signature("au", METRIC.version, protocol="exact", groups="sum", delta=threshold, **means(stats), N=n),
             "none",
             f"of {groups * dims} dims; no interval: a count of thresholded variances has no useful bootstrap",
         )
@@ -64,6 +70,9 @@ METRIC = Metric(
         for t in THRESHOLDS
     ),
     compute=_compute,
-    signatures=("au|protocol:exact|groups:sum|delta:<delta>|draws:<draws>|N:<examples>|v:1",),
+    signatures=(
+        "au|protocol:exact|groups:sum|delta:<delta>|draws:<draws>|N:<examples>|v:1",
+        "au|protocol:exact|groups:sum|delta:<delta>|draws:<draws>|means:q-p|N:<examples>|v:1",
+    ),
     defaults=DEFAULTS,
 )  # fmt: skip

@@ -3,7 +3,9 @@
     MI = mean_i [ log q(z_i|x_i) - log (1/N) sum_j q(z_i|x_j) ],   z_i ~ q(z|x_i)
 
 It can never exceed log N, whatever the model: N and the cap are printed with it. Slightly negative values are noise
-around 0 and are not clipped. DELLA Eq. 14 (Alemi et al. 2016); ``mi_batch`` is what He et al. 2019's code reports.
+around 0 and are not clipped. There is none where texts have conditions: q(z|x, c) varies with c too, and a mixture over
+examples would count that as information about x. DELLA Eq. 14 (Alemi et al. 2016); ``mi_batch`` is what He et al.
+2019's code reports.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from bench.metrics.likelihood_values import require_examples
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
     bootstrap = Bootstrap.of("mi", options)
     require_examples("mi", stats)
-    if not stats.groups:
+    if not stats.groups or stats.conditional:
         return {}
     n = len(stats.log_q)
     with np.errstate(invalid="ignore"):  # of a model that diverged: nan

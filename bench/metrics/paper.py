@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics.au import active_units
+from bench.metrics.au import active_units, means
 from bench.metrics.base import Metric, Value, signature
 from bench.metrics.bootstrap import Bootstrap
 from bench.metrics.likelihood_file import Floats, LikelihoodFile
@@ -51,7 +51,7 @@ class Paper:
     def active_units(self, stats: LikelihoodFile, threshold: float) -> dict[str, Value]:
         """Active units averaged over groups."""
         active, n = float(active_units(stats, threshold).mean()), len(stats.mean)
-        signed = self._signature("au", delta=threshold, draws=stats.draws, N=n)
+        signed = self._signature("au", delta=threshold, **means(stats), N=n)
         return {self._key(f"au_{threshold:g}"): Value(active, None, n, signed, "none")}
 
     def _key(self, key: str) -> str:

@@ -278,6 +278,13 @@ def test_a_signature_changes_when_and_only_when_the_choice_bears_on_the_number(s
     assert {key for key in before if before[key].signature != after[key].signature} == changed
 
 
+def test_with_conditions_activity_counts_from_the_prior_and_there_is_no_mutual_information(stats) -> None:
+    plain, conditional = compute(stats), compute(replace(stats, conditional=True))
+    assert set(plain) - set(conditional) == {"mi", "mi_batch"}
+    assert {key for key in conditional if conditional[key].signature != plain[key].signature} == ACTIVE
+    assert all("|means:q-p|" in conditional[key].signature for key in ACTIVE)
+
+
 def test_a_point_of_the_curve_is_signed_with_the_weights_it_uses(stats: LikelihoodFile) -> None:
     """39 and 30 weights fill the same three blocks of ten; the last point of a curve is the bound itself."""
     fewer, fewest = (compute(weights(slice(None), slice(k), stats)) for k in (39, 30))
@@ -292,7 +299,8 @@ def test_a_point_of_the_curve_is_signed_with_the_weights_it_uses(stats: Likeliho
 def test_what_is_listed_is_what_is_signed(stats: LikelihoodFile) -> None:
     for metric in METRICS:
         listed = [re.sub(r"<[^>]*>", "[^|]+", re.escape(text)) for text in metric.signatures]
-        signed = {value.signature for value in metric.compute(stats, {}).values()}
+        tasks = (stats, replace(stats, conditional=True))
+        signed = {value.signature for of in tasks for value in metric.compute(of, {}).values()}
         assert all(any(re.fullmatch(pattern, s) for pattern in listed) for s in signed), metric.name
         assert all(any(re.fullmatch(pattern, s) for s in signed) for pattern in listed), metric.name
 
