@@ -161,7 +161,8 @@ def _load_dataset(arguments: argparse.Namespace) -> tuple[Suite, str]:
     return suite, arguments.dataset
 
 
-def _load_cell(arguments: argparse.Namespace) -> tuple[Suite, Cell]:
+def _load_cell(arguments: argparse.Namespace, model: bool = True) -> tuple[Suite, Cell]:
+    """The cell of a verb, which needs a ``model`` or takes the rows without one too."""
     from bench.suite import UNTRAINED, Cell
 
     suite, dataset = _load_dataset(arguments)
@@ -171,6 +172,8 @@ def _load_cell(arguments: argparse.Namespace) -> tuple[Suite, Cell]:
         )
     if arguments.seed < 0:
         raise BenchError(f"seed {arguments.seed} is negative")
+    if model and arguments.method in UNTRAINED:
+        raise BenchError(f"'{arguments.method}' is a row without a model: there is nothing to {arguments.verb}")
     return suite, Cell(dataset, arguments.method, arguments.seed)
 
 
@@ -238,7 +241,7 @@ def _untrained(arguments: argparse.Namespace) -> None:
 def _score_cell(arguments: argparse.Namespace) -> None:
     from bench.score import score
 
-    score(*_load_cell(arguments), arguments.family)
+    score(*_load_cell(arguments, model=False), arguments.family)
 
 
 def _score(arguments: argparse.Namespace) -> None:
@@ -266,7 +269,7 @@ def _score(arguments: argparse.Namespace) -> None:
 def _record(arguments: argparse.Namespace) -> None:
     from bench.record import record
 
-    record(*_load_cell(arguments))
+    record(*_load_cell(arguments, model=False))
 
 
 def _report(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -159,14 +159,16 @@ class Dag:
 
     def constraints(self) -> dict[str, str]:
         """What each wildcard may be: exactly the names of the suite, so that a mistyped target is refused at once."""
+        shown = self.suite.reports or catalogue.REPORTS
         return {
             "dataset": _one_of(self.suite.datasets),
             "method": _one_of([*self.suite.methods, *UNTRAINED]),
             "row": _one_of(UNTRAINED),
             "family": _one_of({registry.metric(name).family for name in self.suite.metrics}),
             "seed": r"\d+",
-            "table": _one_of(name for name, report in catalogue.REPORTS.items() if report.kind == "table"),
-            "figure": _one_of(name for name, report in catalogue.REPORTS.items() if report.kind == "figure"),
+            **{
+                kind: _one_of(name for name in shown if catalogue.find(name).kind == kind) for kind in catalogue.FORMATS
+            },
         }
 
 
@@ -197,5 +199,5 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _one_of(names: Any) -> str:
-    return "|".join(map(re.escape, names))
+def _one_of(names: Iterable[str]) -> str:
+    return "|".join(map(re.escape, names)) or "(?!)"  # of no names, nothing

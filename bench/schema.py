@@ -54,7 +54,7 @@ class Dataset(Section):
     test: PositiveInt | None = None
     data_dir: str | None = None  # local files in place of the dataset's own source
     # In place of the suite's: seeds, training, likelihood, decoding, and the backbone's texts and size.
-    seeds: list[Seed] | None = None
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     epochs: PositiveInt | None = None
     batch_size: PositiveInt | None = None
     learning_rate: PositiveFloat | None = None
@@ -131,7 +131,7 @@ class Selection(Section):
 
     datasets: list[str]
     methods: list[str]
-    seeds: list[Seed] | None = None  # in place of the datasets'
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None  # in place of the datasets'
 
 
 class Suite(Section):

@@ -76,8 +76,7 @@ def _resolve_names(suite: Suite, where: str) -> None:
                 raise BenchError(f"'methods.{name}': that is the name of a row without a model")
             registry.describe(spec.use or name)
         for dataset in suite.datasets:
-            if backbone_of(suite, dataset).kind == "bart" and not registry.dataset(dataset).conditional:
-                raise BenchError(f"'datasets.{dataset}': backbone bart attends to a condition, and it has none")
+            registry.dataset(dataset)
         paired = any(registry.dataset(dataset).conditional for dataset in suite.datasets)
         for metric in suite.metrics:
             if registry.metric(metric).paired and not paired:
@@ -98,8 +97,12 @@ def _resolve_names(suite: Suite, where: str) -> None:
             if wrong:
                 kind = "conditional" if about else "unconditional"
                 raise BenchError(f"'reports.{name}': dataset '{wrong[0]}' is not {kind}, as the report is")
+            if not cells(suite, name):
+                raise BenchError(f"'reports.{name}': no cell, since none of its methods is of its datasets' backbone")
         for cell in cells(suite):
-            backbone_of(suite, cell.dataset, cell.method)  # raises where its parts do not fit together
+            kind = backbone_of(suite, cell.dataset, cell.method).kind
+            if kind == "bart" and not registry.dataset(cell.dataset).conditional:
+                raise BenchError(f"{cell.method} on {cell.dataset}: backbone bart attends to a condition; it has none")
     except BenchError as error:
         raise BenchError(f"{where}: {error}") from None
 

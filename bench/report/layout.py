@@ -27,6 +27,17 @@ MAIN: tuple[tuple[str, str, int, str], ...] = (
     ("js", DIVERSITY, 2, ""),
 )
 
+# Scored against a reference of its own: quantity key and decimals.
+PAIRS = (
+    ("cbleu1", 2),
+    ("sacrebleu", 2),
+    ("rouge1", 2),
+    ("rouge2", 2),
+    ("rougeL", 2),
+    ("ibleu", 2),
+    ("bertscore_f1", 4),
+)
+
 
 def main_columns(measured: Collection[str]) -> tuple[Column, ...]:
     """The columns of the first table, without those that nobody measured."""
@@ -97,9 +108,14 @@ PROTOCOLS = (
 
 
 def shown_columns(measured: Collection[str]) -> tuple[Column, ...]:
-    """The columns of the first table, then those of every paper's own arithmetic, labelled with whose it is."""
+    """The columns of the first table, those of conditional texts, then those of every paper's own arithmetic."""
+    pairs = [
+        Column(key, quantity(key).label, QUALITY, quantity(key).direction, digits)
+        for key, digits in PAIRS
+        if key in measured
+    ]
     papers = [column for p in PROTOCOLS for column in protocol_columns(p, p.quantities, measured)]
-    return (*main_columns(measured), *papers)
+    return (*main_columns(measured), *pairs, *papers)
 
 
 def protocol_columns(protocol: Protocol, bases: Collection[str], measured: Collection[str]) -> list[Column]:

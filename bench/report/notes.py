@@ -87,8 +87,8 @@ def _protocol(results: Results) -> tuple[Note, ...]:
     suite = results.suite
     examples = suite.likelihood.importance_examples
     of = "all test examples" if examples is None else f"the first {examples} test examples"
-    overrides = [f"{name}: {n}" for name in results.datasets if (n := suite.datasets[name].importance_examples)]
-    also = f" ({', '.join(overrides)})" if overrides else ""
+    overrides = [f"{n} of {name}" for name in results.datasets if (n := suite.datasets[name].importance_examples)]
+    also = f" (the first {', '.join(overrides)})" if overrides else ""
     seeds = by_text(
         (dataset, ", ".join(str(record.seed) for record in results.records[dataset, method]))
         for dataset in results.datasets

@@ -225,6 +225,20 @@ def test_only_layers_from_start_to_end_are_touched(fusion: str, start: int, end:
     assert same == [layer <= touched[0] for layer in range(3)]
 
 
+def test_each_layer_is_fused_with_its_own_latent_variable() -> None:
+    """With layers 2 and 3: moving z of one group changes the values of that group's layer and of no other."""
+    method, v = made(start=2), torch.randn(2, 4, D)
+    z = torch.randn(2, 2, P)
+    before = method.inject(z).value
+    for group, layer in enumerate((1, 2)):
+        moved = z.clone()
+        moved[:, group] += 1
+        after = method.inject(moved).value
+        assert before is not None and after is not None
+        same = {at: torch.equal(before[at](v), after[at](v)) for at in (1, 2)}
+        assert same == {at: at != layer for at in (1, 2)}
+
+
 @pytest.mark.parametrize(("start", "end"), [(0, 0), (3, 2), (1, 4), (4, 0)])
 def test_layers_that_are_not_there_are_refused(start: int, end: int) -> None:
     with pytest.raises(BenchError, match=f"layers {start} to {end or 3} of a backbone of 3"):
