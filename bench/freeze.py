@@ -78,7 +78,7 @@ def _finished(suite: Suite, root: Path) -> list[Record]:
 
 def _check(suite: Suite, records: Sequence[Record], allow_dirty: bool, root: Path) -> None:
     data: dict[str, str] = {}
-    code: dict[tuple[str, str], str] = {}
+    code: dict[tuple[str, str, str], str] = {}
     for record in records:
         name, provenance = f"cell {record.dataset}/{record.method}/seed{record.seed}", record.provenance
         if (provenance.git.dirty or not provenance.git.sha) and not allow_dirty:
@@ -87,9 +87,11 @@ def _check(suite: Suite, records: Sequence[Record], allow_dirty: bool, root: Pat
         expected = data.setdefault(record.dataset, sha256(prepared) if prepared.exists() else provenance.data)
         if provenance.data != expected:
             raise BenchError(f"{name}: made from other data than the rest of '{record.dataset}'; run the suite again")
+        trained = record.method not in UNTRAINED
+        backbone = suites.backbone_of(suite, record.dataset, record.method).kind if trained else ""
         for stage, fingerprint in provenance.code.items():
-            # stages share code between methods only in part, so a mix shows within a method
-            if code.setdefault((record.method, stage), fingerprint) != fingerprint:
+            # stages share code between methods and backbones only in part, so a mix shows within one of each
+            if code.setdefault((record.method, backbone, stage), fingerprint) != fingerprint:
                 raise BenchError(f"{name}: stage '{stage}' ran other code than the method's other cells; run it again")
         for stage, digest in provenance.settings.items():
             if digest != suites.settings(suite, stage, record.dataset, record.method):
