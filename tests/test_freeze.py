@@ -128,3 +128,20 @@ def test_a_damaged_manifest_is_one_clear_line(tmp_path: Path, text: str, complai
     path.write_text(text, encoding="utf-8")
     with pytest.raises(BenchError, match=complaint):
         load_release("r1", tmp_path)
+
+
+def test_a_method_has_code_of_its_own_on_each_backbone(tmp_path: Path) -> None:
+    text = fake_run.YAML.replace("sotu: {train: 20, valid: 5, test: 4, seeds: [1]}", "quora: {backbone: {kind: bart}}")
+    suite = fake_run.write_suite(tmp_path, text)
+    fake_run.write_run(tmp_path, suite)
+
+    def change(seed: int) -> None:
+        path = tmp_path / CellPaths("tiny", "quora", "della", seed).record
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["provenance"]["code"]["train"] = "of bart"
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+    change(1)
+    refused(suite, tmp_path, "quora/della/seed2: stage 'train' ran other code")
+    change(2)
+    assert freeze(suite, "r1", root=tmp_path).is_dir()

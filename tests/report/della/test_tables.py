@@ -153,6 +153,7 @@ def test_bertscore_is_shown_as_printed_and_kept_as_measured(della: Suite, publis
     kept = [dict(zip(header, row, strict=True)) for row in found.tidy_rows]
     ours = next(r for r in kept if (r["dataset"], r["method"], r["quantity"]) == ("quora", "della", "bertscore_f1"))
     assert (ours["value"], ours["published"], ours["published_note"]) == ("0.645", "94.84", "printed times 100")
+    assert float(shown.spread) > 0 and float(shown.spread) == pytest.approx(100 * float(ours["half_width"]), abs=0.005)
     assert any(note.term == "BERTScore F1" and "shown times 100" in note.text
                for group in found.notes for note in group.notes)  # fmt: skip
 
