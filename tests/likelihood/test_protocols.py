@@ -371,7 +371,8 @@ def test_kl_of_a_group_that_is_not_there_is_refused(stats: LikelihoodFile, tmp_p
 )  # fmt: skip
 def test_arrays_that_do_not_fit_are_refused(stats: LikelihoodFile, tmp_path, change, complaint) -> None:
     path = tmp_path / "likelihood.npz"
-    np.savez(path, **{**{f.name: np.asarray(getattr(stats, f.name)) for f in fields(stats)}, **change})
+    whole = {f.name: np.asarray(getattr(stats, f.name)) for f in fields(stats)}
+    np.savez(path, **{**whole, "conditional": np.asarray(0), **change})
     with pytest.raises(BenchError, match=rf"likelihood\.npz: .*{complaint}"):
         LikelihoodFile.read(path)
 
