@@ -71,14 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     verb("train", _train, "train one cell", _suite, _cell, _device)
     verb("likelihood", _likelihood, "measure a trained cell's per-example statistics", _suite, _cell, _device)
     verb("generate", _generate, "draw a trained cell's samples", _suite, _cell, _device)
-    verb(
-        "interpolate",
-        _interpolate,
-        "decode between a trained cell's posterior samples",
-        _suite,
-        _cell,
-        _device,
-    )
+    verb("interpolate", _interpolate, "decode between a trained cell's posterior samples", _suite, _cell, _device)
     verb("attention", _attention, "measure a trained cell's attention to its memory position", _suite, _cell, _device)
     rows = verb("untrained", _untrained, "take the texts of a row without a model", _suite, _dataset)
     rows.add_argument("--row", required=True, choices=("human", "copy"))

@@ -115,6 +115,11 @@ class Dag:
         """Metric family -> "texts" or "likelihood", of one cell."""
         return suites.families_of(self.suite, dataset, method)
 
+    def conditions(self, wildcards: Any) -> list[str]:
+        """What texts are drawn given: the test sources of a conditional dataset, of another nothing."""
+        conditional = registry.dataset(wildcards.dataset).conditional
+        return [str(self.paths(Cell(wildcards.dataset, "", 0)).manifest)] if conditional else []
+
     def scored(self, wildcards: Any) -> list[str]:
         """What one metric family of one cell is computed from: statistics, or samples and the dataset's test texts."""
         paths = self.cell_of(wildcards)

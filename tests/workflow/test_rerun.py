@@ -151,6 +151,26 @@ def test_a_new_method_in_a_new_file_runs_its_cells_only(finished: Tree) -> None:
     file.unlink()
 
 
+def test_texts_drawn_given_sources_are_drawn_again_when_the_sources_change(fresh: Tree) -> None:
+    """Even where training has already been repeated on the new data, and has come out the same."""
+    (fresh.root / "tiny.yaml").write_text(
+        "name: tiny\ndatasets: {bbe: , kjv2bbe: {backbone: {kind: bart}}}\n"
+        "methods: [embed]\nseeds: [1]\nmetrics: [bleu]\n"
+        "reports:\n"
+        "  curves: {datasets: [bbe], methods: [embed]}\n"
+        "  della/figure4: {datasets: [bbe, kjv2bbe], methods: [embed]}\n"
+    )
+    targets = ("--config", "suite=tiny.yaml", "--", "reports/curves.png", "reports/della/figure4.md")
+    fresh.run(*targets)
+    for dataset in ("bbe", "kjv2bbe"):
+        (fresh.root / f"results/runs/tiny/{dataset}/data/manifest.json").write_text("other texts\n")
+    pending = fresh.pending(*targets)
+    assert "generate kjv2bbe embed 1" in pending
+    histories = [str(path.relative_to(fresh.root)) for path in fresh.root.glob("results/runs/**/history.csv")]
+    fresh.run("--config", "suite=tiny.yaml", "--", *histories)
+    assert {job for job in fresh.pending(*targets) if job.startswith("generate")} == {"generate kjv2bbe embed 1"}
+
+
 def test_a_method_from_outside_is_compared_without_retraining(finished: Tree) -> None:
     config = ("--config", "suite=tiny.yaml", "method=mine.py:Mine", "--")
     assert finished.pending(*config, "reports/compare.md") == jobs(CELL, ["mine"]) | {"compare"}

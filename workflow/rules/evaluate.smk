@@ -35,6 +35,7 @@ rule likelihood:
 
 rule generate:
     input:
+        conditions=dag.conditions,
         history=cell.history,
         model=ancient(cell.model),
     output:
