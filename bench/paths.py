@@ -12,12 +12,16 @@ PUBLISHED = Path("results/published")
 
 @dataclass(frozen=True)
 class CellPaths:
-    """The files of one cell: ``results/runs/<suite>/<dataset>/<method>/seed<k>/``. All may hold Snakemake wildcards."""
+    """The files of one cell: ``results/runs/<suite>/<dataset>/<method>/seed<k>/``. All may hold Snakemake wildcards.
+
+    Texts of a named decoding, and what is computed from them, lie in ``decoding-<name>/`` of it: the rest is shared.
+    """
 
     suite: str
     dataset: str
     method: str
     seed: int | str
+    decoding: str = ""  # "": the dataset's own
 
     @property
     def data(self) -> Path:
@@ -31,8 +35,13 @@ class CellPaths:
 
     @property
     def root(self) -> Path:
-        """The cell's directory."""
+        """The directory of what is trained, and of everything else under the dataset's own decoding."""
         return RUNS / self.suite / self.dataset / self.method / f"seed{self.seed}"
+
+    @property
+    def drawn(self) -> Path:
+        """The directory of the texts of one decoding, their scores and their record."""
+        return self.root / f"decoding-{self.decoding}" if self.decoding else self.root
 
     @property
     def model(self) -> Path:
@@ -57,11 +66,11 @@ class CellPaths:
     @property
     def samples(self) -> Path:
         """Generated texts."""
-        return self.root / "samples.jsonl"
+        return self.drawn / "samples.jsonl"
 
     def scores(self, family: str) -> Path:
         """Values of one metric family."""
-        return self.root / "scores" / f"{family}.json"
+        return self.drawn / "scores" / f"{family}.json"
 
     @property
     def attention(self) -> Path:
@@ -76,8 +85,8 @@ class CellPaths:
     @property
     def record(self) -> Path:
         """The cell's whole result."""
-        return self.root / "record.json"
+        return self.drawn / "record.json"
 
     def cost(self, stage: str) -> Path:
         """Wall time, peak memory and speed of one stage; measured, so never part of a record's values."""
-        return self.root / "cost" / f"{stage}.json"
+        return (self.drawn if stage == "generate" else self.root) / "cost" / f"{stage}.json"

@@ -87,13 +87,14 @@ class Record(Part):
     dataset: str
     method: str
     seed: int
+    decoding: str = ""  # by which the texts were drawn, by name; "": the dataset's own
     values: dict[str, RecordedValue]
     provenance: Provenance
 
     @property
     def cell(self) -> Cell:
         """Which cell of its suite this is."""
-        return Cell(self.dataset, self.method, self.seed)
+        return Cell(self.dataset, self.method, self.seed, self.decoding)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -122,10 +123,11 @@ def read_record(path: str | Path) -> Record:
 
 def read_cell(suite: str, cell: Cell, root: Path = Path()) -> Record:
     """The record of one cell of a run, checked to be that cell's."""
-    path = root / CellPaths(suite, cell.dataset, cell.method, cell.seed).record
+    path = root / CellPaths(suite, cell.dataset, cell.method, cell.seed, cell.decoding).record
     record = read_record(path)
     if (record.suite, record.cell) != (suite, cell):
         raise BenchError(
-            f"record {path}: is of {record.suite}/{record.dataset}/{record.method}/seed{record.seed}, not of this cell"
+            f"record {path}: is of {record.suite}/{record.dataset}/{record.method}/seed{record.seed}"
+            f"{f', decoding {record.decoding}' if record.decoding else ''}, not of this cell"
         )
     return record

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]  # also a folder's
 
 
 class Section(BaseModel):
@@ -53,6 +54,7 @@ class Dataset(Section):
     valid: PositiveInt | None = None
     test: PositiveInt | None = None
     data_dir: str | None = None  # local files in place of the dataset's own source
+    sentences: bool = False  # find the sentences of its texts: the segments of segment-wise latent variables
     # In place of the suite's: seeds, training, likelihood, decoding, and the backbone's texts and size.
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     epochs: PositiveInt | None = None
@@ -132,12 +134,21 @@ class Selection(Section):
     datasets: list[str]
     methods: list[str]
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None  # in place of the datasets'
+    decodings: Annotated[list[str], Field(min_length=1)] = []  # of the suite, by name; none: the datasets' own
+
+    @field_validator("decodings")
+    @classmethod
+    def _distinct(cls, value: list[str]) -> list[str]:
+        twice = next((name for name in value if value.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"'{twice}' is named twice")
+        return value
 
 
 class Suite(Section):
     """The whole YAML."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    name: Name
     datasets: dict[str, Dataset]
     methods: dict[str, MethodSpec]
     seeds: list[Seed]
@@ -146,6 +157,7 @@ class Suite(Section):
     training: Training = Training()
     likelihood: Likelihood = Likelihood()
     generation: Generation = Generation()
+    decodings: dict[Name, Decoding] = {}  # further ways to draw texts from the same trained cells
     reports: dict[str, Selection] = {}  # by name; without any, every report shows all datasets × methods
 
     @field_validator("datasets", "methods", "metrics", mode="before")

@@ -27,11 +27,12 @@ HUMAN, COPY = UNTRAINED = ("human", "copy")
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One (dataset, method, seed) of a suite."""
+    """One (dataset, method, seed) of a suite; its texts are drawn by a decoding of the suite, "" the dataset's own."""
 
     dataset: str
     method: str
     seed: int
+    decoding: str = ""
 
 
 def load(path: str | Path, methods: tuple[str, ...] = ()) -> Suite:

@@ -27,6 +27,7 @@ class Report:
     reads: the files of each of its cells, besides every dataset's manifest.
     shows: of records, the values it shows; a cell that no report shows the texts of draws and scores none.
     conditional: the kind of dataset it is about; None for either.
+    decodings: whether it can show texts of the same cells drawn by several decodings.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Report:
     module: str
     shows: tuple[Source, ...] = ()
     conditional: bool | None = None
+    decodings: bool = False
 
     @property
     def texts(self) -> bool:
@@ -46,9 +48,14 @@ BOTH: tuple[Source, ...] = ("likelihood", "texts")
 
 
 def _tables(
-    module: str, *names: str, shows: tuple[Source, ...] = BOTH, conditional: bool | None = None
+    module: str,
+    *names: str,
+    shows: tuple[Source, ...] = BOTH,
+    conditional: bool | None = None,
+    decodings: bool = False,
 ) -> list[Report]:
-    return [Report(name, "table", ("records",), f"bench.report.{module}", shows, conditional) for name in names]
+    module = f"bench.report.{module}"
+    return [Report(name, "table", ("records",), module, shows, conditional, decodings) for name in names]
 
 
 _ALL = (

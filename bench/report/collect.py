@@ -66,13 +66,15 @@ class Results:
         return judge({method: value for method, value in measured.items() if value is not None})
 
 
-def gather(suite: Suite, report: str, root: Path = Path()) -> Results:
+def gather(suite: Suite, report: str, root: Path = Path(), decoding: str = "") -> Results:
     """Read the record of every cell of a report; one that is missing or broken is a :class:`BenchError`.
 
-    Methods stand in the order the report names them.
+    Methods stand in the order the report names them. Of a named ``decoding``, records have text metrics alone; rows
+    without a model are not drawn and stand beside every decoding as they are.
     """
     found: dict[Key, list[Record]] = {}
-    trained, beside = cells(suite, report), untrained(suite, report)
+    trained = [replace(cell, decoding=decoding) for cell in cells(suite, report)]
+    beside = untrained(suite, report)
     order = select(suite, report).methods
     for dataset in dict.fromkeys(cell.dataset for cell in trained):
         of = [cell for cell in (*trained, *beside) if cell.dataset == dataset]
