@@ -61,9 +61,10 @@ def measured_table(
     published: Published,
     sections: Sequence[Section],
     columns: Sequence[Column],
+    paper: str = "della",
     paper_table: str = "",
 ) -> Table:
-    """What this suite measured, with the number that the paper prints (in one of its tables, if named) beside ours.
+    """What this suite measured, with the number that a paper prints (in one of its tables, if named) beside ours.
 
     Title and caption are the caller's to add.
     """
@@ -72,7 +73,7 @@ def measured_table(
     def cells_of(column: Column, dataset: str, methods: Sequence[str]) -> Mapping[str, Cell]:
         cells = measured_cells(column, methods, results.column(dataset, column.key), footnotes)
         return {
-            method: _beside(cell, published.find(dataset, method, column.key, table=paper_table or None), footnotes)
+            method: _beside(cell, published.find(dataset, method, column.key, paper, paper_table or None), footnotes)
             for method, cell in cells.items()
         }
 

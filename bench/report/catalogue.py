@@ -68,7 +68,7 @@ _ALL = (
     Report("della/table7", "table", (), "bench.report.della.data"),
     Report("della/figure2", "figure", ("records",), "bench.report.della.layers", ("likelihood",), conditional=False),
     Report("della/figure3", "table", ("interpolation",), "bench.report.della.interpolation", conditional=False),
-    Report("della/figure4", "table", ("samples",), "bench.report.della.samples"),
+    Report("della/figure4", "table", ("samples",), "bench.report.papers.samples"),
     Report("della/figure5", "figure", ("histories",), "bench.report.figures"),
     Report("della/figure6", "figure", ("attention",), "bench.report.della.attention"),
     Report("della/figure7", "figure", ("attention",), "bench.report.della.attention"),

@@ -18,11 +18,11 @@ FIRST = tuple(key for key, *_ in MAIN)
 
 
 def tidy_rows(
-    results: Results, published: Published, first: Sequence[str] = FIRST, table: str = ""
+    results: Results, published: Published, first: Sequence[str] = FIRST, paper: str = "della", table: str = ""
 ) -> tuple[tuple[str, ...], ...]:
     """Every quantity of every record, those of the table ``first``. Full precision, empty where there is no number.
 
-    Beside each is what the paper prints, in one of its tables where named.
+    Beside each is what a paper prints, in one of its tables where named.
 
     ``half_width`` is over seeds (Student's t, 95 %), ``ci95_*`` over examples (mean of the seeds' interval ends).
     """
@@ -34,7 +34,7 @@ def tidy_rows(
         for method in results.methods(dataset):
             for key in keys:
                 if method in columns[key]:
-                    printed = published.find(dataset, method, key, table=table or None)
+                    printed = published.find(dataset, method, key, paper, table or None)
                     beside = (printed.text, _printed_note(printed)) if printed else ("", "")
                     rows.append(_row(dataset, method, quantity(key), columns[key][method], decoding, beside))
     return tuple(rows)

@@ -11,9 +11,10 @@ from bench.metrics.seeds import Estimate, over_seeds
 from bench.record_schema import Cost, Record
 from bench.report.blocks import without_empty
 from bench.report.collect import Results, gather
-from bench.report.della.paper import DATASETS, as_printed, named, row_label
+from bench.report.della.paper import DATASETS, row_label
 from bench.report.model import Cell, Column, Footnotes, Report, Row, RowGroup, Table, number
 from bench.report.notes import data_notes, note_groups, provenance_notes
+from bench.report.papers.paper import as_printed, named
 from bench.report.published import Printed, Published, load_published
 from bench.report.render import write
 from bench.schema import Suite

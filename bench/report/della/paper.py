@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from bench.report.blocks import Section, body, printed_cell, without_empty
-from bench.report.collect import quantity
-from bench.report.layout import DIVERSITY, MAIN, QUALITY, REPRESENTATION
-from bench.report.model import Cell, Column, Footnotes, Table
-from bench.report.published import PRINTED_TIMES, Printed, Published
+from bench.report.layout import DIVERSITY, PROTOCOLS, QUALITY, REPRESENTATION
+from bench.report.papers.paper import Paper, PaperTable, columns
 
 MODELS = {
     "gpt2": "GPT-2", "bart": "BART", "optimus": "Optimus", "embed": "Embed", "memory": "Memory", "softmax": "Softmax",
@@ -25,26 +18,10 @@ TRICKS = {  # Table 5; the paper's first row of each model, under the model's ba
     "annealing+bow": "+Annealing + BOW",
     "annealing+bn": "+Annealing + BN",
 }
-MEDIUM = "medium"
 DATASETS = {
     "yelp": "Yelp", "yahoo": "Yahoo", "ptb": "PTB", "snli": "SNLI",
     "writingprompts": "WritingPrompts", "cnn_dailymail": "CNN/DM", "quora": "Quora",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class PaperColumn:
-    """One column of the paper and the quantities of ours in its place."""
-
-    metric: str  # as results/published names it
-    label: str  # as printed
-    group: str
-    digits: int
-    ours: tuple[str, ...]
-
-
-def _columns(group: str, *columns: tuple[str, str, int, tuple[str, ...]]) -> tuple[PaperColumn, ...]:
-    return tuple(PaperColumn(metric, label, group, digits, ours) for metric, label, digits, ours in columns)
 
 
 _LIKELIHOOD = (
@@ -72,50 +49,20 @@ _QUALITY = (
     ("mauve", "MAUVE", 3, ("mauve",)),
 )
 UNCONDITIONAL = (
-    *_columns(REPRESENTATION, *_LIKELIHOOD),
-    *_columns(QUALITY, *_QUALITY),
-    *_columns(DIVERSITY, *_DIVERSITY),
+    *columns(REPRESENTATION, *_LIKELIHOOD),
+    *columns(QUALITY, *_QUALITY),
+    *columns(DIVERSITY, *_DIVERSITY),
 )
-LIKELIHOOD = _columns("", *_LIKELIHOOD)
+LIKELIHOOD = columns("", *_LIKELIHOOD)
 CONDITIONAL = (
-    *_columns(QUALITY, *_PAIRS),
-    *_columns(DIVERSITY, *_DIVERSITY),
-    *_columns(REPRESENTATION, ("kl", "KL", 2, ("kl",)), ("au_0.2", "AU", 1, ("au_0.2",))),
+    *columns(QUALITY, *_PAIRS),
+    *columns(DIVERSITY, *_DIVERSITY),
+    *columns(REPRESENTATION, ("kl", "KL", 2, ("kl",)), ("au_0.2", "AU", 1, ("au_0.2",))),
 )
-PARAPHRASING = _columns("", *_PAIRS, ("kl", "KL", 2, ("kl",)))
+PARAPHRASING = columns("", *_PAIRS, ("kl", "KL", 2, ("kl",)))
 
 _GPT2 = "pretrained GPT-2, DELLA decoded by beam search and the others by top-k sampling (A.1)"
 _BART = "pretrained BART-base, all decoded by beam search (A.1)"
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """One table. ``setting`` is what its numbers were made with, ``rows`` says what its rows' names mean."""
-
-    number: str
-    title: str
-    columns: tuple[PaperColumn, ...]
-    setting: str
-    rows: str = ""
-
-    @property
-    def ours(self) -> tuple[Column, ...]:
-        """The columns of what this suite measures."""
-        labels = {key: label for key, _, _, label in MAIN}
-        return tuple(
-            Column(
-                key, labels.get(key) or quantity(key).label, column.group, quantity(key).direction, column.digits,
-                scale=PRINTED_TIMES.get(key, 1),
-            )
-            for column in self.columns
-            for key in column.ours
-        )  # fmt: skip
-
-    @property
-    def quantities(self) -> set[str]:
-        """What this suite measures of it."""
-        return {key for column in self.columns for key in column.ours}
-
 
 _ABLATIONS = (
     "-LTP: latent variables are an extra key and value of their layer in place of the low-rank tensor product. -LW: "
@@ -128,6 +75,11 @@ _TRICKS = (
     "none: the whole KL from the first step. +BOW: with a bag-of-words loss. +Annealing: cyclical annealing, which the "
     "methods have by default. BN: posterior means are normalised over the batch."
 )
+_WITHOUT_PPL = (
+    "Two numbers for one trained model. The exact columns are sums over all latent groups. DELLA's arithmetic, as in "
+    "its released code, averages KL and active units over layers: with L groups (della) it shows 1/L of either, with "
+    "one (embed, memory, softmax) nothing changes.",
+)
 _OPTIMUS = "Optimus' rows are copied from Li et al. 2020"
 TABLES = {
     table.number: table
@@ -135,13 +87,13 @@ TABLES = {
         PaperTable("1", "language modelling and unconditional generation", UNCONDITIONAL,
                    f"Yelp and Yahoo, {_GPT2}; {_OPTIMUS}"),
         PaperTable("2", "conditional generation", CONDITIONAL,
-                   f"WritingPrompts: {_GPT2}; CNN/DM: {_BART}"),
-        PaperTable("4", "ablations", LIKELIHOOD, "Yelp, pretrained GPT-2", _ABLATIONS),
+                   f"WritingPrompts: {_GPT2}; CNN/DM: {_BART}", why=_WITHOUT_PPL),
+        PaperTable("4", "ablations", LIKELIHOOD, "Yelp, pretrained GPT-2", (_ABLATIONS,)),
         PaperTable("5", "training tricks and a larger backbone", LIKELIHOOD,
-                   "Yelp, pretrained GPT-2 and GPT-2 medium", _TRICKS),
+                   "Yelp, pretrained GPT-2 and GPT-2 medium", (_TRICKS,), "Ranked among the models of one backbone."),
         PaperTable("8", "language modelling and unconditional generation, further datasets", UNCONDITIONAL,
                    f"PTB and SNLI, {_GPT2}; {_OPTIMUS}"),
-        PaperTable("9", "paraphrasing", PARAPHRASING, f"Quora, {_BART}"),
+        PaperTable("9", "paraphrasing", PARAPHRASING, f"Quora, {_BART}", why=_WITHOUT_PPL),
     )
 }  # fmt: skip
 
@@ -170,72 +122,12 @@ def trick_label(method: str) -> str:
     return TRICKS.get(tricks, plus + tricks)
 
 
-def named(label: str, method: str) -> str:
-    """A label with the method's own name where that is not plain from it.
-
-    >>> named("GPT-2", "gpt2"), named("+BOW", "embed+bow")
-    ('GPT-2', '+BOW (embed+bow)')
-    """
-
-    def bare(text: str) -> str:
-        return re.sub(r"[^a-z0-9]", "", text.lower())
-
-    return label if bare(label) == bare(method) else f"{label} ({method})"
-
-
-def as_printed(row: Printed, footnotes: Footnotes) -> Cell:
-    """A printed number in the paper's own writing where the note has it: ``100k`` of "printed as 100k; ...".
-
-    >>> as_printed(Printed("della", "7", "quora", "data", "length", "10", "printed as T: 10"), Footnotes()).text
-    '10'
-    """
-    found = re.fullmatch(r"printed as (?:[ST]: )?([^;]+)(?:; (.*))?", row.note)
-    text, note = (found[1], found[2]) if found else (row.text, row.note)
-    return Cell(text, row.value, marks=(footnotes.mark(note),) if note else ())
-
-
-def printed_table(published: Published, paper: PaperTable) -> Table:
-    """The table as the paper prints it, with what is known to be wrong with it in footnotes."""
-    rows = published.table("della", paper.number)
-    at = {(row.dataset, row.method, row.metric): row for row in rows}
-    footnotes = Footnotes()
-
-    def cells_of(column: Column, dataset: str, methods: Sequence[str]) -> dict[str, Cell]:
-        return {method: printed_cell(at.get((dataset, method, column.key)), footnotes, about="") for method in methods}
-
-    columns = tuple(
-        Column(column.metric, column.label, column.group, quantity(column.ours[0]).direction)
-        for column in paper.columns
-    )
-    methods: dict[str, list[str]] = {}
-    for row in rows:
-        methods.setdefault(row.dataset, [])
-        methods[row.dataset] += [row.method] if row.method not in methods[row.dataset] else []
-    sections = [section for dataset in methods for section in _printed_sections(paper, dataset, methods[dataset])]
-    return without_empty(Table(
-        name=f"della-table{paper.number}-printed",
-        title=f"As the paper prints it: DELLA, Table {paper.number}",
-        caption=(
-            f"Printed by Hu et al. 2022, Table {paper.number}, not measured here: {paper.setting}. The paper's own "
-            "data, splits, tokenizer and arithmetic, one run; not to be compared with the tables above. Arrows: "
-            "which way is better by this suite's definitions. -: not printed."
-        ),
-        stub="Model",
-        columns=columns,
-        groups=body(sections, columns, cells_of),
-        footnotes=footnotes.listed(),
-    ))  # fmt: skip
-
-
-def _printed_sections(paper: PaperTable, dataset: str, methods: list[str]) -> list[Section]:
-    name = DATASETS.get(dataset, dataset)
-    if paper.number != "5":
-        return [Section(name, dataset, {method: row_label(method, printed=True) for method in methods})]
-    groups: dict[str, dict[str, str]] = {}
-    for method in methods:
-        model, _, tricks = method.partition("+")
-        if tricks == MEDIUM:
-            groups.setdefault("GPT-2 medium (24 layers)", {})[method] = row_label(model)
-        else:
-            groups.setdefault(row_label(model), {})[method] = trick_label(method)
-    return [Section(f"{name}: {label}", dataset, found) for label, found in groups.items()]
+DELLA = Paper(
+    name="della",
+    label="DELLA",
+    source="Hu et al. 2022",
+    protocol=next(protocol for protocol in PROTOCOLS if protocol.name == "della"),
+    datasets=DATASETS,
+    tables=TABLES,
+    row_label=row_label,
+)

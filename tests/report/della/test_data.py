@@ -10,8 +10,10 @@ import pytest
 from bench.errors import BenchError
 from bench.files import read_json
 from bench.paths import CellPaths
-from bench.report.della.data import build, render, statistics_of
+from bench.report.della.data import render
+from bench.report.della.paper import DELLA
 from bench.report.model import Cell, Report
+from bench.report.papers.data import build, statistics_of
 from bench.report.published import load_published
 from bench.schema import Suite
 
@@ -23,7 +25,8 @@ def manifest(dataset: str) -> Path:
 
 
 def report(suite: Suite, datasets: tuple[str, ...] = DATASETS) -> Report:
-    return build(suite, {name: read_json(manifest(name), "manifest") for name in datasets}, load_published())
+    manifests = {name: read_json(manifest(name), "manifest") for name in datasets}
+    return build(DELLA, "7", suite, manifests, load_published())
 
 
 def cells(found: Report, dataset: str) -> dict[str, Cell]:

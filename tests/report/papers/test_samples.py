@@ -12,7 +12,7 @@ import pytest
 from bench import suite as suites
 from bench.files import sha256, write_json
 from bench.paths import CellPaths
-from bench.report.della.samples import SHOWN, render
+from bench.report.papers.samples import SHOWN, render
 from bench.samples import write_samples
 from bench.schema import Suite
 

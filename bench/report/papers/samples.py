@@ -1,4 +1,7 @@
-"""Figure 4: what every method generates, side by side: from one prompt, or from the prior where there are none."""
+"""What every method generates, side by side: from one prompt, or from the prior where there are none.
+
+Figure 4 of DELLA and of TRACE.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,8 @@ def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
         for i in range(shown(texts))
         for (method, seed), of in texts.items()
     ]
-    title = "Generated texts side by side (DELLA, Figure 4)"
+    paper, _, figure = report.partition("/figure")
+    title = f"Generated texts side by side ({paper.upper()}, Figure {figure})"
     write(Report(title, LEAD, tuple(tables), (), HEADER, tuple(rows)), out)
 
 
