@@ -70,14 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     verb("prepare", _prepare, "write a dataset's splits, tokenizer and manifest", _suite, _dataset)
     verb("train", _train, "train one cell", _suite, _cell, _device)
     verb("likelihood", _likelihood, "measure a trained cell's per-example statistics", _suite, _cell, _device)
-    verb("generate", _generate, "draw a trained cell's samples", _suite, _cell, _device)
+    verb("generate", _generate, "draw a trained cell's samples", _suite, _cell, _decoding, _device)
     verb("interpolate", _interpolate, "decode between a trained cell's posterior samples", _suite, _cell, _device)
     verb("attention", _attention, "measure a trained cell's attention to its memory position", _suite, _cell, _device)
     rows = verb("untrained", _untrained, "take the texts of a row without a model", _suite, _dataset)
     rows.add_argument("--row", required=True, choices=("human", "copy"))
-    score_cell = verb("score-cell", _score_cell, "compute one metric family of one cell", _suite, _cell)
+    score_cell = verb("score-cell", _score_cell, "compute one metric family of one cell", _suite, _cell, _decoding)
     score_cell.add_argument("--family", required=True, help="metric family, e.g. ngrams")
-    verb("record", _record, "collect a cell's scores and provenance", _suite, _cell)
+    verb("record", _record, "collect a cell's scores and provenance", _suite, _cell, _decoding)
     report = verb("report", _report, "render a table (md, csv, tex, html) or plot a figure (png, svg)", _suite, _out)
     report.add_argument("--report", required=True, metavar="NAME", help="e.g. table1 or della/figure2")
     compare = verb("compare", _compare, "put a method beside frozen rows", _suite, _out)
@@ -108,6 +108,10 @@ def _cell(sub: argparse.ArgumentParser) -> None:
     _dataset(sub)
     sub.add_argument("--method", required=True)
     sub.add_argument("--seed", required=True, type=int)
+
+
+def _decoding(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--decoding", default="", metavar="NAME", help="one of the suite's; without it, the dataset's own")
 
 
 def _device(sub: argparse.ArgumentParser) -> None:
@@ -167,7 +171,18 @@ def _load_cell(arguments: argparse.Namespace, model: bool = True) -> tuple[Suite
         raise BenchError(f"seed {arguments.seed} is negative")
     if model and arguments.method in UNTRAINED:
         raise BenchError(f"'{arguments.method}' is a row without a model: there is nothing to {arguments.verb}")
-    return suite, Cell(dataset, arguments.method, arguments.seed)
+    return suite, Cell(dataset, arguments.method, arguments.seed, _named_decoding(arguments, suite))
+
+
+def _named_decoding(arguments: argparse.Namespace, suite: Suite) -> str:
+    from bench.suite import UNTRAINED
+
+    decoding: str = getattr(arguments, "decoding", "")
+    if decoding and decoding not in suite.decodings:
+        raise BenchError(f"suite '{suite.name}' has no decoding '{decoding}'{suggest(decoding, suite.decodings)}")
+    if decoding and arguments.method in UNTRAINED:
+        raise BenchError(f"'{arguments.method}' is a row without a model: no decoding draws its texts")
+    return decoding
 
 
 def _prepare(arguments: argparse.Namespace) -> None:

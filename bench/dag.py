@@ -15,7 +15,7 @@ from typing import Any, Literal
 from bench import closure, registry
 from bench import suite as suites
 from bench.errors import BenchError, suggest
-from bench.paths import FROZEN, PUBLISHED, CellPaths
+from bench.paths import DECODING, FROZEN, PUBLISHED, CellPaths
 from bench.report import catalogue
 from bench.schema import Suite
 from bench.suite import UNTRAINED, Cell
@@ -45,6 +45,11 @@ class Dag:
         return CellPaths(self.suite.name, "{dataset}", "{method}", "{seed}")
 
     @property
+    def drawn(self) -> CellPaths:
+        """Likewise of its texts, under any decoding: the wildcard is ``/decoding-<name>``, or empty."""
+        return CellPaths(self.suite.name, "{dataset}", "{method}", "{seed}{decoding}")
+
+    @property
     def untrained(self) -> CellPaths:
         """The files of a row without a model, with wildcards for the dataset and which row."""
         return CellPaths(self.suite.name, "{dataset}", "{row}", 0)
@@ -56,7 +61,7 @@ class Dag:
 
     def paths(self, cell: Cell) -> CellPaths:
         """The files of one cell."""
-        return CellPaths(self.suite.name, cell.dataset, cell.method, cell.seed)
+        return CellPaths(self.suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)
 
     @staticmethod
     def log(folder: Path, job: str) -> Path:
@@ -76,13 +81,14 @@ class Dag:
     def read(self, report: str) -> list[str]:
         """What a report reads of its cells and, of records and samples, of the rows without a model beside them."""
         trained, beside = suites.cells(self.suite, report), suites.untrained(self.suite, report)
+        drawn = (*suites.drawn(self.suite, report), *beside)
         files = []
         for what in catalogue.find(report).reads:
             match what:
                 case "records":
-                    files += [self.paths(cell).record for cell in (*trained, *beside)]
+                    files += [self.paths(cell).record for cell in drawn]
                 case "samples":
-                    files += [self.paths(cell).samples for cell in (*trained, *beside)]
+                    files += [self.paths(cell).samples for cell in drawn]
                 case "histories":
                     files += [self.paths(cell).history for cell in trained]
                 case "interpolation":
@@ -111,9 +117,9 @@ class Dag:
         """The small file that stands for a frozen release."""
         return str(FROZEN / (self.frozen or NO_RELEASE) / "manifest.json")
 
-    def families(self, dataset: str, method: str) -> Mapping[str, str]:
+    def families(self, dataset: str, method: str, decoding: str = "") -> Mapping[str, str]:
         """Metric family -> "texts" or "likelihood", of one cell."""
-        return suites.families_of(self.suite, dataset, method)
+        return suites.families_of(self.suite, dataset, method, decoding)
 
     def conditions(self, wildcards: Any) -> list[str]:
         """What texts are drawn given: the test sources of a conditional dataset, of another nothing."""
@@ -123,21 +129,28 @@ class Dag:
     def scored(self, wildcards: Any) -> list[str]:
         """What one metric family of one cell is computed from: statistics, or samples and the dataset's test texts."""
         paths = self.cell_of(wildcards)
-        texts = self.families(wildcards.dataset, wildcards.method)[wildcards.family] == "texts"
+        texts = self.families(wildcards.dataset, wildcards.method, paths.decoding)[wildcards.family] == "texts"
         return [str(paths.samples), str(paths.manifest)] if texts else [str(paths.likelihood)]
 
     def recorded(self, wildcards: Any) -> list[str]:
         """What a record collects: scores, and of a trained cell its history and its costs."""
         paths = self.cell_of(wildcards)
-        files = [paths.scores(family) for family in self.families(wildcards.dataset, wildcards.method)]
+        families = self.families(wildcards.dataset, wildcards.method, paths.decoding)
+        files = [paths.scores(family) for family in families]
         if wildcards.method not in UNTRAINED:
-            stages = suites.trained_stages(self.suite, wildcards.dataset, wildcards.method)
+            stages = suites.trained_stages(self.suite, wildcards.dataset, wildcards.method, paths.decoding)
             files += [paths.history, *map(paths.cost, stages)]
         return list(map(str, files))
 
     def cell_of(self, wildcards: Any) -> CellPaths:
-        """The files of the cell of one job."""
-        return CellPaths(self.suite.name, wildcards.dataset, wildcards.method, wildcards.seed)
+        """The files of the cell of one job on texts."""
+        decoding = self.decoding(wildcards)
+        return CellPaths(self.suite.name, wildcards.dataset, wildcards.method, wildcards.seed, decoding)
+
+    @staticmethod
+    def decoding(wildcards: Any) -> str:
+        """The name of the decoding of one job on texts."""
+        return str(wildcards.decoding).removeprefix(f"/{DECODING}")
 
     def code(self, stage: str, **part: str) -> str:
         """The hash of a stage's code; see :func:`bench.closure.stage_fingerprint`. Named, for Snakemake's reasons."""
@@ -159,7 +172,9 @@ class Dag:
 
     def arguments(self, wildcards: Mapping[str, Any], **more: str) -> str:
         """The options of the verb of one job: suite, methods from outside, wildcards, and what one verb alone takes."""
-        options = [("suite", self.file), *(("use", use) for use in self.uses), *wildcards.items(), *more.items()]
+        cell = [(key, str(value).removeprefix(f"/{DECODING}")) for key, value in wildcards.items()]
+        of = [(key, value) for key, value in cell if value]  # without the wildcard {decoding} where it is empty
+        options = [("suite", self.file), *(("use", use) for use in self.uses), *of, *more.items()]
         return " ".join(f"--{key} {shlex.quote(str(value))}" for key, value in options)
 
     def constraints(self) -> dict[str, str]:
@@ -171,6 +186,7 @@ class Dag:
             "row": _one_of(UNTRAINED),
             "family": _one_of({registry.metric(name).family for name in self.suite.metrics}),
             "seed": r"\d+",
+            "decoding": f"(/{re.escape(DECODING)}({_one_of(self.suite.decodings)}))?",
             **{
                 kind: _one_of(name for name in shown if catalogue.find(name).kind == kind) for kind in catalogue.FORMATS
             },

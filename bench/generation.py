@@ -1,4 +1,4 @@
-"""``samples.jsonl``: texts drawn once from a trained cell; every text metric reads only these.
+"""``samples.jsonl``: texts drawn once from a trained cell by each decoding; text metrics read only these.
 
 Of an unconditional dataset the texts come from the prior alone; of a conditional one there is a text for each of the
 first sources of the test set, from p(z|c).
@@ -25,12 +25,13 @@ BATCH = 256  # sequences decoded together
 
 @torch.inference_mode()
 def generate(suite: Suite, cell: Cell, device: str = "cpu") -> None:
-    """Draw z from the prior and a text from each z, by the decoding of the dataset."""
-    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+    """Draw z from the prior and a text from each z, by the decoding of the cell."""
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)
     target = devices.select(device, suite.training.threads)
     method = models.load(paths.model).to(target)
     tokenizer = load_tokenizer(paths.model / "tokenizer.json")
-    backbone, plan = backbone_of(suite, cell.dataset, cell.method), generation_of(suite, cell.dataset)
+    backbone = backbone_of(suite, cell.dataset, cell.method)
+    plan = generation_of(suite, cell.dataset, cell.decoding)
     sequences = (
         read_sequences(paths.data, "test", backbone).first(plan.samples) if method.backbone.conditional else None
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 RUNS = Path("results/runs")
 FROZEN = Path("results/frozen")
 PUBLISHED = Path("results/published")
+DECODING = "decoding-"  # how the folder of a named decoding begins
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class CellPaths:
     @property
     def drawn(self) -> Path:
         """The directory of the texts of one decoding, their scores and their record."""
-        return self.root / f"decoding-{self.decoding}" if self.decoding else self.root
+        return self.root / f"{DECODING}{self.decoding}" if self.decoding else self.root
 
     @property
     def model(self) -> Path:

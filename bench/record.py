@@ -14,12 +14,12 @@ from bench.suite import UNTRAINED, Cell, families_of, settings, trained_stages
 
 def record(suite: Suite, cell: Cell) -> None:
     """Collect the scores of one cell, add its provenance, and write it, checked against the schema."""
-    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)
     trained = cell.method not in UNTRAINED
     values: dict[str, Any] = {}
-    for family in families_of(suite, cell.dataset, cell.method):
+    for family in families_of(suite, cell.dataset, cell.method, cell.decoding):
         values.update(read_json(paths.scores(family), "scores"))
-    stages = trained_stages(suite, cell.dataset, cell.method) if trained else ("untrained",)
+    stages = trained_stages(suite, cell.dataset, cell.method, cell.decoding) if trained else ("untrained",)
     config = read_json(paths.model / "config.json", "model config") if trained else {}
     costs = {stage: read_json(paths.cost(stage), "cost") for stage in stages} if trained else {}
     manifest = read_json(paths.manifest, "manifest")
@@ -29,12 +29,15 @@ def record(suite: Suite, cell: Cell) -> None:
         "dataset": cell.dataset,
         "method": cell.method,
         "seed": cell.seed,
+        "decoding": cell.decoding,
         "values": values,
         "provenance": {
             "git": provenance.git_state(),
             "code": {stage: closure.stage_fingerprint(suite, stage, cell.dataset, cell.method) for stage in stages},
             "data": sha256(paths.manifest),
-            "settings": {stage: settings(suite, stage, cell.dataset, cell.method) for stage in stages},
+            "settings": {
+                stage: settings(suite, stage, cell.dataset, cell.method, decoding=cell.decoding) for stage in stages
+            },
             "versions": provenance.versions(),
             "device": costs["train"]["device"] if costs else "",
             "parameters": config.get("parameters", 0),

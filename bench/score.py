@@ -19,12 +19,13 @@ def score(suite: Suite, cell: Cell, family: str) -> None:
 
     A model that diverged has infinite values: results like any other, and no reason to lose the finite ones.
     """
-    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
-    sources = metrics_of(suite, cell.dataset, cell.method)
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)
+    sources = metrics_of(suite, cell.dataset, cell.method, cell.decoding)
     wanted = [name for name, source in sources.items() if source.family == family]
     if not wanted:
         families = {source.family for source in sources.values()}
-        where = f"suite '{suite.name}', {cell.method} on {cell.dataset}"
+        by = f" by decoding '{cell.decoding}'" if cell.decoding else ""
+        where = f"suite '{suite.name}', {cell.method} on {cell.dataset}{by}"
         raise BenchError(f"{where}: no metric of family '{family}'{suggest(family, families)}")
     inputs = _texts(paths) if sources[wanted[0]].from_texts else LikelihoodFile.read(paths.likelihood)
     values = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -87,11 +87,14 @@ def _resolve_names(suite: Suite, where: str) -> None:
                 )
         for name, selection in suite.reports.items():
             about = catalogue.find(name).conditional
+            if selection.decodings and not catalogue.find(name).decodings:
+                raise BenchError(f"'reports.{name}.decodings': the report shows the datasets' own decoding alone")
             for kind, chosen, known in (
-                ("dataset", selection.datasets, suite.datasets), ("method", selection.methods, suite.methods)
+                ("dataset", selection.datasets, suite.datasets), ("method", selection.methods, suite.methods),
+                ("decoding", selection.decodings, suite.decodings),
             ):  # fmt: skip
                 missing = next((item for item in chosen if item not in known), None)
-                if missing or not chosen:
+                if missing or not (chosen or kind == "decoding"):
                     what = f"no {kind} '{missing}' in the suite{suggest(missing, known)}" if missing else f"no {kind}"
                     raise BenchError(f"'reports.{name}': {what}")
             wrong = [d for d in selection.datasets if about is not None and registry.dataset(d).conditional != about]
@@ -111,9 +114,9 @@ def _resolve_names(suite: Suite, where: str) -> None:
 STAGE_OF = {"likelihood": "likelihood", "generate": "texts"}  # stage -> the metrics computed from what it makes
 
 
-def trained_stages(suite: Suite, dataset: str, method: str) -> list[str]:
+def trained_stages(suite: Suite, dataset: str, method: str, decoding: str = "") -> list[str]:
     """The stages of a trained cell that its record knows of: what its metrics are computed from, and training."""
-    of = families_of(suite, dataset, method).values()
+    of = families_of(suite, dataset, method, decoding).values()
     return ["train", *(stage for stage, source in STAGE_OF.items() if source in of)]
 
 
@@ -142,6 +145,15 @@ def cells(suite: Suite, report: str | None = None) -> list[Cell]:
     return sorted(wanted, key=lambda cell: (datasets.index(cell.dataset), methods.index(cell.method), cell.seed))
 
 
+def drawn(suite: Suite, report: str) -> list[Cell]:
+    """The cells of one report under each decoding that it shows; rows without a model are drawn by none."""
+    return [replace(cell, decoding=name) for name in _decodings(select(suite, report)) for cell in cells(suite, report)]
+
+
+def _decodings(selection: Selection) -> list[str]:
+    return selection.decodings or [""]
+
+
 def compared(suite: Suite, methods: Collection[str] = ()) -> list[Cell]:
     """The cells that stand beside a frozen release: the first report's, of these methods or of all."""
     return [cell for cell in cells(suite, next(iter(suite.reports), None)) if not methods or cell.method in methods]
@@ -166,13 +178,14 @@ def untrained(suite: Suite, report: str | None = None) -> list[Cell]:
     ]
 
 
-def metrics_of(suite: Suite, dataset: str, method: str) -> dict[str, MetricSource]:
+def metrics_of(suite: Suite, dataset: str, method: str, decoding: str = "") -> dict[str, MetricSource]:
     """The metrics that one cell has, by name: those that a report shows which the cell is in.
 
     Those of a pair (text, reference) need a conditional dataset; held-out human texts belong to other references.
+    Under a named decoding a cell has metrics of texts alone: its likelihood is the same under all.
     """
     paired = registry.dataset(dataset).conditional and method != HUMAN
-    shown = _shown(suite, dataset, method)
+    shown = _shown(suite, dataset, method, decoding)
     sources = {name: registry.metric(name) for name in suite.metrics}
     return {
         name: source
@@ -181,21 +194,23 @@ def metrics_of(suite: Suite, dataset: str, method: str) -> dict[str, MetricSourc
     }
 
 
-def _shown(suite: Suite, dataset: str, method: str) -> set[str]:
+def _shown(suite: Suite, dataset: str, method: str, decoding: str) -> set[str]:
     """What reports show of one cell: values from its likelihood, from texts, or both."""
     if not suite.reports:
         shown = {"likelihood", "texts"}
     else:
-        selections = suite.reports.items()
-        beside = method in UNTRAINED
-        of = [name for name, s in selections if dataset in s.datasets and (beside or method in s.methods)]
-        shown = {source for name in of for source in catalogue.find(name).shows}
-    return shown - {"likelihood"} if method in UNTRAINED else shown
+        about = [(name, s) for name, s in suite.reports.items() if dataset in s.datasets]
+        if method not in UNTRAINED:  # the others stand beside the rows of every report, and of every decoding
+            about = [(name, s) for name, s in about if method in s.methods and decoding in _decodings(s)]
+        shown = {source for name, _ in about for source in catalogue.find(name).shows}
+    return shown - {"likelihood"} if decoding or method in UNTRAINED else shown
 
 
-def families_of(suite: Suite, dataset: str, method: str) -> dict[str, Literal["texts", "likelihood"]]:
+def families_of(
+    suite: Suite, dataset: str, method: str, decoding: str = ""
+) -> dict[str, Literal["texts", "likelihood"]]:
     """The metric families that one cell has, and what they are computed from, in the order they are first named."""
-    sources = metrics_of(suite, dataset, method).values()
+    sources = metrics_of(suite, dataset, method, decoding).values()
     return {source.family: "texts" if source.from_texts else "likelihood" for source in sources}
 
 
@@ -246,10 +261,10 @@ def backbone_of(suite: Suite, dataset: str, method: str = "") -> Backbone:
     return backbone
 
 
-def generation_of(suite: Suite, dataset: str) -> Generation:
-    """The generation plan on one dataset: the suite's, with the dataset's own decoding where it has one."""
-    decoding = suite.datasets[dataset].decoding
-    return suite.generation.model_copy(update={"decoding": decoding}) if decoding else suite.generation
+def generation_of(suite: Suite, dataset: str, decoding: str = "") -> Generation:
+    """The generation plan on one dataset: the suite's, by the decoding of that name or else the dataset's own."""
+    chosen = suite.decodings[decoding] if decoding else suite.datasets[dataset].decoding
+    return suite.generation.model_copy(update={"decoding": chosen}) if chosen else suite.generation
 
 
 def _backbone_settings(suite: Suite, dataset: str, method: str) -> dict[str, Any]:
@@ -258,7 +273,15 @@ def _backbone_settings(suite: Suite, dataset: str, method: str) -> dict[str, Any
     return backbone_of(suite, dataset, method).model_dump(mode="json", exclude=unread)
 
 
-def settings(suite: Suite, stage: str, dataset: str = "", method: str = "", family: str = "", report: str = "") -> str:
+def settings(
+    suite: Suite,
+    stage: str,
+    dataset: str = "",
+    method: str = "",
+    family: str = "",
+    report: str = "",
+    decoding: str = "",
+) -> str:
     """The digest of exactly those suite settings that one stage of one cell depends on.
 
     Editing the YAML then re-runs what the edit concerns and nothing else.
@@ -276,7 +299,7 @@ def settings(suite: Suite, stage: str, dataset: str = "", method: str = "", fami
         case "likelihood":
             return digest(likelihood_of(suite, dataset), suite.training.threads)
         case "generate":
-            return digest(generation_of(suite, dataset), suite.training.threads)
+            return digest(generation_of(suite, dataset, decoding), suite.training.threads)
         case "interpolate" | "attention":
             return digest(suite.training.threads)
         case "untrained":

@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--use", action="append", default=[])
     for option in ("suite", "dataset", "method", "row", "seed", "family", "device", "frozen", "report", "out"):
         parser.add_argument(f"--{option}")
+    parser.add_argument("--decoding", default="")
     given = parser.parse_args()
     began = time.time()
     if _text("fail.txt") == given.verb:
@@ -37,7 +38,7 @@ def main() -> int:
 def _outputs(given: argparse.Namespace) -> list[Path]:
     name = re.search(r"^name: *(\S+)", _text(given.suite), re.MULTILINE)
     assert name is not None
-    paths = CellPaths(name[1], given.dataset, given.row or given.method, given.seed or "0")
+    paths = CellPaths(name[1], given.dataset, given.row or given.method, given.seed or "0", given.decoding)
     match given.verb:
         case "prepare":
             return [

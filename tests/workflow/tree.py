@@ -40,7 +40,7 @@ class Tree:
         return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
 
     def pending(self, *arguments: str) -> set[str]:
-        """The exact jobs a run would do, as "rule dataset method seed [family]".
+        """The exact jobs a run would do, as "rule dataset method seed [decoding] [family]".
 
         Read from ``--summary``, a table of every output with its rule and plan; the text of a dry run is for people.
         """
@@ -74,10 +74,11 @@ class Tree:
 
 
 def _wildcards(path: str) -> str:
-    """results/runs/tiny/bbe/della/seed1/scores/ngrams.json -> "bbe della 1 ngrams"; reports/table1.md -> "table1"."""
+    """.../bbe/della/seed1/decoding-greedy/scores/ngrams.json -> "bbe della 1 greedy ngrams"; reports/a.md -> "a"."""
     if path.startswith("reports/"):
         return "" if "compare" in path else path.removeprefix("reports/").rpartition(".")[0]
-    found = re.fullmatch(r"results/runs/[^/]+/([^/]+)/(?:data/.*|([^/]+)/seed(\d+)/(?:scores/(.*)\.json|.*))", path)
+    cell, file = r"([^/]+)/seed(\d+)/(?:decoding-([^/]+)/)?", r"(?:scores/(.*)\.json|.*)"
+    found = re.fullmatch(rf"results/runs/[^/]+/([^/]+)/(?:data/.*|{cell}{file})", path)
     return " ".join(filter(None, found.groups())) if found else ""
 
 

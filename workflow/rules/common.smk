@@ -22,6 +22,7 @@ gc.freeze()
 gc.set_threshold(50_000, 20, 100)
 
 cell = dag.cell
+drawn = dag.drawn
 untrained = dag.untrained
 
 

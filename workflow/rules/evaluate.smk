@@ -1,5 +1,8 @@
 """From a trained cell to its record: likelihood statistics and samples, once; then scores, one file a metric family.
 
+Samples, scores and records of a named decoding are the same rules': `drawn` has the wildcard {decoding}, which is
+/decoding-NAME or, for the dataset's own, empty.
+
 Files over 1 MB (`--max-checksum-file-size`) compare by time: a touched likelihood.npz of a large suite is scored again,
 which takes seconds. Models are dearer: `ancient` ignores their time, and history.csv says when they differ.
 """
@@ -39,23 +42,25 @@ rule generate:
         history=cell.history,
         model=ancient(cell.model),
     output:
-        samples=cell.samples,
-        cost=cell.cost("generate"),
+        samples=drawn.samples,
+        cost=drawn.cost("generate"),
     params:
         code=lambda wildcards: dag.code("generate", dataset=wildcards.dataset, method=wildcards.method),
-        settings=lambda wildcards: dag.settings("generate", dataset=wildcards.dataset),
+        settings=lambda wildcards: dag.settings(
+            "generate", dataset=wildcards.dataset, decoding=dag.decoding(wildcards)
+        ),
         args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     log:
-        dag.log(cell.root, "generate"),
+        dag.log(drawn.root, "generate"),
     benchmark:
-        dag.benchmark(cell.root, "generate")
+        dag.benchmark(drawn.root, "generate")
     conda:
         "../envs/bench.yaml"
     threads: dag.suite.training.threads
     resources:
         gpu=dag.gpu,
     message:
-        "generate from {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
+        "generate from {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}{wildcards.decoding}"
     priority: 40
     shell:
         "logged {log} python -m bench generate {params.args}"
@@ -142,19 +147,19 @@ rule score:
     input:
         dag.scored,
     output:
-        scores=cell.scores("{family}"),
+        scores=drawn.scores("{family}"),
     params:
         code=lambda wildcards: dag.code("score", family=wildcards.family),
         settings=lambda wildcards: dag.settings("score", family=wildcards.family),
         args=lambda wildcards, output: dag.arguments(wildcards),
     log:
-        dag.log(cell.root, "score-{family}"),
+        dag.log(drawn.root, "score-{family}"),
     benchmark:
-        dag.benchmark(cell.root, "score-{family}")
+        dag.benchmark(drawn.root, "score-{family}")
     conda:
         "../envs/bench.yaml"
     message:
-        "score {wildcards.family} of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
+        "score {wildcards.family} of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}{wildcards.decoding}"
     priority: 10
     shell:
         "logged {log} python -m bench score-cell {params.args}"
@@ -165,18 +170,18 @@ rule record:
         manifest=cell.manifest,
         results=dag.recorded,
     output:
-        record=cell.record,
+        record=drawn.record,
     params:
         # no settings: those of every earlier stage re-run it, and the suite's other cells are none of its business
         code=lambda wildcards: dag.code("record"),
         args=lambda wildcards, output: dag.arguments(wildcards),
     log:
-        dag.log(cell.root, "record"),
+        dag.log(drawn.root, "record"),
     benchmark:
-        dag.benchmark(cell.root, "record")
+        dag.benchmark(drawn.root, "record")
     conda:
         "../envs/bench.yaml"
     message:
-        "record {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
+        "record {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}{wildcards.decoding}"
     shell:
         "logged {log} python -m bench record {params.args}"
