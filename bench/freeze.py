@@ -2,7 +2,8 @@
 
 A release holds ``manifest.json`` (the suite, its cells and their checksums, data manifests, signatures, versions,
 commits) and one file a cell, ``cells/<dataset>/<method>/seed<k>.json``: its record, and of trained cells the
-per-example statistics that a paired bootstrap needs. The same run always gives the same bytes.
+per-example statistics that a paired bootstrap needs. The same run always gives the same bytes. Texts are those of each
+dataset's own decoding: records of named decodings (``decodings:`` of a suite) take no part in releases.
 """
 
 from __future__ import annotations
@@ -65,8 +66,12 @@ def freeze(suite_path: str, release: str, allow_dirty: bool = False, root: Path 
 
 
 def _finished(suite: Suite, root: Path) -> list[Record]:
-    """The record of every cell, rows without a model included; the first that is missing is named."""
-    wanted = [*suites.cells(suite), *suites.untrained(suite)]
+    """The record of every cell, rows without a model included; the first that is missing is named.
+
+    A cell whose record no report reads has none: its training or its texts of named decodings are all that is shown.
+    """
+    trained = [cell for cell in suites.cells(suite) if suites.metrics_of(suite, cell.dataset, cell.method)]
+    wanted = [*trained, *suites.untrained(suite)]
     for cell in wanted:
         path = root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed).record
         if not path.exists():
@@ -137,13 +142,14 @@ def _manifest(
             signatures.setdefault(record.dataset, {}).setdefault(key, set()).add(value.signature)
         for package, version in record.provenance.versions.items():
             versions.setdefault(package, set()).add(version)
+    recorded = {record.dataset for record in records}
     commits = {(record.provenance.git.sha, record.provenance.git.dirty) for record in records}
     return {
         "schema": SCHEMA,
         "release": release,
         "suite": {"name": suite.name, "yaml": text, "digest": suites.digest(suite), "resolved": _resolved(suite)},
         "cells": listed,
-        "data": {name: _data(suite, name, records, root) for name in suite.datasets},
+        "data": {name: _data(suite, name, records, root) for name in suite.datasets if name in recorded},
         "signatures": {d: {key: sorted(found) for key, found in by.items()} for d, by in signatures.items()},
         "versions": {package: sorted(found) for package, found in versions.items()},
         "git": [{"sha": sha, "dirty": dirty} for sha, dirty in sorted(commits)],

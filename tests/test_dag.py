@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 
 from bench import dag, suite
 from bench.errors import BenchError
+from bench.report import catalogue
 
 SUITE = """\
 name: tiny
@@ -118,11 +120,41 @@ def test_texts_are_drawn_where_a_report_shows_them() -> None:
     assert loaded.families("bbe", "della") == {"likelihood": "likelihood", "ngrams": "texts"}
     assert not [record for record in loaded.read("della/table4") if "human" in record]
     folder = "results/runs/tiny/bbe"
-    needed = loaded.recorded(SimpleNamespace(dataset="bbe", method="memory", seed="1"))
+    needed = loaded.recorded(SimpleNamespace(dataset="bbe", method="memory", seed="1", decoding=""))
     assert needed == [
         f"{folder}/memory/seed1/{file}"
         for file in ("scores/likelihood.json", "history.csv", "cost/train.json", "cost/likelihood.json")
     ]
+
+
+def test_texts_of_named_decodings_lie_beside_the_cells_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    about = catalogue.Report("drawn", "table", ("records", "samples"), "x", ("texts",), decodings=True)
+    monkeypatch.setitem(catalogue.REPORTS, "drawn", about)
+    Path("tiny.yaml").write_text(
+        SELECTED + "  drawn: {datasets: [bbe], methods: [della], seeds: [1], decodings: [greedy, top.k-5]}\n"
+        "decodings: {greedy: {strategy: greedy}, top.k-5: {k: 5}}\n"
+    )
+    loaded = dag.load({"suite": "tiny.yaml"})
+    folder, human = "results/runs/tiny/bbe/della/seed1", "results/runs/tiny/bbe/human/seed0"
+    assert loaded.read("drawn") == [
+        *(f"{folder}/decoding-{name}/record.json" for name in ("greedy", "top.k-5")), f"{human}/record.json",
+        *(f"{folder}/decoding-{name}/samples.jsonl" for name in ("greedy", "top.k-5")), f"{human}/samples.jsonl",
+    ]  # fmt: skip
+    own = Wildcards(dataset="bbe", method="della", seed="1", decoding="", family="ngrams")
+    greedy = Wildcards(dataset="bbe", method="della", seed="1", decoding="/decoding-greedy", family="ngrams")
+    assert loaded.scored(own)[0] == f"{folder}/samples.jsonl"
+    assert loaded.scored(greedy)[0] == f"{folder}/decoding-greedy/samples.jsonl"
+    assert loaded.recorded(greedy) == [
+        f"{folder}/decoding-greedy/scores/ngrams.json", f"{folder}/history.csv", f"{folder}/cost/train.json",
+        f"{folder}/decoding-greedy/cost/generate.json",
+    ]  # fmt: skip
+    cell = "--suite tiny.yaml --dataset bbe --method della --seed 1"
+    assert loaded.arguments(own) == f"{cell} --family ngrams"
+    assert loaded.arguments(greedy) == f"{cell} --decoding greedy --family ngrams"
+    wildcard = re.compile(loaded.constraints()["decoding"])
+    matched = {text for text in ("", "/decoding-greedy", "/decoding-top.k-5", "/decoding-", "/decoding-topik-5")
+               if wildcard.fullmatch(text)}  # fmt: skip
+    assert matched == {"", "/decoding-greedy", "/decoding-top.k-5"}
 
 
 def test_the_newest_release_counts_numbers_as_numbers() -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from bench import registry, suite
 from bench.errors import BenchError
+from bench.report import catalogue
 from bench.schema import Decoding
 from bench.suite import Cell, cells, load, settings
 
@@ -19,6 +20,19 @@ GOOD = {
     "seeds": [1, 2],
     "metrics": {"iw": None, "bleu": {"resamples": 10}},
 }
+
+
+def decoded(names: list[str], report: str = "drawn", **more) -> dict:
+    """The changes that give a report these decodings."""
+    known = {"greedy": {"strategy": "greedy"}, "beam10": {"strategy": "beam", "k": 10}}
+    selection = {"datasets": ["bbe"], "methods": ["della"], "decodings": names}
+    return {"decodings": known, "reports": {report: selection, **more}}
+
+
+@pytest.fixture(autouse=True)
+def _report_of_decodings(monkeypatch: pytest.MonkeyPatch) -> None:
+    about = catalogue.Report("drawn", "table", ("records",), "bench.report.table", ("texts",), decodings=True)
+    monkeypatch.setitem(catalogue.REPORTS, "drawn", about)
 
 
 @pytest.fixture
@@ -99,6 +113,15 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
         ),
         ({"reports": {"table1": {"datasets": ["bbe"], "methods": []}}}, "'reports.table1': no method"),
         ({"reports": {"table1": {"datasets": ["bbe"], "methods": ["dela"]}}}, "did you mean 'della'"),
+        ({"decodings": {"a/b": {"strategy": "greedy"}}}, "'decodings.a/b.[key]' is 'a/b': String should match pattern"),
+        ({"decodings": {"greedy": {"strategi": "greedy"}}}, "'decodings.greedy.strategi'; did you mean 'strategy'?"),
+        (decoded(["greedi"]), "'reports.drawn': no decoding 'greedi' in the suite; did you mean 'greedy'?"),
+        (decoded(["greedy", "greedy"]), "'reports.drawn.decodings' is ['greedy', 'greedy']: 'greedy' is named twice"),
+        (decoded([]), "'reports.drawn.decodings' is []: List should have at least 1 item"),
+        (
+            decoded(["greedy"], report="table1"),
+            "'reports.table1.decodings': the report shows the datasets' own decoding alone",
+        ),
         ({"methods": {"mine": {"use": "nowhere.py:Mine"}}}, "no file nowhere.py"),
         ({"methods": {"mine": {"use": "no.such.module:Mine"}}}, "no module 'no.such.module'"),
     ],
@@ -155,6 +178,20 @@ def test_settings_change_exactly_with_what_a_stage_reads(write) -> None:
     assert changed(reports={"table1": {"datasets": ["bbe"], "methods": ["della"]}}) == set()
     assert changed(metrics={"iw": {}, "bleu": {"resamples": 11}}) == {"score"}
     assert changed(metrics={"iw": {"resamples": 11}, "bleu": {"resamples": 10}}) == set()
+    assert changed(**decoded(["greedy"])) == set()
+
+
+def test_settings_of_a_named_decoding_change_with_it_alone(write) -> None:
+    def generate(of: str, **changes) -> str:
+        return settings(load(write(**changes)), "generate", "bbe", "della", decoding=of)
+
+    first, other = decoded(["greedy"]), decoded(["greedy"])
+    other["decodings"]["beam10"]["k"] = 3
+    assert generate("greedy", **first) == generate("greedy", **other) != generate("beam10", **first)
+    assert generate("beam10", **first) != generate("beam10", **other)
+    assert generate("", **first) == generate("", **other) == generate("")
+    assert generate("greedy", **first) == generate("greedy", **first, datasets={"bbe": {"decoding": {"k": 7}}})
+    assert generate("greedy", **first) != generate("greedy", **first, generation={"samples": 5})
 
 
 def test_plans_of_a_dataset_and_a_method(write) -> None:
@@ -173,6 +210,25 @@ def test_plans_of_a_dataset_and_a_method(write) -> None:
     assert suite.generation_of(loaded, "kjv2bbe").decoding.signature == "greedy()"
     assert suite.generation_of(loaded, "bbe") == loaded.generation
     assert suite.untrained(loaded) == [Cell("kjv2bbe", "copy", 0)]  # no text metric without a reference of its own
+
+
+def test_a_report_of_decodings_shows_texts_of_the_same_cells(write) -> None:
+    """And asks for nothing of the dataset's own decoding, of which other reports show what they show."""
+    losses = {"datasets": ["bbe", "sotu"], "methods": ["gpt2", "della"]}
+    loaded = load(write(**decoded(["greedy", "beam10"], **{"della/table4": losses})))
+    greedy, beam = ([Cell("bbe", "della", seed, name) for seed in (1, 2)] for name in ("greedy", "beam10"))
+    assert suite.drawn(loaded, "drawn") == [*greedy, *beam]
+    assert cells(loaded, "drawn") == [Cell("bbe", "della", 1), Cell("bbe", "della", 2)]
+    assert suite.drawn(loaded, "della/table4") == cells(loaded, "della/table4") == cells(loaded)
+    families = {name: suite.families_of(loaded, "bbe", "della", name) for name in ("", "greedy", "beam10")}
+    assert families == {"": {"likelihood": "likelihood"}, "greedy": {"ngrams": "texts"}, "beam10": {"ngrams": "texts"}}
+    assert suite.families_of(loaded, "bbe", "gpt2", "greedy") == {}
+    assert suite.trained_stages(loaded, "bbe", "della") == ["train", "likelihood"]
+    assert suite.trained_stages(loaded, "bbe", "della", "greedy") == ["train", "generate"]
+    assert suite.untrained(loaded, "drawn") == [Cell("bbe", "human", 0)]
+    assert list(suite.metrics_of(loaded, "bbe", "human")) == ["bleu"]
+    assert suite.generation_of(loaded, "bbe", "beam10").decoding.signature == "beam(10)"
+    assert suite.generation_of(loaded, "bbe").decoding.signature == "top_k(50)"
 
 
 def test_decoding_signature() -> None:

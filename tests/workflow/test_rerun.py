@@ -171,6 +171,40 @@ def test_texts_drawn_given_sources_are_drawn_again_when_the_sources_change(fresh
     assert {job for job in fresh.pending(*targets) if job.startswith("generate")} == {"generate kjv2bbe embed 1"}
 
 
+DECODED = """
+decodings: {greedy: {strategy: greedy}, beam: {strategy: beam, k: 4}}
+reports:
+  table1: {datasets: [bbe], methods: [gpt2, della]}
+  drawn: {datasets: [bbe], methods: [della], decodings: [greedy, beam]}
+"""
+REPORT = 'REPORTS["drawn"] = Report("drawn", "table", ("records",), "bench.report.table", ("texts",), decodings=True)'
+
+
+def test_one_training_and_texts_of_every_decoding(fresh: Tree) -> None:
+    with ExitStack() as edits:
+        edits.enter_context(fresh.edited("bench/report/catalogue.py", add(REPORT)))
+        edits.enter_context(fresh.edited("tiny.yaml", add(DECODED)))
+        drawn = {f"{rule} bbe della 1 {name}" for rule in ("generate", "record") for name in ("greedy", "beam")}
+        drawn |= {f"score bbe della 1 {name} {TEXT}" for name in ("greedy", "beam")}
+        beside = human(f"untrained score:{TEXT} record", ["bbe"])
+        target = ("--config", "suite=tiny.yaml", "--", "reports/drawn.md")
+        alone = {"prepare bbe", "table drawn"} | jobs("train", ["della"], ["bbe"]) | drawn | beside
+        assert fresh.pending(*target) == alone
+        fresh.run(*target)
+        assert fresh.pending(*target) == set()
+        both = ("--config", "suite=tiny.yaml", "--", "reports/drawn.md", "reports/table1.md")
+        rest = jobs(f"likelihood generate {SCORES}", ["della"], ["bbe"]) | jobs(CELL, ["gpt2"], ["bbe"]) | TABLE
+        assert fresh.pending(*both) == rest
+        fresh.run(*both)
+        with fresh.edited("tiny.yaml", swap("k: 4", "k: 5")):
+            beam = {"generate bbe della 1 beam", f"score bbe della 1 beam {TEXT}", "record bbe della 1 beam"}
+            assert fresh.pending(*both) == beam | TABLE | {"table drawn"}
+        with fresh.edited("tiny.yaml", add("generation: {decoding: {k: 7}}")):
+            own = jobs(f"generate score:{TEXT} record", ["gpt2", "della"], ["bbe"])
+            assert fresh.pending(*both) == own | TABLE | {"table drawn"}
+        assert fresh.pending(*both) == set()
+
+
 def test_a_method_from_outside_is_compared_without_retraining(finished: Tree) -> None:
     config = ("--config", "suite=tiny.yaml", "method=mine.py:Mine", "--")
     assert finished.pending(*config, "reports/compare.md") == jobs(CELL, ["mine"]) | {"compare"}

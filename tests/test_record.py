@@ -1,0 +1,124 @@
+"""One trained cell, its texts drawn, scored and recorded by its dataset's own decoding and by two named ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import suite as suites
+from bench.cli import main
+from bench.errors import BenchError
+from bench.files import write_json
+from bench.paths import CellPaths
+from bench.record_schema import Record, read_cell
+from bench.report import catalogue
+from bench.report.collect import gather
+from bench.schema import Suite
+from bench.suite import Cell
+from tests.trained_cell import write_cell
+
+DECODED = """
+generation: {samples: 7, decoding: {strategy: top_k, k: 20}}
+decodings: {greedy: {strategy: greedy}, beam3: {strategy: beam, k: 3}}
+reports:
+  table1: {datasets: [bbe], methods: [embed], seeds: [1]}
+  drawn: {datasets: [bbe], methods: [embed], seeds: [1], decodings: [greedy, beam3]}
+"""
+SIGNATURES = {"": "top_k(20)", "greedy": "greedy()", "beam3": "beam(3)"}
+CELL = ("--suite", "trained.yaml", "--dataset", "bbe", "--method", "embed", "--seed", "1")
+
+
+def paths(decoding: str = "") -> CellPaths:
+    return CellPaths("trained", "bbe", "embed", 1, decoding)
+
+
+def run(verb: str, *more: str) -> None:
+    assert main([verb, *CELL, *more]) == 0
+
+
+@pytest.fixture
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    """A cell as training leaves it, in the working directory."""
+    about = catalogue.Report("drawn", "table", ("records",), "bench.report.table", ("texts",), decodings=True)
+    monkeypatch.setitem(catalogue.REPORTS, "drawn", about)
+    monkeypatch.chdir(tmp_path)
+    write_cell(tmp_path, "bbe", "embed")
+    text = Path("trained.yaml").read_text().replace("metrics: [elbo]", "metrics: [distinct, cnd]")
+    Path("trained.yaml").write_text(text + DECODED)
+    suites._load.cache_clear()
+    manifest = json.loads(paths().manifest.read_text())
+    for part in manifest["splits"].values():
+        part["tokens_a_text"] = 9.0
+    write_json(paths().manifest, manifest)
+    write_json(paths().cost("train"), {"wall_s": 1.5, "peak_mb": 2.0, "tokens_per_s": 3.0, "device": "cpu"})
+    return suites.load("trained.yaml")
+
+
+def recorded(suite: Suite, decoding: str) -> Record:
+    """One decoding's record, after all its stages."""
+    options = ("--decoding", decoding) if decoding else ()
+    run("generate", *options)
+    run("score-cell", "--family", "ngrams", *options)
+    run("record", *options)
+    return read_cell(suite.name, Cell("bbe", "embed", 1, decoding))
+
+
+def test_each_decoding_has_texts_scores_and_a_record_of_its_own(suite: Suite) -> None:
+    records = {decoding: recorded(suite, decoding) for decoding in SIGNATURES}
+    texts = {}
+    for decoding, signature in SIGNATURES.items():
+        rows = [json.loads(line) for line in paths(decoding).samples.read_text().splitlines()]
+        assert {row["decoding"] for row in rows} == {signature} and len(rows) == 7
+        texts[decoding] = [row["text"] for row in rows]
+    assert len({str(of) for of in texts.values()}) == 3
+    own, greedy = records[""], records["greedy"]
+    assert own.values.keys() == greedy.values.keys() and own.values["dist2"].n == 7
+    assert own.values["dist2"].signature == greedy.values["dist2"].signature, "the text's decoding is no part of it"
+    assert own.values["dist2"] != greedy.values["dist2"]
+    assert paths().root / "decoding-greedy/cost/generate.json" == paths("greedy").cost("generate")
+    assert paths("greedy").cost("generate").exists() and paths("greedy").cost("train") == paths().cost("train")
+    assert own.provenance.code == greedy.provenance.code and own.provenance.code.keys() == {"train", "generate"}
+    settings = own.provenance.settings, greedy.provenance.settings
+    assert settings[0]["train"] == settings[1]["train"] and settings[0]["generate"] != settings[1]["generate"]
+
+
+def test_a_report_gathers_one_decoding_and_the_rows_without_a_model(suite: Suite) -> None:
+    for decoding in ("greedy", "beam3"):
+        recorded(suite, decoding)
+    row = ("--suite", "trained.yaml", "--dataset", "bbe")
+    assert main(["untrained", *row, "--row", "human"]) == 0
+    for verb in (["score-cell", "--family", "ngrams"], ["record"]):
+        assert main([*verb, *row, "--method", "human", "--seed", "0"]) == 0
+    found = {name: gather(suite, "drawn", decoding=name) for name in suites.select(suite, "drawn").decodings}
+    for name, results in found.items():
+        (record,), (human,) = results.records["bbe", "embed"], results.records["bbe", "human"]
+        assert (record.decoding, human.decoding) == (name, "")
+    assert found["greedy"].column("bbe", "dist2")["human"] == found["beam3"].column("bbe", "dist2")["human"]
+    assert found["greedy"].column("bbe", "dist2")["embed"] != found["beam3"].column("bbe", "dist2")["embed"]
+    with pytest.raises(BenchError, match=r"seed1/record\.json: No such file"):
+        gather(suite, "drawn")
+
+
+def test_a_record_in_the_place_of_another_decodings_is_refused(suite: Suite) -> None:
+    recorded(suite, "greedy")
+    paths("beam3").record.parent.mkdir()
+    paths("beam3").record.write_bytes(paths("greedy").record.read_bytes())
+    with pytest.raises(BenchError, match="is of trained/bbe/embed/seed1, decoding greedy, not of this cell"):
+        read_cell(suite.name, Cell("bbe", "embed", 1, "beam3"))
+
+
+@pytest.mark.parametrize("verb", ["generate", "score-cell", "record"])
+def test_a_decoding_that_the_suite_does_not_have(suite: Suite, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    family = ("--family", "ngrams") if verb == "score-cell" else ()
+    assert main([verb, *CELL, *family, "--decoding", "gredy"]) == 2
+    assert capsys.readouterr().err == "bench: suite 'trained' has no decoding 'gredy'; did you mean 'greedy'?\n"
+    assert main([verb, *CELL[:4], "--method", "human", "--seed", "0", *family, "--decoding", "greedy"]) == 2
+    assert "'human' is a row without a model: " in capsys.readouterr().err
+
+
+def test_likelihoods_are_no_part_of_a_named_decoding(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score-cell", *CELL, "--family", "likelihood", "--decoding", "greedy"]) == 2
+    expected = "suite 'trained', embed on bbe by decoding 'greedy': no metric of family 'likelihood'"
+    assert expected in capsys.readouterr().err
