@@ -22,11 +22,13 @@ class Batch:
     ids: [B, T] int64, padded with PAD on the right.
     lengths: [B] int64, tokens including BOS and EOS (at least 2).
     condition: what each text is conditioned on, in the same order; None where texts are unconditional.
+    breaks: [B, T] bool, True at the first token of every sentence but a text's first; None where nobody looked.
     """
 
     ids: Tensor
     lengths: Tensor
     condition: Batch | None = None
+    breaks: Tensor | None = None
 
     def __len__(self) -> int:
         return self.ids.shape[0]
@@ -54,15 +56,24 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         condition = None if self.condition is None else self.condition.to(device)
-        return Batch(self.ids.to(device), self.lengths.to(device), condition)
+        breaks = None if self.breaks is None else self.breaks.to(device)
+        return Batch(self.ids.to(device), self.lengths.to(device), condition, breaks)
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """A data set as token ids, each sequence ``BOS x EOS``: the texts, and what each is conditioned on (or None)."""
+    """A data set as token ids, each sequence ``BOS x EOS``.
+
+    Attributes
+    ----------
+    texts: what a model generates.
+    sources: what each text is conditioned on, or None.
+    breaks: of each text, the positions where its second and later sentences begin, rising; or None.
+    """
 
     texts: Sequence[Sequence[int]]
     sources: Sequence[Sequence[int]] | None = None
+    breaks: Sequence[Sequence[int]] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -76,14 +87,19 @@ class Sequences:
 
     def first(self, n: int | None) -> Sequences:
         """The first n examples."""
-        return Sequences(self.texts[:n], None if self.sources is None else self.sources[:n])
+        sources, breaks = (None if part is None else part[:n] for part in (self.sources, self.breaks))
+        return Sequences(self.texts[:n], sources, breaks)
 
     def batch(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Batch:
         """These examples, collated."""
         batch = collate([self.texts[i] for i in rows])
-        if self.sources is None:
-            return batch
-        return Batch(batch.ids, batch.lengths, collate([self.sources[i] for i in rows]))
+        condition = None if self.sources is None else collate([self.sources[i] for i in rows])
+        breaks = None
+        if self.breaks is not None:
+            breaks = torch.zeros(batch.ids.shape, dtype=torch.bool)
+            for row, i in zip(breaks, rows, strict=True):
+                row[list(self.breaks[i])] = True
+        return Batch(batch.ids, batch.lengths, condition, breaks)
 
 
 def collate(sequences: Sequence[Sequence[int]]) -> Batch:

@@ -17,12 +17,35 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from bench.backbones.base import Cache, Context
+from bench.backbones.base import Cache, Context, Injection
 from bench.vocabulary import BOS, EOS, PAD, UNK
 
 if TYPE_CHECKING:
     from bench.methods.base import Method
     from bench.schema import Decoding
+
+
+BEAMS_AT_ONCE = 256  # sequences a beam search holds
+
+
+class Steering:
+    """The latent variables of N texts while they are decoded; here the same at every position."""
+
+    def __init__(self, method: Method, z: Tensor) -> None:
+        self.method, self.z = method, z
+        self._injection = method.inject(z)
+
+    def injection(self) -> Injection:
+        """What enters at the positions about to be read, of every text."""
+        return self._injection
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with these texts."""
+        self.z = self.z[rows]
+        self._injection = self.method.inject(self.z)
+
+    def read(self, ids: Tensor) -> None:
+        """The texts so far [N, t], BOS first, each one token longer than at the last call."""
 
 
 @torch.inference_mode()
@@ -32,71 +55,89 @@ def decode(
 ) -> list[list[int]]:  # fmt: skip
     """z [N, G, D], N conditions or none -> N token lists without BOS, ended by EOS unless cut at ``max_tokens``.
 
-    ``max_tokens`` counts BOS and EOS.
+    ``max_tokens`` counts BOS and EOS. Separators of segments are written on the way and are in no list.
     """
-    processors = _processors(decoding)
     if decoding.strategy == "beam":
-        each = torch.arange(len(z), device=z.device).split(1)
-        contexts = [None if context is None else context.select(row) for row in each]
+        each = torch.arange(len(z), device=z.device).split(max(1, BEAMS_AT_ONCE // decoding.k))
+        contexts = [None if context is None else context.select(rows) for rows in each]
         return [
-            _beam(method, z[row], of_row, decoding.k, processors, max_tokens)
-            for row, of_row in zip(each, contexts, strict=True)
+            tokens
+            for rows, of_rows in zip(each, contexts, strict=True)
+            for tokens in _beam(method, z[rows], of_rows, decoding, max_tokens, generator)
         ]
+    processors = _processors(decoding)
     rows = torch.arange(len(z), device=z.device)  # sequences not yet finished
     ids = torch.full((len(z), 1), BOS, device=z.device)
     done: dict[int, list[int]] = {}
-    cache, injection = Cache(), method.inject(z)
+    cache, steering = Cache(), method.steering(z, context, generator)
     while True:
-        hidden = method.backbone.decode(ids[:, cache.positions :], injection, context, cache)
-        logits = method.logits(hidden[:, -1])
-        scores = processors(ids, _without_specials(logits))
+        hidden = method.backbone.decode(ids[:, cache.positions :], steering.injection(), context, cache)
+        scores = processors(ids, _allowed(method, method.logits(hidden[:, -1]), ids))
         if decoding.strategy == "greedy":
             chosen = scores.argmax(-1, keepdim=True)
         else:
             chosen = torch.multinomial(scores.softmax(-1), 1, generator=generator)
         ids = torch.cat([ids, chosen], 1)
-        ended = chosen[:, 0] == EOS
-        if ids.shape[1] == max_tokens:
-            ended = torch.ones_like(ended)
+        ended = (chosen[:, 0] == EOS) | (_length(method, ids) == max_tokens)
         if ended.any():
             for row, tokens in zip(rows[ended].tolist(), ids[ended, 1:].tolist(), strict=True):
-                done[row] = tokens
+                done[row] = _text(method, tokens)
             if ended.all():
                 return [done[row] for row in sorted(done)]
             going = ~ended
-            rows, ids, z = rows[going], ids[going], z[going]
+            rows, ids = rows[going], ids[going]
             cache.select(going)
-            injection = method.inject(z)
+            steering.select(going)
             context = None if context is None else context.select(going)
+        steering.read(ids)
 
 
 def _beam(
-    method: Method, z: Tensor, context: Context | None, beams: int, processors: LogitsProcessorList, max_tokens: int
-) -> list[int]:
-    """The hypothesis of highest mean log-probability a token, for one z [1, G, D] and one condition or none."""
-    ids = torch.full((1, 1), BOS, device=z.device)
-    total = torch.zeros(1, device=z.device)  # log-probability of each open beam
-    cache = Cache()
-    finished: list[tuple[float, list[int]]] = []
-    while ids.shape[1] < max_tokens and len(finished) < beams:
-        injection = method.inject(z.expand(len(ids), *z.shape[1:]))
-        repeated = None if context is None else context.repeat(len(ids))
-        hidden = method.backbone.decode(ids[:, cache.positions :], injection, repeated, cache)
-        logits = method.logits(hidden[:, -1])
-        log_p = processors(ids, _without_specials(logits)).log_softmax(-1) + total[:, None]
-        best = log_p.flatten().topk(min(2 * beams, log_p.numel()))  # at most half of them can end
-        beam, token = best.indices // log_p.shape[1], best.indices % log_p.shape[1]
-        ends = token == EOS
-        ended = ends[:beams]  # the spare candidates are there to keep ``beams`` open, not to end (as in transformers)
-        for score, b in zip(best.values[:beams][ended].tolist(), beam[:beams][ended].tolist(), strict=True):
-            tokens = [*ids[b, 1:].tolist(), EOS]
-            finished.append((score / len(tokens), tokens))
-        beam, token, total = beam[~ends][:beams], token[~ends][:beams], best.values[~ends][:beams]
-        cache.select(beam)
-        ids = torch.cat([ids[beam], token[:, None]], 1)
-    if ids.shape[1] == max_tokens:  # the open beams are whole but for their end; stopped before, they are fragments
-        finished += [(float(s) / (ids.shape[1] - 1), row) for s, row in zip(total, ids[:, 1:].tolist(), strict=True)]
-    return max(finished)[1]
+    method: Method, z: Tensor, context: Context | None, decoding: Decoding, max_tokens: int,
+    generator: torch.Generator | None,
+) -> list[list[int]]:  # fmt: skip
+    """Of each z [N, G, D] the hypothesis of highest mean log-probability a token; every text has beams of its own.
+
+    A text is done when as many hypotheses have ended as it has beams, or none is open. Where a hypothesis draws
+    latent variables on its way, it draws its own.
+    """
+    beams, processors = decoding.k, _processors(decoding)
+    texts = list(range(len(z)))  # not yet done; ids [texts * open beams, t] in their order
+    ids = torch.full((len(z), 1), BOS, device=z.device)
+    total = torch.zeros(len(z), 1, device=z.device)  # log-probability of each open beam; -inf: there is none
+    cache, steering = Cache(), method.steering(z, context, generator)
+    finished: list[list[tuple[float, list[int]]]] = [[] for _ in texts]
+    while texts:
+        hidden = method.backbone.decode(ids[:, cache.positions :], steering.injection(), context, cache)
+        log_p = processors(ids, _allowed(method, method.logits(hidden[:, -1]), ids)).log_softmax(-1)
+        vocabulary = log_p.shape[1]
+        of_text = (log_p.view(len(texts), -1, vocabulary) + total[:, :, None]).flatten(1)
+        best = of_text.topk(min(2 * beams, of_text.shape[1]))  # at most half of them can end
+        row = best.indices // vocabulary + torch.arange(len(texts), device=z.device)[:, None] * total.shape[1]
+        longer = torch.cat([ids[row], (best.indices % vocabulary)[..., None]], -1)  # [texts, 2 * beams, t + 1]
+        ends = longer[..., -1] == EOS
+        # a candidate that ends counts among the first ``beams``; the rest are there to keep as many open
+        score = best.values.masked_fill(ends, float("-inf"))
+        total, kept = score.topk(min(beams, score.shape[1]))
+        cut = _length(method, longer.flatten(0, 1)).view(ends.shape) == max_tokens
+        complete = ends & (torch.arange(ends.shape[1], device=z.device) < beams)
+        complete |= torch.zeros_like(ends).scatter(1, kept, True) & cut & score.isfinite()
+        for i, j in complete.nonzero().tolist():
+            tokens = longer[i, j, 1:].tolist()
+            finished[texts[i]].append((float(best.values[i, j]) / len(tokens), tokens))
+        total = total.masked_fill(cut.gather(1, kept), float("-inf"))
+        goes = [bool(total[i].isfinite().any()) and len(finished[text]) < beams for i, text in enumerate(texts)]
+        going = torch.tensor(goes, device=z.device)
+        texts = [text for text, on in zip(texts, goes, strict=True) if on]
+        total = total[going]
+        ids = longer.gather(1, kept[..., None].expand(-1, -1, longer.shape[-1]))[going].flatten(0, 1)
+        rows = row.gather(1, kept)[going].flatten()
+        if texts:
+            cache.select(rows)
+            steering.select(rows)
+            context = None if context is None else context.select(rows)
+            steering.read(ids)
+    return [_text(method, max(of)[1]) for of in finished]
 
 
 def _processors(decoding: Decoding) -> LogitsProcessorList:
@@ -113,8 +154,22 @@ def _processors(decoding: Decoding) -> LogitsProcessorList:
     return processors
 
 
-def _without_specials(logits: Tensor) -> Tensor:
-    """No text holds BOS, PAD or UNK."""
+def _allowed(method: Method, logits: Tensor, ids: Tensor) -> Tensor:
+    """Logits [N, V] after the texts so far: no text holds BOS, PAD or UNK, and no segment is empty."""
     logits = logits.clone()
     logits[..., [BOS, PAD, UNK]] = float("-inf")
+    if method.separator is not None:
+        begins = (ids[:, -1] == BOS) | (ids[:, -1] == method.separator)
+        logits[begins, method.separator] = float("-inf")
     return logits
+
+
+def _length(method: Method, ids: Tensor) -> Tensor:
+    """[N], tokens of BOS x EOS so far, separators not counted."""
+    if method.separator is None:
+        return torch.full((len(ids),), ids.shape[1], device=ids.device)
+    return (ids != method.separator).sum(1)
+
+
+def _text(method: Method, tokens: list[int]) -> list[int]:
+    return tokens if method.separator is None else [token for token in tokens if token != method.separator]

@@ -19,7 +19,7 @@ from bench.cost import measured
 from bench.data.prepare import read_split
 from bench.data.sequences import read_sequences
 from bench.files import atomic
-from bench.methods.base import Gaussian, IndependentPosterior, Method, Posterior
+from bench.methods.base import Gaussian, IndependentPosterior, Method, Posterior, standard_normal
 from bench.metrics import aggregate
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.paths import CellPaths
@@ -55,32 +55,42 @@ def statistics(
     """All statistics of N test sequences; see :class:`LikelihoodFile` for shapes and units.
 
     The first M = ``plan.importance_examples`` get K = ``plan.importance_samples`` importance weights. A plain
-    language model has one exact weight whatever K is.
+    language model has one exact weight whatever K is. G is the most groups that any of the sequences has.
     """
-    n, groups = len(sequences), method.groups
+    n = len(sequences)
+    used, separators = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    for rows, batch in sorted_batches(sequences, 32):
+        used[rows], separators[rows] = method.used(batch), method.separators(batch)
+    groups = int(used.max())
     m = min(n, plan.importance_examples or n)
     k = plan.importance_samples if groups else 1
     latent, draws = method.options.latent, plan.posterior_samples
     conditional = sequences.sources is not None
-    out = LikelihoodFile.empty(n, m, k, groups, latent, plan.importance_samples, plan.mi_batch, draws, conditional)
+    contextual = conditional or method.contextual
+    out = LikelihoodFile.empty(
+        n, m, k, groups, latent, plan.importance_samples, plan.mi_batch, draws, conditional, contextual
+    )
     out.predicted[:] = [len(text) - 1 for text in sequences.texts]
+    out.used[:], out.separators[:] = used, separators
+    absent = torch.Generator().manual_seed(seed + 2)  # groups a text does not have are N(0, I), as part of z_i too
+    z = torch.randn(n, groups, latent, generator=absent).to(device)
     torch.manual_seed(seed)
-    z = torch.zeros(n, groups, latent, device=device)
     gaussians = Gaussian(torch.zeros_like(z), torch.zeros_like(z))  # q(z|x) where its groups are independent
     for rows, batch in sorted_batches(sequences, 32):
         batch = batch.to(device)
         condition = method.condition(batch)
         posterior = method.posterior(batch, condition)
-        drawn = posterior.sample(draws)  # [S, B, G, D]
+        drawn = posterior.sample(draws)  # [S, B, G', D], G' the most groups in this batch
         given_lower, prior = posterior.conditional(drawn), method.prior(drawn, condition)
-        z[rows] = drawn[0]
+        g = drawn.shape[2]
+        z[rows, :g] = drawn[0]
         if independent := isinstance(posterior, IndependentPosterior):
-            gaussians.mean[rows], gaussians.logvar[rows] = posterior.mean, posterior.logvar
+            gaussians.mean[rows, :g], gaussians.logvar[rows, :g] = posterior.mean, posterior.logvar
         out.rec[rows] = _array(-method.log_likelihood(batch, drawn[0], condition))
-        out.kl[rows] = _array(given_lower.kl(prior)[0])
-        # what varies with c alone is no activity: the means of q(z|x, c) count from those of p(z|c)
-        out.mean[rows] = _array((given_lower.mean - prior.mean if conditional else given_lower.mean).mean(0))
-        out.logvar[rows] = _array(given_lower.logvar.mean(0))
+        out.kl[rows, :g] = _array(given_lower.kl(prior)[0])
+        # what varies with c or x_<t alone is no activity: the means of q(z|x, c) count from those of p(z|c)
+        out.mean[rows, :g] = _array((given_lower.mean - prior.mean if contextual else given_lower.mean).mean(0))
+        out.logvar[rows, :g] = _array(given_lower.logvar.mean(0))
     torch.manual_seed(seed + 1)
     for rows, batch in progress(sorted_batches(sequences.first(m), 1), m, "importance weights"):
         out.log_px[rows], out.log_pz_qz[rows] = importance_weights(method, batch.to(device), k)
@@ -137,10 +147,15 @@ def _posterior(method: Method, batch: Batch) -> Posterior:
 
 
 def _pairs(posterior: Posterior, z: Tensor) -> np.ndarray:
-    """log q(z_i | x_j), groups summed, for every z_i [N, G, D] and every x_j of a batch of B: [N, B], in blocks."""
-    width = posterior.mean.shape[0] * z[0].numel()
-    blocks = z.split(max(1, PAIRS_AT_ONCE // max(1, width)))
-    return np.concatenate([_array(posterior.log_prob(block[:, None]).double().sum(-1)) for block in blocks])
+    """log q(z_i | x_j), groups summed, for every z_i [N, G, D] and every x_j of a batch of B: [N, B], in blocks.
+
+    Groups that no x_j of the batch has are N(0, I).
+    """
+    b, g = posterior.mean.shape[:2]
+    rest = standard_normal(z[:, g:]).log_prob(z[:, g:]).double().sum(-1)
+    blocks = z[:, :g].split(max(1, PAIRS_AT_ONCE // max(1, b * z[0].numel())))
+    own = torch.cat([posterior.log_prob(block[:, None]).double().sum(-1) for block in blocks])
+    return _array(own + rest[:, None])
 
 
 def _array(tensor: Tensor) -> np.ndarray:

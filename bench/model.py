@@ -32,7 +32,10 @@ def build(spec: MethodSpec, backbone: schema.Backbone, seed: int, conditional: b
         raise BenchError(f"method '{spec.use}': {source.cls} in {source.file} lacks {lacking} (see CONTRIBUTING.md)")
     options = validate(cls.Options, {**source.options, **spec.options}, f"method '{source.name}' options")
     torch.manual_seed(seed)
-    made: Method = cls(make_backbone(backbone, conditional), options)
+    try:
+        made: Method = cls(make_backbone(backbone, conditional), options)
+    except BenchError as error:
+        raise BenchError(f"method '{source.name}': {error}") from None
     return made
 
 

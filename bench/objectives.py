@@ -39,23 +39,24 @@ def loss(terms: Terms, beta: float, kl_reduction: str, free_bits: float = 0.0) -
     """Mean over examples of rec + beta * KL + what tricks add, nats.
 
     KL is the sum over groups (the bound), their mean ("mean_groups": DELLA's released training code), or that of one
-    group ("first", "last": DELLA Table 4). With ``free_bits`` dimensions whose KL is at most that many nats have no
-    part in it (Li et al. 2020, Optimus: a mask a dimension and example).
+    group ("first", "last": DELLA Table 4), always of the groups that an example has. With ``free_bits`` dimensions
+    whose KL is at most that many nats have no part in it (Li et al. 2020, Optimus: a mask a dimension and example).
     """
     loss = terms.rec if terms.auxiliary is None else terms.rec + terms.auxiliary
     dims = terms.kl_dims
     if dims.shape[1] == 0:
         return loss.mean()
     groups = torch.where(dims > free_bits, dims, 0).sum(-1) if free_bits else dims.sum(-1)
+    used = torch.full_like(groups[:, 0], groups.shape[1]).long() if terms.used is None else terms.used
     match kl_reduction:
         case "sum":
             kl = groups.sum(-1)
         case "mean_groups":
-            kl = groups.mean(-1)
+            kl = groups.sum(-1) / used
         case "first":
             kl = groups[:, 0]
         case "last":
-            kl = groups[:, -1]
+            kl = groups.gather(1, used[:, None] - 1)[:, 0]
         case _:
             raise ValueError(f"unknown reduction '{kl_reduction}'")
     return (loss + beta * kl).mean()

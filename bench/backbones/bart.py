@@ -1,7 +1,7 @@
 """BART: a bidirectional encoder and a causal decoder with weights of their own, the decoder attending to c across.
 
 The blocks, embeddings and their initialisation are transformers' (``BartModel``); the pass through them is written
-out here because two of the four places where z can enter lie inside self-attention. With nothing injected it equals
+out here because two of the places where z can enter lie inside self-attention. With nothing injected it equals
 transformers' forward (tested), so pretrained BART weights load unchanged.
 """
 
@@ -52,7 +52,7 @@ class BART(Backbone):
     def encode(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         """See :meth:`Backbone.encode`; padding's states are meaningless."""
         x = self._embed(self.transformer.encoder, ids)
-        allowed = mask[:, None, None, :]
+        allowed = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
         states = []
         for block in self.transformer.encoder.layers:
             attention = block.self_attn
@@ -78,6 +78,7 @@ class BART(Backbone):
         causal position never sees what is to its right.
         """
         assert context is not None, "there is a condition to attend to"
+        assert injection.positions is None, "no method that adds to each position is for BART"
         x = self._embed(self.transformer.decoder, ids, cache.positions if cache is not None else 0, injection.embedding)
         for layer, block in enumerate(self.transformer.decoder.layers):
             x = block.self_attn_layer_norm(x + self._self_attention(layer, x, injection, cache, watch))

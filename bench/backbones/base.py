@@ -1,4 +1,4 @@
-"""What a method may ask of a backbone, and the four named places where a latent variable can enter its decoder."""
+"""What a method may ask of a backbone, and the named places where a latent variable can enter its decoder."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class Injection:
     memory: one [N, M, d] a layer, M extra positions whose key and value it is, seen by all; Sec. 3.3 "Memory".
     value: one function [N, T, d] -> [N, T, d] a layer, on the value vectors before the head split; DELLA Eq. 9.
     hidden: [N, 1 or T, d] added to the last hidden states before the LM head; Sec. 3.3 "Softmax".
+    positions: [N, T, d] added to the input embeddings of the T positions of text that are read, each its own, and to
+        none of a prompt; TRACE Sec. 4.1.
 
     A layer's ``memory`` or ``value`` may be None: the layers of Fig. 2 that have no latent variable.
     """
@@ -31,6 +33,12 @@ class Injection:
     memory: Sequence[Tensor | None] | None = None
     value: Sequence[Callable[[Tensor], Tensor] | None] | None = None
     hidden: Tensor | None = None
+    positions: Tensor | None = None
+
+    @property
+    def into_blocks(self) -> bool:
+        """Whether anything enters before or inside the blocks, so that their pass depends on z."""
+        return any(place is not None for place in (self.embedding, self.positions, self.memory, self.value))
 
 
 NOTHING = Injection()
@@ -109,7 +117,10 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
-        """Bidirectional pass. ids [B, T], mask [B, T] True at real tokens -> states after each block, L × [B, T, d]."""
+        """Bidirectional pass. ids [B, T], mask [B, T] True at real tokens -> states after each block, L × [B, T, d].
+
+        A mask [B, T, T] says for each position which others it sees (at least one).
+        """
 
     @abstractmethod
     def context(self, condition: Batch, states: Sequence[Tensor] | None = None) -> Context:

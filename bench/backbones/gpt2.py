@@ -1,7 +1,7 @@
-"""GPT-2 as decoder and bidirectional encoder, on transformers' own blocks, with four named places where z can enter.
+"""GPT-2 as decoder and bidirectional encoder, on transformers' own blocks, with named places where z can enter.
 
 The blocks, embeddings and their initialisation are transformers' (``GPT2Model``); the pass through them is written
-out here because two of the four places lie inside attention. With nothing injected it equals transformers' forward
+out here because two of the places lie inside attention. With nothing injected it equals transformers' forward
 (tested), so pretrained GPT-2 weights load unchanged.
 
 A condition is a prompt: the decoder reads ``BOS c EOS`` and then ``BOS x EOS``. Prompts of a batch differ in length, so
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model
 
@@ -59,14 +59,14 @@ class GPT2(Backbone):
         text = past + torch.arange(ids.shape[1], device=ids.device)
         prompt = 0
         if context is None:
-            x = self._embed(ids, text, injection.embedding)
+            x = self._embed(ids, text, _added(injection, 0))
         else:
             position = context.mask.sum(1, keepdim=True) + text
             if past == 0:
                 prompt = context.ids.shape[1]
                 before = torch.arange(prompt, device=ids.device).expand(len(ids), -1)
                 ids, position = torch.cat([context.ids, ids], 1), torch.cat([before, position], 1)
-            x = self._embed(ids, position, injection.embedding)
+            x = self._embed(ids, position, _added(injection, prompt))
         slots = next((m.shape[1] for m in injection.memory or () if m is not None), 0)
         plain = _causal_mask(len(text), past, context, 0, x.device)
         with_memory = _causal_mask(len(text), past, context, slots, x.device) if slots else plain
@@ -83,7 +83,7 @@ class GPT2(Backbone):
     def encode(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         """See :meth:`Backbone.encode`; after the block, before the final LayerNorm; padding's are meaningless."""
         x = self._embed(ids, torch.arange(ids.shape[1], device=ids.device), None)
-        allowed = mask[:, None, None, :]
+        allowed = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
         states = []
         for layer in range(self.layers):
             x = self._block(layer, x, allowed)
@@ -96,6 +96,17 @@ class GPT2(Backbone):
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., d] -> [..., V], by the tied word embeddings."""
         return F.linear(hidden, self.transformer.wte.weight)
+
+    def extend(self, tokens: int, positions: int) -> None:
+        """More entries of the vocabulary and more positions, after those there are; they start as fresh ones do."""
+        for name, more in (("wte", tokens), ("wpe", positions)):
+            old: nn.Embedding = getattr(self.transformer, name)
+            new = nn.Embedding(old.num_embeddings + more, old.embedding_dim)
+            nn.init.normal_(new.weight, 0.0, self.config.initializer_range)
+            with torch.no_grad():
+                new.weight[: old.num_embeddings] = old.weight
+            setattr(self.transformer, name, new)
+        self.vocabulary += tokens
 
     def _embed(self, ids: Tensor, position: Tensor, injected: Tensor | None) -> Tensor:
         x = self.transformer.wte(ids) + self.transformer.wpe(position)
@@ -127,6 +138,14 @@ def make(size: schema.Backbone, conditional: bool) -> GPT2:
     """With fresh weights. A prompt and the text after it share one table of positions."""
     positions = size.max_tokens + (size.max_source_tokens if conditional else 0)
     return GPT2(size.layers, size.width, size.heads, size.vocabulary, positions, size.dropout, conditional)
+
+
+def _added(injection: Injection, prompt: int) -> Tensor | None:
+    """What is added to the input embeddings of ``prompt`` positions of a prompt and of the text after it."""
+    if injection.positions is None:
+        return injection.embedding
+    positions = F.pad(injection.positions, (0, 0, prompt, 0))
+    return positions if injection.embedding is None else positions + injection.embedding
 
 
 def _causal_mask(new: int, past: int, context: Context | None, slots: int, device: torch.device) -> Tensor | None:

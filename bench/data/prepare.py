@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.data.base import SPLITS, Source
+from bench.data.sentences import sentence_starts
 from bench.errors import BenchError
 from bench.files import atomic, atomic_directory, read_json, sha256, write_json
 from bench.vocabulary import SPECIALS
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """One split: the texts a model generates and, of a conditional dataset, the source of each."""
+    """One split: the texts a model generates and, of a conditional dataset, the source of each.
+
+    ``sentences`` are the characters where each text's second and later sentences begin; None where nobody looked.
+    """
 
     texts: list[str]
     sources: list[str] | None
+    sentences: list[list[int]] | None = None
 
     def lines(self) -> list[str]:
         """As the split's file holds them: ``text``, or ``source TAB text``; neither side holds a tab."""
@@ -35,7 +40,10 @@ class Split:
 
 
 def prepare(name: str, part: Dataset, backbone: Backbone, out: Path) -> None:
-    """Write ``out/{train,valid,test}.txt``, ``out/tokenizer.json`` and ``out/manifest.json``, all or nothing."""
+    """Write ``out/{train,valid,test}.txt``, ``out/tokenizer.json`` and ``out/manifest.json``, all or nothing.
+
+    Where the suite asks for sentences also ``{train,valid,test}.sentences``, their beginnings, a line for each text.
+    """
     module = importlib.import_module(registry.dataset(name).module)
     source: Source = module.read(name, Path(part.data_dir).expanduser() if part.data_dir else None)
     limits = {"train": part.train, "valid": part.valid, "test": part.test}
@@ -48,6 +56,10 @@ def prepare(name: str, part: Dataset, backbone: Backbone, out: Path) -> None:
         for key in SPLITS:
             with atomic(folder / f"{key}.txt") as stream:
                 stream.writelines(line + "\n" for line in splits[key].lines())
+            if part.sentences:
+                with atomic(folder / f"{key}.sentences") as stream:
+                    starts = sentence_starts(splits[key].texts)
+                    stream.writelines(" ".join(map(str, of_text)) + "\n" for of_text in starts)
         with atomic(folder / "tokenizer.json") as stream:
             stream.write(tokenizer.to_str(pretty=True))
         write_json(folder / "manifest.json", _manifest(name, source, splits, tokenizer, backbone, folder))
@@ -91,6 +103,13 @@ def _manifest(
                 "sources_cut_at_max_tokens": cut,
             }
             limits["max_source_tokens"] = backbone.max_source_tokens
+        sentences = folder / f"{key}.sentences"
+        if sentences.exists():
+            found = len(split.texts) + sum(len(line.split()) for line in sentences.read_text().splitlines())
+            counts[key] |= {
+                "sentences_a_text": round(found / len(split.texts), 2),
+                "sentences_sha256": sha256(sentences),
+            }
     return {
         "dataset": name,
         "conditional": source.sources is not None,
@@ -119,10 +138,20 @@ def read_split(folder: str | Path, part: str) -> Split:
     """One prepared split, checked against the manifest."""
     file = Path(folder) / f"{part}.txt"
     manifest = read_json(Path(folder) / "manifest.json", "manifest")
-    if not file.is_file() or sha256(file) != manifest["splits"][part]["sha256"]:
-        raise BenchError(f"{file}: missing or changed since it was prepared (sha256 differs from manifest.json)")
-    lines = file.read_text(encoding="utf-8").splitlines()
+    counts = manifest["splits"][part]
+    lines = _checked(file, counts["sha256"])
+    sentences = None
+    if "sentences_sha256" in counts:
+        starts = _checked(file.with_suffix(".sentences"), counts["sentences_sha256"])
+        sentences = [[int(start) for start in line.split()] for line in starts]
     if not manifest.get("conditional"):  # a key that older manifests lack
-        return Split(lines, None)
+        return Split(lines, None, sentences)
     pairs = [line.split("\t") for line in lines]
-    return Split([text for _, text in pairs], [source for source, _ in pairs])
+    return Split([text for _, text in pairs], [source for source, _ in pairs], sentences)
+
+
+def _checked(file: Path, expected: str) -> list[str]:
+    """The lines of a file whose checksum the manifest holds."""
+    if not file.is_file() or sha256(file) != expected:
+        raise BenchError(f"{file}: missing or changed since it was prepared (sha256 differs from manifest.json)")
+    return file.read_text(encoding="utf-8").splitlines()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.batch import Sequences
 from bench.data.prepare import read_split
+from bench.data.sentences import token_breaks
 from bench.vocabulary import encode, load_tokenizer
 
 if TYPE_CHECKING:
@@ -18,4 +19,6 @@ def read_sequences(folder: Path, part: str, backbone: Backbone) -> Sequences:
     split, tokenizer = read_split(folder, part), load_tokenizer(folder / "tokenizer.json")
     texts = encode(tokenizer, split.texts, backbone.max_tokens)
     sources = None if split.sources is None else encode(tokenizer, split.sources, backbone.max_source_tokens)
-    return Sequences(texts, sources)
+    if split.sentences is None:
+        return Sequences(texts, sources)
+    return Sequences(texts, sources, token_breaks(tokenizer, split.texts, split.sentences, backbone.max_tokens))

@@ -11,18 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.data.base import Source, distinct_pairs, split_pairs
+from bench.data.sentences import punkt
 from bench.data.sotu import LICENCE, origin, paragraphs
 
 CONDITIONAL = ("sotu-story", "sotu-lead")
 FIRST_WORDS, REST_WORDS = 6, 20  # at least; shorter first sentences are mostly headings ("--Legacy of Parks.")
-
-# What Punkt finds when it is trained on the addresses, which takes it a minute, with their like added and errors taken
-# out. Initials need no entry.
-ABBREVIATIONS = """
-mr mrs ms messrs dr hon prof rev st jr sr esq gen col maj capt adm lt lieut sgt sen rep gov co inc ltd no nos vol sec
-etc vs v viz i.e e.g p.m a.m a.d u.s u.n u.s.a u.s.s u.s.s.r d.c s.c n.y g.i stat fla ga ind kans mo nebr oreg pa tex
-va jan feb aug sept oct nov dec
-"""
 
 
 def read(name: str, data_dir: Path | None) -> Source:
@@ -48,11 +41,7 @@ def read(name: str, data_dir: Path | None) -> Source:
 
 def cut_after_first(texts: list[str]) -> list[tuple[str, str]]:
     """The first sentence of each text and the rest of it, which is empty where there is one sentence alone."""
-    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
-
-    parameters = PunktParameters()
-    parameters.abbrev_types = set(ABBREVIATIONS.split())
-    tokenizer = PunktSentenceTokenizer(parameters)
+    tokenizer = punkt()
     ends = [next(iter(tokenizer.span_tokenize(text)))[1] for text in texts]
     return [(text[:end], text[end:].strip()) for text, end in zip(texts, ends, strict=True)]
 

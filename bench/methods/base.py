@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bench.backbones.base import Backbone, Context, Injection
 from bench.batch import Batch
-from bench.decoding import decode
+from bench.decoding import Steering, decode
 
 if TYPE_CHECKING:
     from bench.schema import Decoding
@@ -152,16 +152,23 @@ class IndependentPosterior:
 
 @dataclass(frozen=True)
 class Condition:
-    """What a conditional method knows of the conditions c of a batch, encoded once.
+    """What a method knows of the conditions c of a batch, encoded once.
 
     Attributes
     ----------
-    context: what the decoder is given.
-    states: the encoder's states of c after each layer, L × [B, S, d] (``context.mask`` marks real positions).
+    context: what the decoder is given; None where there are no conditions, and a method only keeps here what it reads
+        of the texts once for their priors and posteriors.
+    states: the encoder's states of c after each layer, L × [B, S, d] (``mask`` marks real positions).
     """
 
-    context: Context
+    context: Context | None
     states: Sequence[Tensor] = ()
+
+    @property
+    def mask(self) -> Tensor:
+        """[B, S], True at the real positions of c."""
+        assert self.context is not None, "there is a condition"
+        return self.context.mask
 
 
 @dataclass(frozen=True)
@@ -171,13 +178,15 @@ class Terms:
     Attributes
     ----------
     rec: [B], -log p(x|z).
-    kl_dims: [B, G, D], KL of each latent dimension.
+    kl_dims: [B, G, D], KL of each latent dimension; 0 in groups that an example does not have.
     auxiliary: [B], weighted losses that are no part of the ELBO (bag of words).
+    used: [B], the groups each example has, its first ones; None where all have G.
     """
 
     rec: Tensor
     kl_dims: Tensor
     auxiliary: Tensor | None = None
+    used: Tensor | None = None
 
     @property
     def kl(self) -> Tensor:
@@ -204,11 +213,14 @@ class Method(nn.Module, ABC):
 
     A new method is one file with one subclass. It sets ``variants`` (its public names, each with the options that
     make it) and fulfils ``posterior`` and ``inject``; a prior other than one group of N(0, I) overrides ``groups`` and
-    ``prior``, and where groups depend on each other also ``sample_prior``; the rest follows.
+    ``prior``, and where groups depend on each other also ``sample_prior``; the rest follows. Where texts differ in the
+    number of their groups (segments), see ``used``, ``read`` and ``steering``.
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     Options: ClassVar[type[MethodOptions]] = MethodOptions
+    separator: int | None = None  # the token it writes between segments, which is in no text
+    contextual = False  # whether a group's prior depends on the text before the group's own part
 
     def __init__(self, backbone: Backbone, options: MethodOptions) -> None:
         super().__init__()
@@ -229,8 +241,28 @@ class Method(nn.Module, ABC):
 
     @property
     def groups(self) -> int:
-        """Number of latent groups G (0: a plain language model)."""
+        """Number of latent groups G (0: a plain language model); 1 where it is each text's own, see :meth:`used`."""
         return 1
+
+    def used(self, batch: Batch) -> Tensor:
+        """[B], the latent groups each text has; G of a batch is the most of them.
+
+        Groups that a text does not have come after its own and are N(0, I) under prior and posterior: they add
+        exactly 0 to every KL and to log p(z) - log q(z|x), and nothing is decoded from them.
+        """
+        return torch.full_like(batch.lengths, self.groups)
+
+    def separators(self, batch: Batch) -> Tensor:
+        """[B], tokens this method predicts besides x and EOS, between segments; their cost is in log p(x|z)."""
+        return torch.zeros_like(batch.lengths)
+
+    def read(self, batch: Batch, z: Tensor) -> tuple[Batch, Injection]:
+        """The text as the decoder reads it, and where z [N, G, D] enters, N a multiple of B."""
+        return batch, self.inject(z)
+
+    def steering(self, z: Tensor, context: Context | None = None, generator: torch.Generator | None = None) -> Steering:
+        """z [N, G, D] on its way through the decoding of N texts; by default the same at every position."""
+        return Steering(self, z)
 
     def prior(self, z: Tensor, condition: Condition | None = None) -> Gaussian:
         """The Gaussians p(z_g | z_<g, c) at z [..., B, G, D]; by default N(0, I), whatever c is."""
@@ -263,7 +295,8 @@ class Method(nn.Module, ABC):
         z = posterior.sample(1, generator)[0]
         rec = -self.log_likelihood(batch, z, condition)
         kl_dims = posterior.conditional(z).kl_dims(self.prior(z, condition))
-        return Terms(rec, kl_dims, self.options.bow * self.bow(z, batch) if self.bow is not None else None)
+        auxiliary = self.options.bow * self.bow(z, batch) if self.bow is not None else None
+        return Terms(rec, kl_dims, auxiliary, self.used(batch))
 
     def log_prior(self, z: Tensor, condition: Condition | None = None) -> Tensor:
         """log p(z_g | z_<g, c) at z [..., B, G, D], nats: [..., B, G]."""
@@ -274,8 +307,9 @@ class Method(nn.Module, ABC):
         lead = z.shape[:-2]  # [..., B]
         samples = math.prod(lead[:-1])
         flat = z.reshape(samples * len(batch), *z.shape[-2:])
-        injection, context = self.inject(flat), None if condition is None else condition.context
-        if injection.embedding is None and injection.memory is None and injection.value is None:
+        batch, injection = self.read(batch, flat)
+        context = None if condition is None else condition.context
+        if not injection.into_blocks:
             # z enters after the blocks, so all samples of an example share one pass through them
             hidden = self.backbone.decode(batch.inputs, context=context).repeat(samples, 1, 1)
             hidden = hidden if injection.hidden is None else hidden + injection.hidden

@@ -176,7 +176,7 @@ class Della(Method):
         """c^(l), G × [B, d]."""
         if condition is None:
             return [None] * self.groups
-        return self.pooled(condition.states, condition.context.mask)
+        return self.pooled(condition.states, condition.mask)
 
 
 class LayerwisePosterior:
@@ -244,7 +244,7 @@ def _layers(count: int, options: DellaOptions) -> range:
     """The layers with a latent variable, counted from 0."""
     end = options.end or count
     if not 1 <= options.start <= end <= count:
-        raise BenchError(f"method 'della': layers {options.start} to {end} of a backbone of {count}")
+        raise BenchError(f"layers {options.start} to {end} of a backbone of {count}")
     return range(options.start - 1, end)
 
 

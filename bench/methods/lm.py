@@ -28,7 +28,7 @@ class LanguageModel(Method):
 
     def __init__(self, backbone: Backbone, options: LanguageModelOptions) -> None:
         if backbone.kind != options.backbone:
-            raise BenchError(f"method '{options.backbone}' is on a dataset whose backbone is {backbone.kind}")
+            raise BenchError(f"it is the plain model of {options.backbone}, and the backbone here is {backbone.kind}")
         super().__init__(backbone, options)
 
     @property

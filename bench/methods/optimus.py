@@ -33,7 +33,7 @@ class Optimus(Method):
 
     def __init__(self, backbone: Backbone, options: MethodOptions) -> None:
         if backbone.conditional or not isinstance(backbone, GPT2):
-            raise BenchError("method 'optimus' is unconditional, and its decoder is GPT-2")
+            raise BenchError("it is unconditional, and its decoder is GPT-2")
         super().__init__(backbone, options)
         self.encoder = _bert(backbone)
         self.to_latent = linear(backbone.width, 2 * options.latent, bias=False)

@@ -65,7 +65,7 @@ class SingleEncoder(nn.Module):
         return Gaussian(gaussian.mean[:, None].expand_as(z), gaussian.logvar[:, None].expand_as(z))
 
     def _pooled(self, condition: Condition) -> Tensor:
-        return self.pooling(condition.states[-1], condition.context.mask)
+        return self.pooling(condition.states[-1], condition.mask)
 
 
 class MeanNorm(nn.Module):

@@ -4,7 +4,9 @@
 
 It can never exceed log N, whatever the model: N and the cap are printed with it. Slightly negative values are noise
 around 0 and are not clipped. There is none where texts have conditions: q(z|x, c) varies with c too, and a mixture over
-examples would count that as information about x. DELLA Eq. 14 (Alemi et al. 2016); ``mi_batch`` is what He et al.
+examples would count that as information about x. Where priors depend on the text before a segment (TRACE, CGD), MI may
+exceed KL: z then tells of that text even where q = p. Texts with fewer segments than others have N(0, I) in place of
+the rest. DELLA Eq. 14 (Alemi et al. 2016); ``mi_batch`` is what He et al.
 2019's code reports.
 """
 

@@ -7,12 +7,13 @@ that computes something of its own (names that differ in training alone come onc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from bench import model as models
 from bench import registry
@@ -60,9 +61,15 @@ TINY = UNCONDITIONAL.size
 def build(name: str, task: Task = UNCONDITIONAL, seed: int = 0) -> Method:
     """A debug-size method with perturbed weights: an identity or zero start would hide mistakes."""
     torch.set_num_threads(1)
-    method = models.build(MethodSpec(use=name), task.size, seed, task.conditional)
+    method = models.build(MethodSpec(use=name, options=debug_options(name)), task.size, seed, task.conditional)
     perturb(method, seed + 1)
     return method.eval()
+
+
+def debug_options(name: str) -> dict[str, int]:
+    """Segments so short that the texts have several, and not all as many."""
+    options = registry.load_class(registry.describe(name)).Options
+    return {"segment_length": 2} if "segment_length" in {field.name for field in fields(options)} else {}
 
 
 def perturb(module: nn.Module, seed: int = 1) -> None:
@@ -75,6 +82,10 @@ def perturb(module: nn.Module, seed: int = 1) -> None:
         for norm in norms:
             assert norm.running_var is not None
             norm.running_var *= 2.0
+        for part in module.modules():
+            if parametrize.is_parametrized(part, "weight"):
+                for _ in range(20):  # power iterations, as training would have had
+                    part.train().weight  # noqa: B018
 
 
 def distinct(names: list[str], ignored: Callable[[str], bool] = TRAINING.__contains__) -> list[str]:

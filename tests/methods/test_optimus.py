@@ -54,5 +54,5 @@ def test_maps_of_the_latent_variable_have_no_bias(optimus: Optimus) -> None:
 
 @pytest.mark.parametrize("task", ["gpt2-prompt", "bart"])
 def test_it_is_unconditional(task: str) -> None:
-    with pytest.raises(BenchError, match="'optimus' is unconditional"):
+    with pytest.raises(BenchError, match="method 'optimus': it is unconditional"):
         build("optimus", TASKS[task])
