@@ -85,7 +85,8 @@ def write_run(root: Path, suite_path: str, uses: tuple[str, ...] = ()) -> Suite:
     for dataset in suite.datasets:
         manifest = root / CellPaths(suite.name, dataset, "", 0).manifest
         write_json(manifest, manifest_of(dataset))
-    for cell in [*suites.cells(suite), *suites.untrained(suite)]:
+    drawn = (cell for report in suite.reports for cell in suites.drawn(suite, report))
+    for cell in dict.fromkeys([*suites.cells(suite), *suites.untrained(suite), *drawn]):
         write_cell(root, suite, cell)
     return suite
 
@@ -105,10 +106,10 @@ def manifest_of(dataset: str) -> dict[str, Any]:
 
 
 def write_cell(root: Path, suite: Suite, cell: Cell) -> None:
-    """One cell's record, history and likelihood file."""
-    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+    """One cell's record, history and likelihood file; of a named decoding the record alone."""
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)
     write_json(root / paths.record, record(root, suite, cell))
-    if cell.method not in UNTRAINED:
+    if cell.method not in UNTRAINED and not cell.decoding:
         history(root / paths.history, cell)
         likelihood(root / paths.likelihood, cell)
 
@@ -116,16 +117,21 @@ def write_cell(root: Path, suite: Suite, cell: Cell) -> None:
 def record(root: Path, suite: Suite, cell: Cell) -> dict[str, Any]:
     """The JSON of one record."""
     untrained = cell.method in UNTRAINED
-    stages = ("untrained",) if untrained else ("train", "likelihood", "generate")
+    trained = ("train", "generate") if cell.decoding else ("train", "likelihood", "generate")
+    stages = ("untrained",) if untrained else trained
     manifest = root / CellPaths(suite.name, cell.dataset, "", 0).manifest
     return {
         "schema": 1, "suite": suite.name, "dataset": cell.dataset, "method": cell.method, "seed": cell.seed,
-        "values": {**({} if untrained else _likelihood_values(cell)), **_text_values(cell)},
+        "decoding": cell.decoding,
+        "values": {**({} if untrained or cell.decoding else _likelihood_values(cell)), **_text_values(cell)},
         "provenance": {
             "git": {"sha": "0123456789abcdef", "dirty": False},
             "code": {stage: f"{stage}-code" for stage in stages},
             "data": sha256(manifest),
-            "settings": {stage: suites.settings(suite, stage, cell.dataset, cell.method) for stage in stages},
+            "settings": {
+                stage: suites.settings(suite, stage, cell.dataset, cell.method, decoding=cell.decoding)
+                for stage in stages
+            },
             "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
             "device": "cpu", "parameters": 0 if untrained else 200_000 + len(cell.method),
             "cost": {} if untrained else {"train": cost(cell)},
@@ -179,7 +185,7 @@ def _likelihood_values(cell: Cell) -> dict[str, Any]:
 
 
 def _text_values(cell: Cell) -> dict[str, Any]:
-    base = BASE.get(cell.method, 56.0) + cell.seed + len(cell.dataset)
+    base = BASE.get(cell.method, 56.0) + cell.seed + len(cell.dataset) + len(cell.decoding)
     return {
         "bleu4": value(base / 2, "bleu|n:4|tok:13a|refs:all5|v:1"),
         "cnd": value(base / 60, "cnd|form:logcos|n:3|N:250|refs:5|v:1"),
