@@ -95,6 +95,10 @@ class Dag:
                     files += [self.paths(cell).interpolation for cell in trained]
                 case "attention":
                     files += [self.paths(cell).attention for cell in trained]
+                case "costs":
+                    files += [self.paths(cell).cost("train") for cell in trained]
+                case "statistics":
+                    files += [self.paths(cell).likelihood for cell in trained]
         return list(map(str, files))
 
     def compared(self) -> list[str]:

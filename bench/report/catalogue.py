@@ -13,7 +13,7 @@ from typing import Literal
 from bench.errors import BenchError, suggest
 
 Kind = Literal["table", "figure"]
-Reads = Literal["records", "histories", "samples", "interpolation", "attention"]
+Reads = Literal["records", "histories", "samples", "interpolation", "attention", "costs", "statistics"]
 Source = Literal["likelihood", "texts"]
 FORMATS: dict[Kind, tuple[str, ...]] = {"table": ("md", "csv", "tex", "html"), "figure": ("png", "svg")}
 
@@ -72,6 +72,14 @@ _ALL = (
     Report("della/figure5", "figure", ("histories",), "bench.report.figures"),
     Report("della/figure6", "figure", ("attention",), "bench.report.della.attention"),
     Report("della/figure7", "figure", ("attention",), "bench.report.della.attention"),
+    Report("trace/table1", "table", (), "bench.report.trace.data"),
+    *_tables("trace.tables", "trace/table2", "trace/table5", conditional=False),
+    *_tables("trace.tables", "trace/table3", shows=("texts",), conditional=True),
+    *_tables("trace.decodings", "trace/table6", shows=("texts",), conditional=False, decodings=True),
+    Report("trace/figure2", "figure", ("costs", "histories"), "bench.report.trace.speed"),
+    Report("trace/figure3", "figure", ("records",), "bench.report.trace.segments", ("texts",), conditional=False),
+    Report("trace/figure4", "table", ("samples",), "bench.report.papers.samples", conditional=True),
+    Report("trace/theorem1", "table", ("statistics",), "bench.report.trace.theorem", conditional=False),
 )
 REPORTS = {report.name: report for report in _ALL}
 DEFAULT = ("table1", "curves")  # of a suite that names none

@@ -18,8 +18,9 @@ METRICS = (
     *("self_bleu", "dist", "js"),
     *("fluency", "coherence", "novelty", "informativeness", "p_value", "kappa"),
     *("gpu_hours", "parameters", "train", "valid", "test", "source_length", "length"),
+    *("gamma", "latent", "speedup"),
 )
-SETTINGS = ("unconditional", "conditional")  # stand as the dataset of a number that belongs to no single one
+SETTINGS = ("unconditional", "conditional", "all")  # stand as the dataset of a number that belongs to no single one
 
 # Our quantity -> the printed metric it stands beside. What the papers leave open (n of BLEU and Dist) is our choice:
 # bleu4 on unconditional datasets; cbleu1 on conditional ones, where the printed BLEU follows ROUGE-1.

@@ -25,8 +25,8 @@ _TEX = {
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
     "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "∞": r"$\infty$", "×": r"$\times$", "Δ": r"$\Delta$",
     "−": "$-$", "\N{NO-BREAK SPACE}": "~", "–": "--", "—": "---",
-    "→": r"$\rightarrow$", "τ": r"$\tau$", "≤": r"$\le$", "≥": r"$\ge$", "β": r"$\beta$",
-    "§": r"\S{}",
+    "→": r"$\rightarrow$", "τ": r"$\tau$", "≤": r"$\le$", "≥": r"$\ge$", "β": r"$\beta$", "γ": r"$\gamma$",
+    "§": r"\S{}", "σ": r"$\sigma$", "√": r"$\surd$",
 }  # fmt: skip
 
 _MARKDOWN = re.compile(r"[\\`*_<>|~$]|\](?=[(\[:])|&(?=#?\w+;)")

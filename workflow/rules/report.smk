@@ -37,6 +37,7 @@ rule figure:
     input:
         cells=lambda wildcards: dag.read(wildcards.figure),
         manifests=lambda wildcards: dag.manifests(wildcards.figure),
+        published=dag.published(),
     output:
         png="reports/{figure}.png",
         svg=report(
