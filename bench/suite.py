@@ -155,7 +155,10 @@ def _decodings(selection: Selection) -> list[str]:
 
 
 def compared(suite: Suite, methods: Collection[str] = ()) -> list[Cell]:
-    """The cells that stand beside a frozen release: the first report's, of these methods or of all."""
+    """The cells that stand beside a frozen release: the first report's, of these methods or of all.
+
+    Their texts are those of the datasets' own decoding; no release has others.
+    """
     return [cell for cell in cells(suite, next(iter(suite.reports), None)) if not methods or cell.method in methods]
 
 
@@ -292,7 +295,9 @@ def settings(
             assert part is not None
             size = backbone_of(suite, dataset)
             sources = [size.max_source_tokens] if registry.dataset(dataset).conditional else []
-            return digest(part.train, part.valid, part.test, part.data_dir, size.vocabulary, size.max_tokens, *sources)
+            sentences = [part.sentences] if part.sentences else []
+            limits = (part.train, part.valid, part.test, part.data_dir, size.vocabulary, size.max_tokens)
+            return digest(*limits, *sources, *sentences)
         case "train":
             spec = spec_of(suite, method).model_dump(exclude={"backbone"})
             return digest(spec, _backbone_settings(suite, dataset, method), training_of(suite, dataset))

@@ -10,7 +10,6 @@ import pytest
 
 from bench import dag, suite
 from bench.errors import BenchError
-from bench.report import catalogue
 
 SUITE = """\
 name: tiny
@@ -127,19 +126,15 @@ def test_texts_are_drawn_where_a_report_shows_them() -> None:
     ]
 
 
-def test_texts_of_named_decodings_lie_beside_the_cells_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    about = catalogue.Report("drawn", "table", ("records", "samples"), "x", ("texts",), decodings=True)
-    monkeypatch.setitem(catalogue.REPORTS, "drawn", about)
+def test_texts_of_named_decodings_lie_beside_the_cells_own() -> None:
     Path("tiny.yaml").write_text(
-        SELECTED + "  drawn: {datasets: [bbe], methods: [della], seeds: [1], decodings: [greedy, top.k-5]}\n"
+        SELECTED + "  trace/table6: {datasets: [bbe], methods: [della], seeds: [1], decodings: [greedy, top.k-5]}\n"
         "decodings: {greedy: {strategy: greedy}, top.k-5: {k: 5}}\n"
     )
     loaded = dag.load({"suite": "tiny.yaml"})
-    folder, human = "results/runs/tiny/bbe/della/seed1", "results/runs/tiny/bbe/human/seed0"
-    assert loaded.read("drawn") == [
-        *(f"{folder}/decoding-{name}/record.json" for name in ("greedy", "top.k-5")), f"{human}/record.json",
-        *(f"{folder}/decoding-{name}/samples.jsonl" for name in ("greedy", "top.k-5")), f"{human}/samples.jsonl",
-    ]  # fmt: skip
+    folder = "results/runs/tiny/bbe/della/seed1"
+    drawn = [f"{folder}/decoding-{name}/record.json" for name in ("greedy", "top.k-5")]
+    assert loaded.read("trace/table6") == [*drawn, "results/runs/tiny/bbe/human/seed0/record.json"]
     own = Wildcards(dataset="bbe", method="della", seed="1", decoding="", family="ngrams")
     greedy = Wildcards(dataset="bbe", method="della", seed="1", decoding="/decoding-greedy", family="ngrams")
     assert loaded.scored(own)[0] == f"{folder}/samples.jsonl"

@@ -67,6 +67,23 @@ def test_the_same_run_gives_the_same_bytes(run: str, tmp_path: Path) -> None:
         assert (first / file).read_text(encoding="utf-8") == theirs
 
 
+def test_a_release_has_the_cells_whose_own_decoding_a_report_shows(tmp_path: Path) -> None:
+    about = """
+reports:
+  table1: {datasets: [bbe], methods: [gpt2]}
+  trace/table6: {datasets: [sotu], methods: [della], decodings: [greedy]}
+decodings: {greedy: {strategy: greedy}}
+"""
+    suite = fake_run.write_suite(tmp_path, fake_run.YAML + about)
+    fake_run.write_run(tmp_path, suite)
+    own, named = (CellPaths("tiny", "sotu", "della", 1, decoding) for decoding in ("", "greedy"))
+    (tmp_path / own.record).unlink()
+    assert (tmp_path / named.record).exists()
+    release = load_release(freeze(suite, "r1", root=tmp_path).name, tmp_path)
+    rows = [Cell("bbe", "gpt2", 1), Cell("bbe", "gpt2", 2), Cell("bbe", "human", 0), Cell("sotu", "human", 0)]
+    assert list(release.cells) == rows
+
+
 def refused(run: str, root: Path, complaint: str, **how: Any) -> None:
     """It is one clear line, and nothing is left behind."""
     with pytest.raises(BenchError) as error:

@@ -13,7 +13,6 @@ from bench.errors import BenchError
 from bench.files import write_json
 from bench.paths import CellPaths
 from bench.record_schema import Record, read_cell
-from bench.report import catalogue
 from bench.report.collect import gather
 from bench.schema import Suite
 from bench.suite import Cell
@@ -24,7 +23,7 @@ generation: {samples: 7, decoding: {strategy: top_k, k: 20}}
 decodings: {greedy: {strategy: greedy}, beam3: {strategy: beam, k: 3}}
 reports:
   table1: {datasets: [bbe], methods: [embed], seeds: [1]}
-  drawn: {datasets: [bbe], methods: [embed], seeds: [1], decodings: [greedy, beam3]}
+  trace/table6: {datasets: [bbe], methods: [embed], seeds: [1], decodings: [greedy, beam3]}
 """
 SIGNATURES = {"": "top_k(20)", "greedy": "greedy()", "beam3": "beam(3)"}
 CELL = ("--suite", "trained.yaml", "--dataset", "bbe", "--method", "embed", "--seed", "1")
@@ -41,8 +40,6 @@ def run(verb: str, *more: str) -> None:
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     """A cell as training leaves it, in the working directory."""
-    about = catalogue.Report("drawn", "table", ("records",), "bench.report.table", ("texts",), decodings=True)
-    monkeypatch.setitem(catalogue.REPORTS, "drawn", about)
     monkeypatch.chdir(tmp_path)
     write_cell(tmp_path, "bbe", "embed")
     text = Path("trained.yaml").read_text().replace("metrics: [elbo]", "metrics: [distinct, cnd]")
@@ -91,14 +88,16 @@ def test_a_report_gathers_one_decoding_and_the_rows_without_a_model(suite: Suite
     assert main(["untrained", *row, "--row", "human"]) == 0
     for verb in (["score-cell", "--family", "ngrams"], ["record"]):
         assert main([*verb, *row, "--method", "human", "--seed", "0"]) == 0
-    found = {name: gather(suite, "drawn", decoding=name) for name in suites.select(suite, "drawn").decodings}
+    found = {
+        name: gather(suite, "trace/table6", decoding=name) for name in suites.select(suite, "trace/table6").decodings
+    }
     for name, results in found.items():
         (record,), (human,) = results.records["bbe", "embed"], results.records["bbe", "human"]
         assert (record.decoding, human.decoding) == (name, "")
     assert found["greedy"].column("bbe", "dist2")["human"] == found["beam3"].column("bbe", "dist2")["human"]
     assert found["greedy"].column("bbe", "dist2")["embed"] != found["beam3"].column("bbe", "dist2")["embed"]
     with pytest.raises(BenchError, match=r"seed1/record\.json: No such file"):
-        gather(suite, "drawn")
+        gather(suite, "trace/table6")
 
 
 def test_a_record_in_the_place_of_another_decodings_is_refused(suite: Suite) -> None:

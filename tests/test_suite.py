@@ -9,7 +9,6 @@ import yaml
 
 from bench import registry, suite
 from bench.errors import BenchError
-from bench.report import catalogue
 from bench.schema import Decoding
 from bench.suite import Cell, cells, load, settings
 
@@ -22,17 +21,11 @@ GOOD = {
 }
 
 
-def decoded(names: list[str], report: str = "drawn", **more) -> dict:
+def decoded(names: list[str], report: str = "trace/table6", **more) -> dict:
     """The changes that give a report these decodings."""
     known = {"greedy": {"strategy": "greedy"}, "beam10": {"strategy": "beam", "k": 10}}
     selection = {"datasets": ["bbe"], "methods": ["della"], "decodings": names}
     return {"decodings": known, "reports": {report: selection, **more}}
-
-
-@pytest.fixture(autouse=True)
-def _report_of_decodings(monkeypatch: pytest.MonkeyPatch) -> None:
-    about = catalogue.Report("drawn", "table", ("records",), "bench.report.table", ("texts",), decodings=True)
-    monkeypatch.setitem(catalogue.REPORTS, "drawn", about)
 
 
 @pytest.fixture
@@ -115,9 +108,12 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
         ({"reports": {"table1": {"datasets": ["bbe"], "methods": ["dela"]}}}, "did you mean 'della'"),
         ({"decodings": {"a/b": {"strategy": "greedy"}}}, "'decodings.a/b.[key]' is 'a/b': String should match pattern"),
         ({"decodings": {"greedy": {"strategi": "greedy"}}}, "'decodings.greedy.strategi'; did you mean 'strategy'?"),
-        (decoded(["greedi"]), "'reports.drawn': no decoding 'greedi' in the suite; did you mean 'greedy'?"),
-        (decoded(["greedy", "greedy"]), "'reports.drawn.decodings' is ['greedy', 'greedy']: 'greedy' is named twice"),
-        (decoded([]), "'reports.drawn.decodings' is []: List should have at least 1 item"),
+        (decoded(["greedi"]), "'reports.trace/table6': no decoding 'greedi' in the suite; did you mean 'greedy'?"),
+        (
+            decoded(["greedy", "greedy"]),
+            "'reports.trace/table6.decodings' is ['greedy', 'greedy']: 'greedy' is named twice",
+        ),
+        (decoded([]), "'reports.trace/table6.decodings' is []: List should have at least 1 item"),
         (
             decoded(["greedy"], report="table1"),
             "'reports.table1.decodings': the report shows the datasets' own decoding alone",
@@ -217,15 +213,15 @@ def test_a_report_of_decodings_shows_texts_of_the_same_cells(write) -> None:
     losses = {"datasets": ["bbe", "sotu"], "methods": ["gpt2", "della"]}
     loaded = load(write(**decoded(["greedy", "beam10"], **{"della/table4": losses})))
     greedy, beam = ([Cell("bbe", "della", seed, name) for seed in (1, 2)] for name in ("greedy", "beam10"))
-    assert suite.drawn(loaded, "drawn") == [*greedy, *beam]
-    assert cells(loaded, "drawn") == [Cell("bbe", "della", 1), Cell("bbe", "della", 2)]
+    assert suite.drawn(loaded, "trace/table6") == [*greedy, *beam]
+    assert cells(loaded, "trace/table6") == [Cell("bbe", "della", 1), Cell("bbe", "della", 2)]
     assert suite.drawn(loaded, "della/table4") == cells(loaded, "della/table4") == cells(loaded)
     families = {name: suite.families_of(loaded, "bbe", "della", name) for name in ("", "greedy", "beam10")}
     assert families == {"": {"likelihood": "likelihood"}, "greedy": {"ngrams": "texts"}, "beam10": {"ngrams": "texts"}}
     assert suite.families_of(loaded, "bbe", "gpt2", "greedy") == {}
     assert suite.trained_stages(loaded, "bbe", "della") == ["train", "likelihood"]
     assert suite.trained_stages(loaded, "bbe", "della", "greedy") == ["train", "generate"]
-    assert suite.untrained(loaded, "drawn") == [Cell("bbe", "human", 0)]
+    assert suite.untrained(loaded, "trace/table6") == [Cell("bbe", "human", 0)]
     assert list(suite.metrics_of(loaded, "bbe", "human")) == ["bleu"]
     assert suite.generation_of(loaded, "bbe", "beam10").decoding.signature == "beam(10)"
     assert suite.generation_of(loaded, "bbe").decoding.signature == "top_k(50)"

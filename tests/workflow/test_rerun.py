@@ -175,33 +175,30 @@ DECODED = """
 decodings: {greedy: {strategy: greedy}, beam: {strategy: beam, k: 4}}
 reports:
   table1: {datasets: [bbe], methods: [gpt2, della]}
-  drawn: {datasets: [bbe], methods: [della], decodings: [greedy, beam]}
+  trace/table6: {datasets: [bbe], methods: [della], decodings: [greedy, beam]}
 """
-REPORT = 'REPORTS["drawn"] = Report("drawn", "table", ("records",), "bench.report.table", ("texts",), decodings=True)'
 
 
 def test_one_training_and_texts_of_every_decoding(fresh: Tree) -> None:
-    with ExitStack() as edits:
-        edits.enter_context(fresh.edited("bench/report/catalogue.py", add(REPORT)))
-        edits.enter_context(fresh.edited("tiny.yaml", add(DECODED)))
+    with fresh.edited("tiny.yaml", add(DECODED)):
         drawn = {f"{rule} bbe della 1 {name}" for rule in ("generate", "record") for name in ("greedy", "beam")}
         drawn |= {f"score bbe della 1 {name} {TEXT}" for name in ("greedy", "beam")}
         beside = human(f"untrained score:{TEXT} record", ["bbe"])
-        target = ("--config", "suite=tiny.yaml", "--", "reports/drawn.md")
-        alone = {"prepare bbe", "table drawn"} | jobs("train", ["della"], ["bbe"]) | drawn | beside
+        target = ("--config", "suite=tiny.yaml", "--", "reports/trace/table6.md")
+        alone = {"prepare bbe", "table trace/table6"} | jobs("train", ["della"], ["bbe"]) | drawn | beside
         assert fresh.pending(*target) == alone
         fresh.run(*target)
         assert fresh.pending(*target) == set()
-        both = ("--config", "suite=tiny.yaml", "--", "reports/drawn.md", "reports/table1.md")
+        both = ("--config", "suite=tiny.yaml", "--", "reports/trace/table6.md", "reports/table1.md")
         rest = jobs(f"likelihood generate {SCORES}", ["della"], ["bbe"]) | jobs(CELL, ["gpt2"], ["bbe"]) | TABLE
         assert fresh.pending(*both) == rest
         fresh.run(*both)
         with fresh.edited("tiny.yaml", swap("k: 4", "k: 5")):
             beam = {"generate bbe della 1 beam", f"score bbe della 1 beam {TEXT}", "record bbe della 1 beam"}
-            assert fresh.pending(*both) == beam | TABLE | {"table drawn"}
+            assert fresh.pending(*both) == beam | TABLE | {"table trace/table6"}
         with fresh.edited("tiny.yaml", add("generation: {decoding: {k: 7}}")):
             own = jobs(f"generate score:{TEXT} record", ["gpt2", "della"], ["bbe"])
-            assert fresh.pending(*both) == own | TABLE | {"table drawn"}
+            assert fresh.pending(*both) == own | TABLE | {"table trace/table6"}
         assert fresh.pending(*both) == set()
 
 
