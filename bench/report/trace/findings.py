@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import partial
+
 from bench.report.collect import Results
 from bench.report.papers.findings import above_copy, against, collapsed, highest_kl, listed, means
+from bench.report.trace.paper import TABLES
 from bench.suite import UNTRAINED
 
 DIVERSITY = (("self_bleu4", "Self-BLEU", -1), ("dist2", "Dist", 1), ("js", "JS", -1))  # the sign is that of better
@@ -12,26 +16,25 @@ PARTS = {"trace-r": ("trace-r-ln", "trace-r-rp", "trace-r+bn"), "trace-p": ("tra
 
 def findings(results: Results, table: str) -> tuple[str, ...]:
     """Sentences under one table, a dataset after the other."""
+    diversity = partial(most_diverse, keys=TABLES[table].quantities)
     about = {
-        "2": (highest_kl, collapsed, mi_above_kl, most_diverse),
-        "3": (above_copy, most_diverse),
-        "5": (ablations, most_diverse),
-        "6": (most_diverse,),
+        "2": (highest_kl, collapsed, mi_above_kl, diversity),
+        "3": (above_copy, diversity),
+        "5": (ablations, diversity),
+        "6": (diversity,),
     }[table]
     return tuple(sentence for dataset in results.datasets for tell in about for sentence in tell(results, dataset))
 
 
-def most_diverse(results: Results, dataset: str) -> list[str]:
-    """Whose texts differ most from each other, by each measure (the claim of the title)."""
+def most_diverse(results: Results, dataset: str, keys: Collection[str]) -> list[str]:
+    """Whose texts differ most from each other, by each measure shown (the claim of the title)."""
     parts = []
     for key, name, sign in DIVERSITY:
         found = {method: value for method, value in means(results, dataset, key).items() if method not in UNTRAINED}
-        best = {
-            method: value for method, value in found.items() if value == sign * max(sign * v for v in found.values())
-        }
-        if len(found) > 1:
-            parts.append(f"by {name} of {listed(best)}")
-    return [f"On {dataset} the most diverse texts are {', '.join(parts)}."] if parts else []
+        best = sign * max((sign * value for value in found.values()), default=0.0)
+        if key in keys and len(found) > 1:
+            parts.append(f"by {name} those of {listed({m: value for m, value in found.items() if value == best})}")
+    return [f"On {dataset} the most diverse texts are {'; '.join(parts)}."] if parts else []
 
 
 def mi_above_kl(results: Results, dataset: str) -> list[str]:

@@ -59,12 +59,12 @@ def draw(measured: Mapping[str, Seconds], points: Sequence[Point], claims: Seque
     """A panel a dataset, and the printed claims over them."""
     from matplotlib import pyplot
 
-    across, height = len(measured), 3.4
-    figure, grid = pyplot.subplots(1, across, figsize=(max(4.6 * across, 5.6), height), squeeze=False)
+    across, height = len(measured), 3.3
+    figure, grid = pyplot.subplots(1, across, figsize=(max(4.6 * across, 6.0), height), squeeze=False)
     for (dataset, of), axes in zip(measured.items(), grid[0], strict=True):
         _panel(axes, of, points)
         axes.set_title(dataset, loc="left", fontweight="bold")
-    figure.subplots_adjust(left=0.11, right=0.98, wspace=0.22, top=1 - 1.25 / height, bottom=0.45 / height)
+    figure.subplots_adjust(left=0.11, right=0.98, wspace=0.22, top=1 - 1.0 / height, bottom=0.45 / height)
     _legend(figure, measured, claims)
     return figure
 
@@ -92,9 +92,8 @@ def _legend(figure: Figure, measured: Mapping[str, Seconds], claims: Sequence[Pr
     ]
     several = any(len(seeds) > 1 for of in measured.values() for seeds in of.values())
     title = [
-        "Wall time of training over its steps; ×: TRACE-R over TRACE-P"
-        + ("; a mark a seed, lines through their means" if several else ""),
-        *(f"printed (TRACE, Sec. {row.table}): TRACE-P is {_claim(row)}" for row in claims),
+        "Wall time of training over its steps; ×: TRACE-R over TRACE-P" + ("; a mark a seed" if several else ""),
+        *(f"Printed (TRACE, Sec. {row.table}): TRACE-P is {_claim(row)}" for row in claims),
     ]
     figure.legend(handles=handles, loc="upper left", ncols=2, frameon=False, borderaxespad=0.2, title="\n".join(title),
                   alignment="left", title_fontsize=8)  # fmt: skip
