@@ -57,6 +57,9 @@ class TraceOptions(MethodOptions):
     normalisation: of what x_t adds to the mean (of the whole mean, if not residual): "layer", "batch" or "none".
     normalised: "mean", or "both": Eq. 11 as written, which also scales log-variances to +-gamma.
     gamma: the fixed scale of that normalisation; its bias is trained (Sec. 5.2: 3).
+    clamp: log-variances of priors (and of posteriors that are not residual) are held in [-clamp, clamp], as in DELLA's
+        code, by the same authors. Without, training diverges: the KL that Theorem 1 promises is divided by sigma_t^2,
+        and a larger sigma_t makes a larger z_t, which makes a larger sigma_{t+1}.
     spectral: hold W_mu1 and W_sigma1 at spectral norm 1, by one power iteration a step (Sec. 4.2).
     """
 
@@ -67,6 +70,7 @@ class TraceOptions(MethodOptions):
     normalisation: Literal["layer", "batch", "none"] = "layer"
     normalised: Literal["mean", "both"] = "mean"
     gamma: float = 3.0
+    clamp: float = 5.0
     spectral: bool = False
 
 
@@ -206,22 +210,24 @@ class Trace(Method):
         reading = _reading(condition)
         groups = z.shape[-2]
         parameters = F.linear(_previous(z), reading.given_z) + reading.given_text[:, :groups]
-        return _only(reading.segments.present[:, :groups], split_gaussian(parameters))
+        return _only(reading.segments.present[:, :groups], split_gaussian(parameters, self.options.clamp))
 
     def posterior(self, batch: Batch, condition: Condition | None = None) -> Posterior:
         reading = _reading(self.condition(batch) if condition is None else condition)
         if self.options.dependence == "recurrent":
             return RecurrentPosterior(self, reading)
-        return IndependentPosterior(_only(reading.segments.present, split_gaussian(reading.own)))
+        return IndependentPosterior(_only(reading.segments.present, split_gaussian(reading.own, self.options.clamp)))
 
     def posterior_at(self, previous: Tensor, reading: Reading, own: Tensor, given_text: Tensor) -> Gaussian:
         """q(z_t | z_{t-1}, x_<=t), Eq. 10-11, of some segments: all [..., D] or [..., 2D]."""
         if self.w_q is None:
-            return split_gaussian(F.linear(previous, reading.given_z) + given_text + own)
+            prior = split_gaussian(F.linear(previous, reading.given_z) + given_text, self.options.clamp)
+            moved, scaled = own.chunk(2, -1)
+            return Gaussian(prior.mean + moved, prior.logvar + scaled)
         assert self.normalise is not None
         parameters = F.linear(previous, self.w_q.weight[:, : self.options.latent]) + own
         present = torch.ones(parameters.shape[:-1], dtype=torch.bool, device=parameters.device)
-        return split_gaussian(self.normalise(parameters, present))
+        return split_gaussian(self.normalise(parameters, present), self.options.clamp)
 
     def sample_prior(
         self, n: int, condition: Condition | None = None, generator: torch.Generator | None = None
@@ -232,7 +238,7 @@ class Trace(Method):
             return standard_normal(like.new_zeros(n, 1, self.options.latent)).sample(generator)
         prompt = Batch(condition.context.ids, condition.context.mask.sum(1))
         state = _at(self.backbone.encode(prompt.ids, prompt.mask)[-1], prompt.lengths[:, None] - 1)
-        return split_gaussian(self._given_text(state, conditional=True)).sample(generator)
+        return split_gaussian(self._given_text(state, conditional=True), self.options.clamp).sample(generator)
 
     def next_prior(self, ids: Tensor, z: Tensor, context: Context | None = None) -> Gaussian:
         """p(z_{t+1} | z_t, x_<=t) of texts [N, S] that have just ended segment t with a [SEP]; z_t is [N, D]."""
@@ -241,7 +247,7 @@ class Trace(Method):
             joint = joint.after(Batch(context.ids, context.mask.sum(1)))
         state = _at(self.backbone.encode(joint.text.ids, joint.extra_mask())[-1], joint.ends)
         text = self._given_text(state, conditional=True)[:, 0]
-        return split_gaussian(F.linear(z, self._given_z()) + text)
+        return split_gaussian(F.linear(z, self._given_z()) + text, self.options.clamp)
 
     # The decoder -------------------------------------------------------------------------------------------------
 
