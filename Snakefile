@@ -1,6 +1,6 @@
 """The whole benchmark: `snakemake --cores 2` makes reports/table1.md and the learning curves of the default suite.
 
-`snakemake --cores 2 -- della_all`: every table and figure of the DELLA paper.
+`snakemake --cores 2 -- della_all`: every table and figure of the DELLA paper; `trace_all`: of TRACE.
 
 Another suite: --config suite=workflow/config/ptb.yaml. A method of your own: --config method=path/to/file.py:Class.
 """
@@ -23,6 +23,11 @@ rule della_all:
     input:
         dag.reports("table1"),
         dag.reports("della/"),
+
+
+rule trace_all:
+    input:
+        dag.reports("trace/"),
 
 
 include: "workflow/rules/data.smk"
