@@ -77,8 +77,8 @@ class Attention:
 def attend(method: Method, batch: Batch) -> Attention:
     """Read the one text of a batch at a sample of its posterior."""
     condition = method.condition(batch)
-    injection = method.inject(method.posterior(batch, condition).sample(1)[0])
-    positions = batch.inputs.shape[1]
+    text, injection = method.read(batch, method.posterior(batch, condition).sample(1)[0])
+    positions = text.inputs.shape[1]
     weights, uniform = {}, np.zeros(positions)
 
     def watch(layer: int, q: Tensor, k: Tensor, allowed: Tensor | None) -> None:
@@ -89,7 +89,7 @@ def attend(method: Method, batch: Batch) -> Attention:
             weights[layer] = _columns(attention_weights(q, k, allowed)[0, :, -positions:], slots)
             uniform = _columns(attention_weights(torch.zeros_like(q), k, allowed)[0, :, -positions:], slots)[0, :, 0]
 
-    method.backbone.decode(batch.inputs, injection, None if condition is None else condition.context, watch=watch)
+    method.backbone.decode(text.inputs, injection, None if condition is None else condition.context, watch=watch)
     return Attention(weights, uniform)
 
 

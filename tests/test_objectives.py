@@ -56,6 +56,18 @@ def test_which_groups_are_trained_on(kl_reduction: str, expected: float) -> None
 
 
 @pytest.mark.parametrize(
+    ("kl_reduction", "expected"),
+    [("sum", (1 + 7) / 2), ("mean_groups", (1 + 3.5) / 2), ("first", (1 + 3) / 2), ("last", (1 + 4) / 2)],
+)
+def test_only_the_groups_an_example_has(kl_reduction: str, expected: float) -> None:
+    """Of two texts, the first with one segment and the second with two."""
+    dims = KL.clone()
+    dims[0, 1] = 0.0
+    terms = Terms(REC, dims, used=torch.tensor([1, 2]))
+    assert objectives.loss(terms, 0.5, kl_reduction) == pytest.approx(4 + 0.5 * expected)
+
+
+@pytest.mark.parametrize(
     ("kl_reduction", "expected"), [("sum", (0.75 + 1.5 + 2.5 + 4) / 2), ("mean_groups", (0.75 + 1.5 + 2.5 + 4) / 4),
                                    ("first", (0.75 + 2.5) / 2), ("last", (1.5 + 4) / 2)],
 )  # fmt: skip

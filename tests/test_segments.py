@@ -85,7 +85,7 @@ def test_so_far_is_the_beginning_of_the_whole(rows: list[tuple[list[int], list[i
 
 @given(st.lists(words, min_size=1, max_size=5), st.integers(1, 13))
 def test_fixed_breaks(texts: list[list[int]], length: int) -> None:
-    """Every ``length`` tokens of x; EOS begins no segment, and every segment has a token of x but that of an empty x."""
+    """Every ``length`` tokens of x; EOS begins no segment, and but for an empty x each has a token of x."""
     batch = collate([[BOS, *x, EOS] for x in texts])
     made = Segments.of(batch, fixed_breaks(batch, length), SEPARATOR)
     for i, x in enumerate(texts):

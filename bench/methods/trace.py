@@ -317,8 +317,8 @@ def parallel_samples(reading: Reading, epsilon: Tensor, xi: Tensor) -> Tensor:
     """Eq. 12-14: z_t = v_t + sum_{i<t} u_i for all t at once, with noises [K, B, T, D].
 
     The paper's sigma is exp(f_sigma + g_sigma) (Eq. 27); ours, of log-variances, is the exponential of half of them,
-    and exp(a) ~ 1 + a. Products of (W_mu1 + W_sigma1 * epsilon_j) over j are taken for one such factor (Eq. 34-36): true
-    for idempotent matrices and one noise shared by all steps.
+    and exp(a) ~ 1 + a. Products of (W_mu1 + W_sigma1 * epsilon_j) over j are taken for one such factor (Eq. 34-36):
+    true for idempotent matrices and one noise shared by all steps.
     """
     mean, logvar = (reading.given_text + reading.own).chunk(2, -1)
     w_mean, w_logvar = reading.given_z.chunk(2)

@@ -223,6 +223,20 @@ def test_one_latent_a_condition(method: Method, batch: Batch, task: Task, monkey
     torch.testing.assert_close(z, means, atol=1e-5, rtol=1e-4)
 
 
+def test_what_is_generated_has_not_seen_the_text(method: Method, batch: Batch, task: Task) -> None:
+    """From the conditions of a batch come the same z and the same texts, whatever texts belong to them."""
+    if batch.condition is None:
+        pytest.skip("unconditional")
+    others = Batch(batch.ids + 5 * (batch.ids > 3), batch.lengths, batch.condition)
+    results = []
+    for of in (batch, others):
+        torch.manual_seed(3)
+        condition = method.condition(of)
+        z = method.sample_prior(len(of), condition)
+        results.append((z, method.decode(z, DECODINGS[1], 12, condition)))
+    assert torch.equal(results[0][0], results[1][0]) and results[0][1] == results[1][1]
+
+
 def test_kl_agrees_with_the_densities(method: Method, batch: Batch) -> None:
     """The closed-form KL, averaged over draws, is the Monte-Carlo mean of log q - log p, group by group."""
     needs_latents(method)
