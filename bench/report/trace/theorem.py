@@ -157,7 +157,8 @@ def _measured(trained: Sequence[Trained]) -> Table:
         caption=(
             "KL(z_1): closed form, of every test text; its mean, a 95 % bootstrap interval of it, and the least of any "
             "text. guaranteed: max(0, γ√l − |b|)²/2, with b the trained bias. Theorem 1: l(γ² + β²)/2 with β² the mean "
-            "of b². KL: of all latent variables of a text. Without a normalisation nothing is promised."
+            "of b². KL: of all latent variables of a text. Without a normalisation nothing is promised. A KL that is "
+            "the same for every text tells none of them apart."
         ),
         stub="Method",
         columns=COLUMNS,
