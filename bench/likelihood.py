@@ -66,10 +66,7 @@ def statistics(
     k = plan.importance_samples if groups else 1
     latent, draws = method.options.latent, plan.posterior_samples
     conditional = sequences.sources is not None
-    contextual = conditional or method.contextual
-    out = LikelihoodFile.empty(
-        n, m, k, groups, latent, plan.importance_samples, plan.mi_batch, draws, conditional, contextual
-    )
+    out = LikelihoodFile.empty(n, m, k, groups, latent, plan.importance_samples, plan.mi_batch, draws, conditional)
     out.predicted[:] = [len(text) - 1 for text in sequences.texts]
     out.used[:], out.separators[:] = used, separators
     absent = torch.Generator().manual_seed(seed + 2)  # groups a text does not have are N(0, I), as part of z_i too
@@ -88,8 +85,8 @@ def statistics(
             gaussians.mean[rows, :g], gaussians.logvar[rows, :g] = posterior.mean, posterior.logvar
         out.rec[rows] = _array(-method.log_likelihood(batch, drawn[0], condition))
         out.kl[rows, :g] = _array(given_lower.kl(prior)[0])
-        # what varies with c or x_<t alone is no activity: the means of q(z|x, c) count from those of p(z|c)
-        out.mean[rows, :g] = _array((given_lower.mean - prior.mean if contextual else given_lower.mean).mean(0))
+        # what varies with c alone is no activity: the means of q(z|x, c) count from those of p(z|c)
+        out.mean[rows, :g] = _array((given_lower.mean - prior.mean if conditional else given_lower.mean).mean(0))
         out.logvar[rows, :g] = _array(given_lower.logvar.mean(0))
     torch.manual_seed(seed + 1)
     for rows, batch in progress(sorted_batches(sequences.first(m), 1), m, "importance weights"):

@@ -220,7 +220,6 @@ class Method(nn.Module, ABC):
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     Options: ClassVar[type[MethodOptions]] = MethodOptions
     separator: int | None = None  # the token it writes between segments, which is in no text
-    contextual = False  # whether a group's prior depends on the text before the group's own part
 
     def __init__(self, backbone: Backbone, options: MethodOptions) -> None:
         super().__init__()

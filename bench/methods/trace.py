@@ -125,7 +125,7 @@ class Trace(Method):
                 raise BenchError(f"options ask for {what}")
         super().__init__(backbone, options)
         d, p = backbone.width, options.latent
-        self.separator, self.contextual = backbone.vocabulary, options.dependence != "independent"
+        self.separator = backbone.vocabulary
         backbone.extend(tokens=1, positions=backbone.config.n_positions)  # a text has at most as many [SEP]s as tokens
         recurrent, independent = options.dependence == "recurrent", options.dependence == "independent"
         self.w_mean, self.w_logvar = (self._recurrent_weights() if recurrent else None for _ in range(2))  # W_mu1, ...

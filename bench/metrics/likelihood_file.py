@@ -21,10 +21,9 @@ Floats = NDArray[np.float64]
 AXES: Mapping[str, str] = {  # of each array; equal letters are equal lengths
     "rec": "N", "kl": "NG", "log_px": "MK", "log_pz_qz": "MK", "log_q": "N", "log_q_full": "N", "log_q_batch": "N",
     "mean": "NGD", "logvar": "NGD", "predicted": "N", "words": "N", "used": "N", "separators": "N",
-    "samples": "", "mi_batch": "", "draws": "", "conditional": "", "contextual": "",
+    "samples": "", "mi_batch": "", "draws": "", "conditional": "",
 }  # fmt: skip
-FLAGS = ("conditional", "contextual")
-COUNTS = frozenset({"predicted", "words", "used", "separators", "samples", "mi_batch", "draws", *FLAGS})
+COUNTS = frozenset({"predicted", "words", "used", "separators", "samples", "mi_batch", "draws", "conditional"})
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class LikelihoodFile:
     log_q: [N] log q(z_i|x_i), groups summed, at one sample z_i.
     log_q_full: [N] log (1/N) sum_j q(z_i|x_j).
     log_q_batch: [N] the same over batches of ``mi_batch`` in test order.
-    mean, logvar: [N, G, D] posterior means and log-variances, averaged over ``draws`` of the lower groups. Where priors
-        are ``contextual`` the means are those of q(z_g|z_<g, x, c) minus those of p(z_g|z_<g, c): what x adds.
+    mean, logvar: [N, G, D] posterior means and log-variances, averaged over ``draws`` of the lower groups. Of a
+        conditional model the means are those of q(z_g|z_<g, x, c) minus those of p(z_g|z_<g, c): what x adds.
     predicted: [N] predicted tokens (x and EOS); + 1 counts BOS.
     words: [N] white-space words.
     used: [N] how many groups an example really has, its first ones: G but for ragged segments or steps. The KL of the
@@ -51,7 +50,6 @@ class LikelihoodFile:
     mi_batch: batch size of ``log_q_batch``.
     draws: posterior samples behind ``mean`` and ``logvar``.
     conditional: whether texts have conditions; every density above is then given c as well.
-    contextual: whether the prior of a group depends on c or on the text before the group's own part (TRACE's x_<t).
     """
 
     rec: Floats
@@ -71,25 +69,24 @@ class LikelihoodFile:
     mi_batch: int
     draws: int
     conditional: bool
-    contextual: bool
 
     @classmethod
     def empty(
         cls, n: int, m: int, k: int, groups: int, latent: int, samples: int, mi_batch: int, draws: int = 1,
-        conditional: bool = False, contextual: bool = False,
+        conditional: bool = False,
     ) -> LikelihoodFile:  # fmt: skip
         """Zero-filled arrays of the right shapes; every example uses every group."""
         vector, counts = (lambda: np.zeros(n)), (lambda: np.zeros(n, dtype=np.int64))
         return cls(
             vector(), np.zeros((n, groups)), np.zeros((m, k)), np.zeros((m, k)), vector(), vector(), vector(),
             np.zeros((n, groups, latent)), np.zeros((n, groups, latent)), counts(), counts(),
-            np.full(n, groups, dtype=np.int64), counts(), samples, mi_batch, draws, conditional, contextual,
+            np.full(n, groups, dtype=np.int64), counts(), samples, mi_batch, draws, conditional,
         )  # fmt: skip
 
     def write(self, stream: IO[bytes]) -> None:
         """As .npz; posterior means and log-variances in float32, everything that is summed in float64."""
         arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
-        arrays.update({name: arrays[name].astype(np.int64) for name in FLAGS})
+        arrays["conditional"] = arrays["conditional"].astype(np.int64)
         arrays.update(mean=arrays["mean"].astype(np.float32), logvar=arrays["logvar"].astype(np.float32))
         np.savez(stream, **arrays)  # type: ignore[arg-type]
 
@@ -105,7 +102,7 @@ class LikelihoodFile:
         if problem:
             raise BenchError(f"likelihood file {path}: {problem}; measure it again")
         single = {name: int(arrays[name]) for name in ("samples", "mi_batch", "draws")}
-        return cls(**{**arrays, **single, **{name: bool(arrays[name]) for name in FLAGS}})
+        return cls(**{**arrays, **single, "conditional": bool(arrays["conditional"])})
 
     @property
     def groups(self) -> int:

@@ -279,7 +279,7 @@ def test_a_signature_changes_when_and_only_when_the_choice_bears_on_the_number(s
 
 
 def test_with_conditions_activity_counts_from_the_prior_and_there_is_no_mutual_information(stats) -> None:
-    plain, conditional = compute(stats), compute(replace(stats, conditional=True, contextual=True))
+    plain, conditional = compute(stats), compute(replace(stats, conditional=True))
     assert set(plain) - set(conditional) == {"mi", "mi_batch"}
     assert {key for key in conditional if conditional[key].signature != plain[key].signature} == ACTIVE
     assert all("|means:q-p|" in conditional[key].signature for key in ACTIVE)
@@ -299,7 +299,7 @@ def test_a_point_of_the_curve_is_signed_with_the_weights_it_uses(stats: Likeliho
 def test_what_is_listed_is_what_is_signed(stats: LikelihoodFile) -> None:
     for metric in METRICS:
         listed = [re.sub(r"<[^>]*>", "[^|]+", re.escape(text)) for text in metric.signatures]
-        tasks = (stats, replace(stats, conditional=True, contextual=True))
+        tasks = (stats, replace(stats, conditional=True))
         signed = {value.signature for of in tasks for value in metric.compute(of, {}).values()}
         assert all(any(re.fullmatch(pattern, s) for pattern in listed) for s in signed), metric.name
         assert all(any(re.fullmatch(pattern, s) for s in signed) for pattern in listed), metric.name
@@ -372,7 +372,7 @@ def test_kl_of_a_group_that_is_not_there_is_refused(stats: LikelihoodFile, tmp_p
 def test_arrays_that_do_not_fit_are_refused(stats: LikelihoodFile, tmp_path, change, complaint) -> None:
     path = tmp_path / "likelihood.npz"
     whole = {f.name: np.asarray(getattr(stats, f.name)) for f in fields(stats)}
-    np.savez(path, **{**whole, "conditional": np.asarray(0), "contextual": np.asarray(0), **change})
+    np.savez(path, **{**whole, "conditional": np.asarray(0), **change})
     with pytest.raises(BenchError, match=rf"likelihood\.npz: .*{complaint}"):
         LikelihoodFile.read(path)
 

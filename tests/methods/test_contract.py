@@ -86,7 +86,7 @@ def test_shapes(variant: Method, batch: Batch) -> None:
     assert posterior.mean.shape == posterior.logvar.shape == (b, g, d)
     assert posterior.log_prob(z).shape == variant.log_prior(z, condition).shape == (5, b, g)
     assert variant.log_likelihood(batch, z, condition).shape == (5, b)
-    first = 1 if variant.contextual else variant.groups  # the rest is drawn while the text is written
+    first = variant.groups if variant.separator is None else 1  # the rest is drawn while a text is written
     assert variant.sample_prior(b, condition).shape == (b, first, d)
     if batch.condition is None:
         assert variant.sample_prior(7).shape == (7, first, d)
@@ -200,7 +200,7 @@ def test_conditions_reach_everything(variant: Method, batch: Batch, task: Task) 
     q = [variant.posterior(b, c).conditional(z) for b, c in ((batch, before), (other, after))]
     p = [variant.prior(z, condition) for condition in (before, after)]
     independent = getattr(variant.options, "dependence", "") == "independent"  # IND: priors are N(0, I), whatever c is
-    residual = getattr(variant.options, "residual", False) and variant.contextual  # a KL is then of x_t and sigma_t
+    residual = getattr(variant.options, "residual", False)  # a KL is then of x_t and sigma_t
     for group in range(most_groups(variant, batch)):
         has = ~absent(variant, batch)[:, group]
         for name, (first, second) in (("q(z|x, c)", q), ("p(z|c)", p)):
@@ -328,7 +328,7 @@ def test_statistics_are_in_the_order_of_the_data(method: Method, task: Task) -> 
         if method.groups:  # the first group's mean does not depend on a draw
             condition = method.condition(alone)
             mean = method.posterior(alone, condition).mean
-            if task.conditional or method.contextual:  # means then count from the prior's
+            if task.conditional:  # means then count from the prior's
                 mean = mean - method.prior(mean, condition).mean
             np.testing.assert_allclose(stats.mean[row, 0], mean[0, 0].detach(), atol=1e-5, rtol=1e-4)
         else:
