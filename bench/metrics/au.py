@@ -3,10 +3,10 @@
     AU(delta) = #{ (g, d) : Var_i E_q[z_gd | x_i] > delta },   unbiased variance over the N test examples
 
 Where texts have conditions c, the means counted are those of q(z|x, c) minus those of p(z|c): a posterior that follows
-its prior is not active, however much both vary with c. Counted over all dimensions of all groups; a group's variance is
-over the examples that use it. Where priors depend on the text before a segment (TRACE, CGD), that text is part of x, and
-a z that follows it is active by this definition. Burda et al. 2016, Sec. 5.1 (delta = 0.01); DELLA A.3 uses 0.2, TRACE
-0.1.
+its prior is not active, however much both vary with c. Counted over all dimensions of all groups; a group's variance
+is over the examples that use it. Where priors depend on the text before a segment (TRACE, CGD), that text is part of x,
+and a z that follows it is active by this definition. Burda et al. 2016, Sec. 5.1 (delta = 0.01); DELLA A.3 uses 0.2,
+TRACE 0.1.
 """
 
 from __future__ import annotations
