@@ -109,7 +109,8 @@ def _beam(
     finished: list[list[tuple[float, list[int]]]] = [[] for _ in texts]
     while texts:
         hidden = method.backbone.decode(ids[:, cache.positions :], steering.injection(), context, cache)
-        log_p = processors(ids, _allowed(method, method.logits(hidden[:, -1]), ids)).log_softmax(-1)
+        log_p = processors(ids, method.logits(hidden[:, -1]).log_softmax(-1))
+        log_p = _allowed(method, log_p, ids).log_softmax(-1)
         vocabulary = log_p.shape[1]
         of_text = (log_p.view(len(texts), -1, vocabulary) + total[:, :, None]).flatten(1)
         best = of_text.topk(min(2 * beams, of_text.shape[1]))  # at most half of them can end
@@ -141,7 +142,10 @@ def _beam(
 
 
 def _processors(decoding: Decoding) -> LogitsProcessorList:
-    """Penalty, temperature, then the cut, in the order transformers applies them."""
+    """Penalty, temperature, then the cut, in the order transformers applies them.
+
+    Like there, sampling hands them logits and beam search log-probabilities.
+    """
     processors = LogitsProcessorList()
     if decoding.repetition_penalty != 1:
         processors.append(RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty))

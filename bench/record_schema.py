@@ -48,11 +48,12 @@ class Git(Part):
 
 
 class Cost(Part):
-    """What one stage cost: measured, so never compared."""
+    """What one stage cost: measured, so never compared; ``step_s`` is the mean time of a training step."""
 
     wall_s: float
     peak_mb: float
     tokens_per_s: float | None = None
+    step_s: float | None = None
 
 
 class Provenance(Part):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,10 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
     with measured(paths.cost("train")) as meter:
         meter.device = devices.describe(target)
         state = _start(method, plan, paths.resume, key)
-        for tokens in _steps(state, sequences, valid, plan, cell.seed, target):
+        for tokens, seconds in _steps(state, sequences, valid, plan, cell.seed, target):
             meter.tokens += tokens
+            meter.steps += 1
+            meter.steps_s += seconds
             if state.step % CHECKPOINT_STEPS == 0:
                 _checkpoint(state, paths.resume, key)
     config = {
@@ -79,8 +82,11 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
 
 def _steps(
     state: State, sequences: Sequences, valid: Sequences, plan: Training, seed: int, device: torch.device
-) -> Iterator[int]:
-    """Run the steps that are left, yielding the tokens each predicted; history has a row at step 0, then evenly."""
+) -> Iterator[tuple[int, float]]:
+    """Run the steps that are left, yielding the tokens each predicted and the seconds it took, validation apart.
+
+    History has a row at step 0, then evenly.
+    """
     method, lengths = state.method, sequences.lengths
     per_epoch = len(training_batches(lengths, plan.batch_size, seed, 0))
     total = per_epoch * plan.epochs
@@ -92,6 +98,7 @@ def _steps(
         epoch = step // per_epoch
         if epoch not in batches:
             batches = {epoch: training_batches(lengths, plan.batch_size, seed, epoch)}
+        began = time.perf_counter()
         batch = sequences.batch(batches[epoch][step % per_epoch]).to(device)
         _seed(seed, step)
         method.train()
@@ -107,10 +114,11 @@ def _steps(
         state.optimiser.zero_grad()
         state.step += 1
         for i, value in enumerate((float(terms.rec.detach().sum()), float(terms.kl.detach().sum()), len(batch))):
-            state.sums[i] += value
+            state.sums[i] += value  # on a GPU these wait for the step to end
+        seconds = time.perf_counter() - began
         if state.step in log_at:
             state.rows.append(_row(state, valid, plan, per_epoch, total, seed, device))
-        yield int(batch.predicted.sum())
+        yield int(batch.predicted.sum()), seconds
 
 
 def _row(

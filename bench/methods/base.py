@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from bench.backbones.base import Backbone, Context, Injection
@@ -40,11 +41,11 @@ class MethodOptions:
     bow: weight of the bag-of-words loss, 0 for none (DELLA Table 5; 0.2 in its code).
     """
 
-    latent: int = 32
+    latent: PositiveInt = 32
     annealing: Literal["cyclical", "linear", "one_cycle", "constant"] = "cyclical"
     kl_reduction: Literal["sum", "mean_groups", "first", "last"] = "sum"
-    free_bits: float = 0.0
-    bow: float = 0.0
+    free_bits: NonNegativeFloat = 0.0
+    bow: NonNegativeFloat = 0.0
 
 
 def linear(inputs: int, outputs: int, bias: bool = True, std: float = 0.02) -> nn.Linear:

@@ -19,6 +19,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -63,14 +64,14 @@ class TraceOptions(MethodOptions):
     spectral: hold W_mu1 and W_sigma1 at spectral norm 1, by one power iteration a step (Sec. 4.2).
     """
 
-    segment_length: int = 10
+    segment_length: PositiveInt = 10
     dependence: Literal["recurrent", "context", "independent"] = "recurrent"
     parallel: bool = False
     residual: bool = True
     normalisation: Literal["layer", "batch", "none"] = "layer"
     normalised: Literal["mean", "both"] = "mean"
-    gamma: float = 3.0
-    clamp: float = 5.0
+    gamma: PositiveFloat = 3.0
+    clamp: PositiveFloat = 5.0
     spectral: bool = False
 
 
@@ -115,11 +116,22 @@ class Trace(Method):
     def __init__(self, backbone: Backbone, options: TraceOptions) -> None:
         if not isinstance(backbone, GPT2):
             raise BenchError(f"segment-wise latent variables are on gpt2, not on {backbone.kind}")
+        recurrent, independent = options.dependence == "recurrent", options.dependence == "independent"
+        of_recurrence = (
+            options.parallel,
+            options.residual,
+            options.normalisation,
+            options.normalised,
+            options.spectral,
+        )
         for wrong, what in (
-            (options.segment_length < 1, f"a segment_length of {options.segment_length}, and a segment has a token"),
             (options.bow, "bow, a bag of the whole text's words: each of its latent variables is of one segment"),
-            (options.parallel and (options.dependence, options.residual) != ("recurrent", True),
-             "parallel without recurrent dependence and residual posteriors: Eq. 12-14 are of those"),
+            (not recurrent and of_recurrence != (False, True, "layer", "mean", False),
+             f"what is for recurrent dependence, and have '{options.dependence}'"),
+            (options.parallel and not options.residual,
+             "parallel sampling of posteriors that are not residual: Eq. 12-14 are of residual ones"),
+            (options.normalisation == "batch" and not options.residual,
+             "batch normalisation of means that depend on z: the batch of a step is not that of a text"),
         ):  # fmt: skip
             if wrong:
                 raise BenchError(f"options ask for {what}")
@@ -127,7 +139,6 @@ class Trace(Method):
         d, p = backbone.width, options.latent
         self.separator = backbone.vocabulary
         backbone.extend(tokens=1, positions=backbone.config.n_positions)  # a text has at most as many [SEP]s as tokens
-        recurrent, independent = options.dependence == "recurrent", options.dependence == "independent"
         self.w_mean, self.w_logvar = (self._recurrent_weights() if recurrent else None for _ in range(2))  # W_mu1, ...
         self.f = None if independent else linear(d, 2 * p)  # prior, Eq. 9: W_mu2, W_sigma2
         self.g = linear(d, 2 * p)  # posterior, Eq. 11

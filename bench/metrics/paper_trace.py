@@ -4,7 +4,7 @@
     -ELBO' = rec + KL'
     w'_k   = log p(x|z_k) + (1/T_i) sum_t [log p(z_t) - log q(z_t|x)]
     PPL'   = exp( sum_i -log (1/100) sum_k exp w'_k / sum_i (|x_i| + 1 + separators_i) )
-    AU'    = (1/T) sum_t #{ d : Var_i E[z_td|x_i] > 0.1 }
+    AU'    = (1/T) sum_t #{ d : Var_i E[z_td|x_i] > 0.1 }                      T the most segments of any text
 
 Inferred from Table 2. Means over segments: DELLA's code, by the same authors, averages over layers, and the KL of 3.5
 is far below the 144 nats that the paper's own bound (gamma = 3, l = 32) asks of z_1 alone. Separators: -ELBO / log PPL

@@ -76,7 +76,7 @@ _ALL = (
     *_tables("trace.tables", "trace/table2", "trace/table5", conditional=False),
     *_tables("trace.tables", "trace/table3", shows=("texts",), conditional=True),
     *_tables("trace.decodings", "trace/table6", shows=("texts",), conditional=False, decodings=True),
-    Report("trace/figure2", "figure", ("costs", "histories"), "bench.report.trace.speed"),
+    Report("trace/figure2", "figure", ("costs",), "bench.report.trace.speed"),
     Report("trace/figure3", "figure", ("records",), "bench.report.trace.segments", ("texts",), conditional=False),
     Report("trace/figure4", "table", ("samples",), "bench.report.papers.samples", conditional=True),
     Report("trace/theorem1", "table", ("statistics",), "bench.report.trace.theorem", conditional=False),

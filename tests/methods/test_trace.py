@@ -553,14 +553,19 @@ def test_no_recurrence_is_embed() -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"segment_length": 0}, "a segment has a token"),
+        ({"segment_length": 0}, "'segment_length' is 0"),
+        ({"latent": 0}, "'latent' is 0"),
+        ({"clamp": -5}, "'clamp' is -5"),
+        ({"gamma": -1}, "'gamma' is -1"),
         ({"bow": 0.2}, "a bag of the whole text's words"),
-        ({"parallel": True, "residual": False}, "parallel without"),
-        ({"parallel": True, "dependence": "context"}, "parallel without"),
+        ({"parallel": True, "residual": False}, "parallel sampling"),
+        ({"residual": False, "normalisation": "batch"}, "batch normalisation"),
+        ({"parallel": True, "dependence": "context"}, "for recurrent dependence, and have 'context'"),
+        ({"normalisation": "none", "dependence": "independent"}, "for recurrent dependence"),
     ],
 )  # fmt: skip
 def test_options_that_make_no_sense(options: dict[str, object], complaint: str) -> None:
-    with pytest.raises(BenchError, match=f"method 'trace-r': .*{complaint}"):
+    with pytest.raises(BenchError, match=f"method 'trace-r'.*{complaint}"):
         models.build(MethodSpec(use="trace-r", options=options), TINY, 0)
 
 

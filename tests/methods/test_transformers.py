@@ -30,6 +30,7 @@ from .conftest import SEQUENCES, SOURCES, TASKS, UNCONDITIONAL, Task, build, per
 PROMPTED = TASKS["gpt2-prompt"]
 MAX_TOKENS = 9
 GREEDY, BEAM = Decoding(strategy="greedy"), Decoding(strategy="beam", k=3)
+PENALISED = Decoding(strategy="beam", k=3, repetition_penalty=1.3)
 
 
 def transformers_own(method: Method) -> GPT2LMHeadModel:
@@ -202,13 +203,14 @@ def test_generation_is_transformers_generate(task: Task, seed: int, monkeypatch:
     theirs.lm_head = other_head(method)
     monkeypatch.setattr(method, "logits", theirs.lm_head.forward)
     prompts = [[*source, BOS] for source in SOURCES] if task.conditional else [[BOS]] * len(SEQUENCES)
-    for decoding in (GREEDY, BEAM):
+    for decoding in (GREEDY, BEAM) if task.conditional else (GREEDY, BEAM, PENALISED):  # theirs penalises prompts too
         ours = method.decode(some_z(method), decoding, MAX_TOKENS, method.condition(batch))
         for prompt, text in zip(prompts, ours, strict=True):
             expected = theirs.generate(
                 torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), do_sample=False,
-                max_length=len(prompt) + MAX_TOKENS - 1, num_beams=3 if decoding is BEAM else 1,
-                early_stopping=decoding is BEAM, length_penalty=1.0, suppress_tokens=[BOS, PAD, UNK],
+                max_length=len(prompt) + MAX_TOKENS - 1, num_beams=1 if decoding is GREEDY else 3,
+                early_stopping=decoding is not GREEDY, length_penalty=1.0,
+                repetition_penalty=decoding.repetition_penalty, suppress_tokens=[BOS, PAD, UNK],
                 renormalize_logits=True, pad_token_id=PAD,
             )  # fmt: skip
             assert text == [token for token in expected[0, len(prompt) :].tolist() if token != PAD]

@@ -72,7 +72,7 @@ def _measured(name: str, results: Results, published: Published) -> Table:
     return replace(
         table,
         name=f"{table.name}-{name}" if name else table.name,
-        title=f"Measured by this suite: decoding {', '.join(filter(None, (name, *drawn)))}",
+        title=f"Measured by this suite: decoding {', '.join(drawn)}",
         findings=findings(results, TABLE.number),
     )
 

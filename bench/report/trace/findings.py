@@ -32,7 +32,7 @@ def most_diverse(results: Results, dataset: str, keys: Collection[str]) -> list[
     for key, name, sign in DIVERSITY:
         found = {method: value for method, value in means(results, dataset, key).items() if method not in UNTRAINED}
         best = sign * max((sign * value for value in found.values()), default=0.0)
-        if key in keys and len(found) > 1:
+        if key in keys and len(set(found.values())) > 1:
             parts.append(f"by {name} those of {listed({m: value for m, value in found.items() if value == best})}")
     return [f"On {dataset} the most diverse texts are {'; '.join(parts)}."] if parts else []
 

@@ -37,7 +37,10 @@ def read_points(suite: Suite, report: str, lines: Collection[str]) -> list[Point
         if spec.use not in lines:
             raise BenchError(f"report '{report}': '{method}' is {spec.use}, not {' or '.join(lines)}")
         options = {**DEFAULTS, **registry.describe(spec.use).options, **spec.options}
-        point = Point(spec.use, options["segment_length"], method)
+        length = options["segment_length"]
+        if not isinstance(length, int) or length < 1:
+            raise BenchError(f"report '{report}': segment_length of '{method}' is {length!r}, not a number of tokens")
+        point = Point(spec.use, length, method)
         other = found.setdefault((point.line, point.length), point).method
         if other != method:
             raise BenchError(f"report '{report}': '{other}' and '{method}' both have segments of {point.length} tokens")

@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.files import read_json
 from bench.metrics.seeds import over_seeds
 from bench.paths import CellPaths
-from bench.report.figures import read_history, save
+from bench.report.figures import save
 from bench.report.published import Printed, load_published
 from bench.report.trace.lengths import Point, length_axis, read_points
 from bench.report.trace.paper import MODELS
@@ -39,13 +39,12 @@ def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
 
 
 def step_seconds(suite: Suite, cell: Cell, root: Path = Path()) -> float:
-    """Wall time of the training job over its steps: validation terms included, alike for all methods."""
-    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
-    cost = read_json(root / paths.cost("train"), "cost")
-    steps = read_history(root / paths.history)["step"][-1]
-    if not isinstance(cost.get("wall_s"), int | float) or not steps:
-        raise BenchError(f"cost {root / paths.cost('train')}: no wall_s of {steps:g} steps")
-    return float(cost["wall_s"]) / steps
+    """Mean wall time of a training step, without validation and start-up; of a resumed training, of its last part."""
+    path = root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed).cost("train")
+    cost = read_json(path, "cost")
+    if not isinstance(cost.get("step_s"), int | float):
+        raise BenchError(f"cost {path}: no step_s; train the cell again")
+    return float(cost["step_s"])
 
 
 def ratios(of: Seconds, points: Sequence[Point]) -> dict[int, float]:
@@ -92,7 +91,7 @@ def _legend(figure: Figure, measured: Mapping[str, Seconds], claims: Sequence[Pr
     ]
     several = any(len(seeds) > 1 for of in measured.values() for seeds in of.values())
     title = [
-        "Wall time of training over its steps; ×: TRACE-R over TRACE-P" + ("; a mark a seed" if several else ""),
+        "Mean wall time of a training step; ×: TRACE-R over TRACE-P" + ("; a mark a seed" if several else ""),
         *(f"Printed (TRACE, Sec. {row.table}): TRACE-P is {_claim(row)}" for row in claims),
     ]
     figure.legend(handles=handles, loc="upper left", ncols=2, frameon=False, borderaxespad=0.2, title="\n".join(title),

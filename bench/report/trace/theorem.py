@@ -8,7 +8,7 @@ normalisation makes, [l] of mean 0 and variance 1, gamma is fixed and b [l] trai
 Theorem 1's l (gamma^2 + beta^2) / 2, with beta^2 the mean of b_d^2, is that without the cross term, which vanishes for
 a bias that is one number, and on average where x_hat averages to 0 in each dimension, as batch normalisation makes it.
 For a trained vector it need not: b = -gamma x_hat at a constant x_hat gives KL 0. What remains is, of every text,
-KL(z_1) >= 1/2 max(0, gamma sqrt(l) - |b|)^2.
+KL(z_1) >= 1/2 (gamma sqrt(l) - |b|)^2.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ COLUMNS = (
 HEADER = ("dataset", "method", "seed", "quantity", "value", "ci95_low", "ci95_high", "published", "published_note")
 ROUNDING = 1e-4  # of a KL that was computed in single precision
 ON_AVERAGE = (
-    "batch normalisation: on average over a training batch, where the cross term is 0; of a single text nothing is "
-    "guaranteed"
+    "batch normalisation: on average over all segments of a training batch, where the cross term is 0; of first "
+    "segments, or of a single text, nothing is guaranteed"
 )
 
 
@@ -76,7 +76,7 @@ class Bound:
         """What holds for every text, nats."""
         if self.kind != "layer":
             return 0.0
-        return max(0.0, self.gamma * math.sqrt(self.latent) - self.bias) ** 2 / 2
+        return (self.gamma * math.sqrt(self.latent) - self.bias) ** 2 / 2
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _measured(trained: Sequence[Trained]) -> Table:
         title="Measured by this suite, and what follows from the weights",
         caption=(
             "KL(z_1): closed form, of every test text; its mean, a 95 % bootstrap interval of it, and the least of any "
-            "text. guaranteed: max(0, γ√l − |b|)²/2, with b the trained bias. Theorem 1: l(γ² + β²)/2 with β² the mean "
+            "text. guaranteed: (γ√l − |b|)²/2, with b the trained bias. Theorem 1: l(γ² + β²)/2 with β² the mean "
             "of b². KL: of all latent variables of a text. Without a normalisation nothing is promised. A KL that is "
             "the same for every text tells none of them apart."
         ),

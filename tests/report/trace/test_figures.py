@@ -39,12 +39,14 @@ def test_points_are_the_suites_methods_by_option(trace: Suite) -> None:
         (["trace-r", "ind"], ["bbe"], "'ind' is ind, not trace-r or trace-p"),
         (["trace-r", "ten"], ["bbe"], "'trace-r' and 'ten' both have segments of 10 tokens"),
         (["trace-r"], ["sotu-story"], "segments of sotu-story are sentences"),
+        (["quoted"], ["bbe"], "segment_length of 'quoted' is '5'"),
     ],
 )
 def test_what_has_no_place_is_refused(trace: Suite, methods: list[str], datasets: list[str], complaint: str) -> None:
     ten = MethodSpec(use="trace-r", options={"segment_length": 10})
+    quoted = MethodSpec(use="trace-r", options={"segment_length": "5"})
     with pytest.raises(BenchError, match=complaint):
-        read_points(reading(trace, methods, datasets, ten=ten), "trace/figure2", speed.LINES)
+        read_points(reading(trace, methods, datasets, ten=ten, quoted=quoted), "trace/figure2", speed.LINES)
 
 
 def cost(method: str, seed: int) -> Path:
@@ -52,10 +54,10 @@ def cost(method: str, seed: int) -> Path:
 
 
 def test_seconds_a_step_and_ratios(trace: Suite) -> None:
-    for method, wall in (("trace-r-1", 1600), ("trace-p-1", 400), ("trace-r", 800), ("trace-p", 800)):
+    for method, step in (("trace-r-1", 2.0), ("trace-p-1", 0.5), ("trace-r", 1.0), ("trace-p", 1.0)):
         for seed in (1, 2):
-            cost(method, seed).write_text(json.dumps({"wall_s": wall, "peak_mb": 1.0}), encoding="utf-8")
-    assert speed.step_seconds(trace, Cell("bbe", "trace-r-1", 1)) == 2.0, "the history ends at step 800"
+            cost(method, seed).write_text(json.dumps({"wall_s": 9.0, "peak_mb": 1.0, "step_s": step}), encoding="utf-8")
+    assert speed.step_seconds(trace, Cell("bbe", "trace-r-1", 1)) == 2.0
     points = read_points(trace, "trace/figure2", speed.LINES)
     of = {p.method: [speed.step_seconds(trace, Cell("bbe", p.method, seed)) for seed in (1, 2)] for p in points}
     assert speed.ratios(of, points) == {1: 4.0, 10: 1.0}, "there is no trace-p of length 20"
@@ -75,7 +77,7 @@ def test_seconds_a_step_and_ratios(trace: Suite) -> None:
 
 def test_a_cost_without_a_time_is_one_clear_line(trace: Suite) -> None:
     cost("trace-r", 1).write_text("{}", encoding="utf-8")
-    with pytest.raises(BenchError, match=r"cost .*trace-r/seed1/cost/train.json: no wall_s"):
+    with pytest.raises(BenchError, match=r"cost .*trace-r/seed1/cost/train.json: no step_s"):
         speed.render(trace, "trace/figure2", Path("f.png"))
 
 
@@ -91,7 +93,7 @@ def test_training_alone_is_read_for_figure_2(trace: Suite) -> None:
 def test_the_dag_makes_what_is_read_and_no_more(trace: Suite) -> None:
     loaded = dag.load({"suite": "tiny.yaml"})
     names = {name: {Path(file).name for file in loaded.read(f"trace/{name}")} for name in ("figure2", "theorem1")}
-    assert names == {"figure2": {"train.json", "history.csv"}, "theorem1": {"likelihood.npz"}}
+    assert names == {"figure2": {"train.json"}, "theorem1": {"likelihood.npz"}}
 
 
 def test_figure_3_has_means_intervals_and_human_texts(trace: Suite) -> None:
