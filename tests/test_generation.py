@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from bench import suite as suites
 from bench.cli import main
 from bench.data.prepare import read_split
 from bench.files import sha256, write_json
+from bench.generation import generate
 from bench.methods.base import Condition, Method
 from bench.metrics import score as score_texts
 from bench.paths import CellPaths
-from bench.schema import Suite
+from bench.schema import Generation, Suite
 from tests.trained_cell import write_cell
 
 DRAWN = 5  # of nine
@@ -49,6 +51,23 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
 
     monkeypatch.setattr(Method, "decode", say_again)
     return suites.load("trained.yaml")
+
+
+@pytest.mark.parametrize("method", ["embed", "gpt2"])
+def test_samples_are_those_of_the_seed(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One model under two seeds: each has its own texts, and the same ones again."""
+    monkeypatch.chdir(tmp_path)
+    suite = write_cell(tmp_path, "bbe", method).model_copy(update={"generation": Generation(samples=8)})
+    first, second = (CellPaths(suite.name, "bbe", method, seed) for seed in (1, 2))
+    shutil.copytree(first.model, second.model)
+
+    def drawn(seed: int) -> list[str]:
+        generate(suite, suites.Cell("bbe", method, seed))
+        lines = (first, second)[seed - 1].samples.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line)["text"] for line in lines]
+
+    of_first, of_second = drawn(1), drawn(2)
+    assert drawn(1) == of_first != of_second == drawn(2)
 
 
 def run(*arguments: str, row: str = "embed", seed: int = 1) -> None:

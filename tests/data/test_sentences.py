@@ -44,6 +44,22 @@ def test_tokens_of_a_sentence_are_its_own(texts: list[str], max_tokens: int) -> 
         assert expected <= heads
 
 
+@pytest.mark.parametrize(
+    ("text", "start", "tokens", "breaks"),
+    [
+        ("a. b", 3, ["a", ".", "Ġb"], [3]),  # the space is a part of the token after it
+        ("a. z", 3, ["a", ".", "Ġ", "z"], [4]),  # and ends the sentence before where it is a token
+        (" a", 1, ["Ġa"], []),  # nothing is before the first token
+        (" a b", 1, ["Ġa", "Ġb"], []),
+        ("ab", 2, ["ab"], []),  # nor a sentence after the last
+    ],
+)
+def test_a_sentence_begins_with_its_first_token(text: str, start: int, tokens: list[str], breaks: list[int]) -> None:
+    tokenizer = fit_tokenizer(["ab ba. a b!"], 270)
+    assert tokenizer.encode(text, add_special_tokens=False).tokens == tokens
+    assert token_breaks(tokenizer, [text], [[start]], 24) == [breaks]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     source = tmp_path / "source"

@@ -17,7 +17,7 @@ from bench.batch import Batch, Sequences
 from bench.decoding import Steering, decode
 from bench.errors import BenchError
 from bench.likelihood import statistics
-from bench.methods.base import Gaussian
+from bench.methods.base import Condition, Gaussian
 from bench.methods.trace import Normalise, Reading, SegmentSteering, Trace, TraceOptions, parallel_samples
 from bench.schema import Backbone, Decoding, Likelihood, MethodSpec
 from bench.segments import Segments
@@ -201,7 +201,74 @@ def test_generation_draws_the_next_latent_at_each_separator(
     monkeypatch.undo()
 
 
+@pytest.mark.parametrize("name", ["trace-r", "cgd"])
+def test_generation_and_likelihood_have_one_prior(name: str, task: Task) -> None:
+    """p(z_t | z_<t, x_<t) from the tokens written so far is that from the whole text, where it is clamped too."""
+    method, batch = wide(name, task), task.batch(0)
+    z, reading, segments = draw(method, batch), method.condition(batch), method.segmented(batch)
+    prior = method.prior(z, reading)
+    assert (prior.logvar.abs() == method.options.clamp).any(), "else nothing is clamped"
+    for t in range(int(segments.used[0]) - 1):
+        written = segments.text.ids[:, : segments.ends[0, t] + 1]
+        after = method.next_prior(written, z[0, :, t], reading.context)
+        torch.testing.assert_close(after.mean, prior.mean[0, :, t + 1], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(after.logvar, prior.logvar[0, :, t + 1], atol=1e-4, rtol=1e-4)
+
+
+def wide(name: str, task: Task) -> Trace:
+    """A method whose priors are far from N(0, I)."""
+    method = make(name, task)
+    assert method.f is not None
+    with torch.no_grad():
+        method.f.weight *= 20
+    return method
+
+
+def test_the_first_latent_is_a_draw_from_its_prior(task: Task) -> None:
+    method, n = wide("trace-r", task), 4000
+    reading = method.condition(task.batch(0))
+    context = None if reading.context is None else reading.context.repeat(n)
+    prior = method.prior(torch.zeros(1, 1, method.options.latent), reading)
+    draws_of(prior, lambda generator: method.sample_prior(n, Condition(context), generator))
+
+
+def test_a_separator_draws_the_next_latent_from_its_prior(task: Task) -> None:
+    """Sec. 5.2: "we sample a new latent variable based on the prior distribution"."""
+    method, n = make("trace-r", task), 4000
+    context = method.condition(task.batch(0)).context
+    z, ids = draw(method, task.batch(0))[0][:, :1], torch.tensor([[BOS, 10, 11, method.separator]])
+
+    def drawn(generator: torch.Generator) -> Tensor:
+        repeated = None if context is None else context.repeat(n)
+        steering = method.steering(z.expand(n, -1, -1), repeated, generator)
+        steering.read(ids.expand(n, -1))
+        return steering.z
+
+    draws_of(method.next_prior(ids, z[:, 0], context), drawn)
+
+
+@torch.no_grad()
+def draws_of(prior: Gaussian, sample: Callable[[torch.Generator], Tensor]) -> None:
+    """Means and variances of some thousand draws; the same draws from the same seed, and only from that."""
+    first, again, other = (sample(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    white = (first - prior.mean) / (0.5 * prior.logvar).exp()
+    torch.testing.assert_close(white.mean(0), torch.zeros_like(white[0]), atol=0.1, rtol=0)
+    torch.testing.assert_close(white.var(0), torch.ones_like(white[0]), atol=0.15, rtol=0)
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
 # The densities --------------------------------------------------------------------------------------------------------
+
+
+def test_separators_stand_between_segments(task: Task) -> None:
+    """Texts of 5, 2, 4 and 0 tokens, two a segment. EOS ends the last segment, and is a token of the text anyway."""
+    method, batch = make("trace-r", task), task.batch()
+    assert method.used(batch).tolist() == [3, 1, 2, 1]
+    assert method.separators(batch).tolist() == [2, 0, 1, 0]
+    text, _ = method.read(batch, draw(method, batch)[0])
+    assert (text.predicted - batch.predicted).tolist() == [2, 0, 1, 0], "tokens predicted besides x and EOS"
+    stats = statistics(method, task.sequences, Likelihood(importance_samples=1), 0)
+    assert stats.used.tolist() == [3, 1, 2, 1] and stats.separators.tolist() == [2, 0, 1, 0]
 
 
 @pytest.mark.parametrize("name", ["trace-r", "trace-p", "trace-r-rp"])
@@ -301,6 +368,32 @@ def test_theorem_1(task: Task) -> None:
         assert (method.terms(batch).kl[:, 0] < 1e-6).all()
 
 
+@pytest.mark.parametrize("name", [name for name in RECURRENT if name != "trace-r+bn"])
+def test_kl_vanishes_without_layer_normalisation_alone(name: str) -> None:
+    """Table 5: where x_t moves the posterior next to nothing, Theorem 1 still holds of all but -LN."""
+    method = make(name)
+    with torch.no_grad():
+        method.g.weight *= 1e-3
+        method.g.bias *= 1e-3
+        if method.normalise is not None and method.normalise.bias is not None:
+            method.normalise.bias.zero_()
+    kl = method.terms(TASKS["gpt2"].batch()).kl[:, 0]
+    if name == "trace-r-ln":
+        assert kl.max() < 0.1
+    else:
+        assert kl.min() >= method.options.latent * 9 / 2 - 1e-2
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_spectral_normalisation_is_of_trace_p_alone(name: str) -> None:
+    """Sec. 4.2, Table 5: of both W_mu1 and W_sigma1 as the priors use them; others start at about 0.02 * 2 sqrt(l)."""
+    method = models.build(MethodSpec(use=name), TINY, 0).eval()
+    assert isinstance(method, Trace)
+    for weights in method.condition(TASKS["gpt2"].batch()).given_z.chunk(2):
+        largest = float(torch.linalg.matrix_norm(weights, 2).detach())
+        assert largest == pytest.approx(1, abs=0.02) if name == "trace-p" else largest < 0.5
+
+
 def test_batch_normalisation_holds_over_present_segments() -> None:
     """Each dimension of Delta mu has mean 0 and variance gamma^2 over the segments there are."""
     layer = Normalise(TraceOptions(latent=4, normalisation="batch")).train()
@@ -323,19 +416,21 @@ def test_both_halves_can_be_normalised() -> None:
         torch.testing.assert_close(half.var(-1, unbiased=False), torch.full((3,), 9.0))
 
 
-def test_what_each_posterior_reads() -> None:
+@pytest.mark.parametrize("segment", [0, 1, 2])
+def test_what_each_posterior_reads(segment: int) -> None:
     """ind: x_<=t. cgd: all of x. trace: z_{t-1}, x_<t and x_t; none depends on z where it should not."""
     batch = TASKS["gpt2"].batch()
     ids = batch.ids.clone()
-    ids[0, 5] = 99  # segment 2 of the first text
-    later = Batch(ids, batch.lengths)
-    for name, expected in (("ind", [False, False, True]), ("cgd", [True] * 3), ("trace-r", [False, False, True])):
+    ids[0, 1 + 2 * segment] = 99  # of the first text
+    other = Batch(ids, batch.lengths)
+    since = [t >= segment for t in range(3)]
+    for name, expected in (("ind", since), ("cgd", [True] * 3), ("trace-r", since)):
         method = make(name)
         z = draw(method, batch)[0]
         moved = z.clone()
         moved[:, 0] += 1.0
         q = method.posterior(batch).conditional(z)
-        change = (method.posterior(later).conditional(z).mean - q.mean)[0].abs().amax(-1) > 1e-5
+        change = (method.posterior(other).conditional(z).mean - q.mean)[0].abs().amax(-1) > 1e-5
         assert change.tolist() == expected, name
         of_z = (method.posterior(batch).conditional(moved).mean - q.mean)[0].abs().amax(-1) > 1e-5
         assert of_z.tolist() == [False, name == "trace-r", False], name
@@ -400,6 +495,37 @@ def test_parallel_is_the_recurrence_for_one_noise_shared_by_all_steps() -> None:
     of = reading(whole / 2, w_logvar, mean, logvar)
     expected = recurrence(of, xi, lambda a: 1 + a)
     torch.testing.assert_close(parallel_samples(of, xi, xi), expected, atol=1e-10, rtol=0)
+
+
+def test_parallel_as_the_paper_writes_it() -> None:
+    """Eq. 12-14, one step after the other, any matrices, xi a noise of its own; sigma from half a log-variance."""
+    mean, logvar, epsilon = parts(1.0)
+    generator = torch.Generator().manual_seed(4)
+    xi = torch.randn(epsilon.shape, generator=generator, dtype=torch.float64)
+    w_mean, w_logvar = (torch.randn(6, 6, generator=generator, dtype=torch.float64) for _ in range(2))
+    made = parallel_samples(reading(w_mean, w_logvar, mean, logvar), epsilon, xi)
+    for row in range(len(mean)):
+        total = torch.zeros(6, dtype=torch.float64)
+        for t in range(mean.shape[1]):
+            v = mean[row, t] + epsilon[0, row, t] + logvar[row, t] / 2 * epsilon[0, row, t]
+            torch.testing.assert_close(made[0, row, t], v + total, atol=1e-10, rtol=0)
+            total += w_mean @ v + (w_logvar / 2) @ v * xi[0, row, t]
+
+
+def test_the_two_noises_of_parallel_sampling_are_independent() -> None:
+    """E z_2 = E v_2 + W_mu1 E v_1; were xi epsilon, W_sigma1 = 2 I would add E (sigma_1 epsilon_1) epsilon_1 to it."""
+    method = fresh(segment_length=2, parallel=True).train()
+    assert isinstance(method.w_logvar, torch.nn.Linear)
+    with torch.no_grad():
+        method.w_logvar.weight.copy_(2 * torch.eye(4))
+    batch = TASKS["gpt2"].batch(2)
+    found = method.condition(batch)
+    mean, logvar = (found.given_text + found.own).chunk(2, -1)
+    expected = mean[0, 1] + method.w_mean(mean[0, 0])  # type: ignore[misc]
+    assert (1 + logvar / 2).min() > 0.5, "what would be added"
+    torch.manual_seed(0)
+    made = method.posterior(batch).sample(20000)[:, 0, 1].mean(0)
+    torch.testing.assert_close(made, expected, atol=0.2, rtol=0)
 
 
 def test_parallel_approaches_trace_r_as_log_variances_vanish() -> None:
@@ -539,6 +665,34 @@ def test_given_latents_come_first() -> None:
             assert torch.equal(steering.z, expected)
         else:
             assert not torch.equal(steering.z, z[:, -1]) and steering.z.isfinite().all()
+
+
+def test_each_text_takes_its_own_given_latents() -> None:
+    """Two texts that end their segments at different times: z is that of the segment each one writes."""
+    method = make("trace-r")
+    given = draw(method, TASKS["gpt2"].batch(0, 0))[0]
+    assert given.shape[:2] == (2, 3) and not torch.equal(given[0], given[1])
+    sep = method.separator
+    ids = torch.tensor([[BOS, 10, sep, 11, 12, 13, sep, 14], [BOS, 10, 11, 12, sep, 13, sep, 14]])
+    steering = method.steering(given)
+    for length in range(2, ids.shape[1] + 1):
+        steering.read(ids[:, :length])
+        segment = (ids[:, :length] == sep).sum(1)
+        assert torch.equal(steering.z, given[torch.arange(2), segment])
+
+
+@pytest.mark.parametrize("ends", [-100.0, 3.0, 6.0])
+def test_no_beam_is_longer_than_a_text_may_be(ends: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Separators are not counted: beams of as many ids are cut at different times, and then stay as they are."""
+    method = make("trace-r")
+    likely = torch.zeros(method.backbone.vocabulary)
+    likely[method.separator], likely[EOS] = 6.0, ends
+    logits = method.logits
+    monkeypatch.setattr(method, "logits", lambda hidden: logits(hidden) + likely)
+    z = draw(method, TASKS["gpt2"].batch())[0][:, :1]
+    for tokens in method.decode(z, BEAM, 8):
+        assert method.separator not in tokens
+        assert len(tokens) == 7 if EOS not in tokens else len(tokens) <= 7 and tokens.index(EOS) == len(tokens) - 1
 
 
 def test_no_recurrence_is_embed() -> None:

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import model as models
 from bench.errors import BenchError
 from bench.paths import CellPaths
 from bench.report.model import Cell, Report
 from bench.report.published import load_published
-from bench.report.trace.theorem import Bound, build, read, read_bound, render
-from bench.schema import Suite
+from bench.report.trace.theorem import BIAS, Bound, build, read, read_bound, render
+from bench.schema import Backbone, MethodSpec, Suite
 from bench.suite import cells
 
 REPORT = "trace/theorem1"
@@ -89,6 +91,20 @@ def test_no_record_is_read_and_every_format_written(trace: Suite) -> None:
     assert "U+" not in Path("r/t.tex").read_text(encoding="utf-8")
     header, *lines = Path("r/t.csv").read_text(encoding="utf-8").splitlines()
     assert header.startswith("dataset,method,seed,quantity") and len(lines) == 3 * 6 + 4
+
+
+def test_only_the_bias_of_means_counts(tmp_path: Path) -> None:
+    """``normalised: both`` trains a bias of log-variances too, behind that of the means: [2l]."""
+    backbone = Backbone(layers=1, width=8, heads=2, vocabulary=260, max_tokens=24)
+    for kind in ("mean", "both"):
+        spec = MethodSpec(use="trace-r", options={"latent": 4, "normalised": kind, "gamma": 2.0})
+        method = models.build(spec, backbone, 0)
+        with torch.no_grad():
+            method.get_parameter(BIAS)[:4] = torch.tensor([1.0, -2.0, 2.0, 0.0])
+            method.get_parameter(BIAS)[4:] = 100.0
+        config = {**spec.model_dump(include={"use", "options"}), "backbone": backbone.model_dump(mode="json")}
+        models.save(method, {**config, "conditional": False}, tmp_path / kind)
+        assert read_bound(tmp_path / kind, 4) == Bound("layer", 2.0, 4, 3.0)
 
 
 def test_a_damaged_model_is_one_clear_line(trace: Suite) -> None:
