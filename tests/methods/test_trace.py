@@ -681,18 +681,26 @@ def test_each_text_takes_its_own_given_latents() -> None:
         assert torch.equal(steering.z, given[torch.arange(2), segment])
 
 
-@pytest.mark.parametrize("ends", [-100.0, 3.0, 6.0])
+@pytest.mark.parametrize("ends", [-100.0, 20.0])
 def test_no_beam_is_longer_than_a_text_may_be(ends: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Separators are not counted: beams of as many ids are cut at different times, and then stay as they are."""
-    method = make("trace-r")
-    likely = torch.zeros(method.backbone.vocabulary)
-    likely[method.separator], likely[EOS] = 6.0, ends
-    logits = method.logits
-    monkeypatch.setattr(method, "logits", lambda hidden: logits(hidden) + likely)
+    """Separators are not counted: beams of as many ids are cut at different times, and then stay as they are.
+
+    Seven tokens without a separator come first and are cut. EOS, if it follows, is for the others alone.
+    """
+    method, steps = make("trace-r"), iter(range(100))
+
+    def logits(hidden: Tensor) -> Tensor:
+        made = torch.full((len(hidden), method.backbone.vocabulary), -100.0)
+        made[:, 10], made[:, method.separator] = 10.0, 9.5
+        if next(steps) >= 7:
+            made[:, EOS] = ends
+        return made
+
+    monkeypatch.setattr(method, "logits", logits)
     z = draw(method, TASKS["gpt2"].batch())[0][:, :1]
     for tokens in method.decode(z, BEAM, 8):
-        assert method.separator not in tokens
-        assert len(tokens) == 7 if EOS not in tokens else len(tokens) <= 7 and tokens.index(EOS) == len(tokens) - 1
+        assert len(tokens) <= 7 and set(tokens) <= {10, EOS}, "BOS is the eighth"
+        assert ends > 0 or tokens == [10] * 7
 
 
 def test_no_recurrence_is_embed() -> None:
