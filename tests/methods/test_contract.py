@@ -290,7 +290,7 @@ def test_decoding_prior_posterior_and_interpolation(first: Method, batch: Batch,
 def test_greedy_decoding_is_the_argmax_of_the_likelihood(method: Method, task: Task) -> None:
     """Each greedy token is the most likely next one by ``log_likelihood``, an independent path through the model."""
     if method.separator is not None:
-        pytest.skip("which also writes separators: tests/methods/test_trace.py")
+        pytest.skip("which also writes separators: tests/methods/test_trace_decoding.py")
     one = task.batch(1)
     z = draw(method, one, 1)[0]
     (tokens,) = method.decode(z, DECODINGS[0], 6, method.condition(one))

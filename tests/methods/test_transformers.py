@@ -176,7 +176,7 @@ def test_generation_with_a_cache_is_generation_without(
 ) -> None:
     """Token for token, sequences that end at different times and their conditions in one batch."""
     if method.separator is not None:
-        pytest.skip("which also writes separators: tests/methods/test_trace.py")
+        pytest.skip("which also writes separators: tests/methods/test_trace_decoding.py")
     monkeypatch.setattr(method, "logits", other_head(method).forward)
     batch, z = task.batch(), some_z(method)
     condition = method.condition(batch)
