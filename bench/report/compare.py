@@ -248,7 +248,8 @@ def _notes(suite: Suite, release: Release, pairs: Sequence[tuple[str, Method, Me
     here = {record.provenance.git.sha[:12] or "no commit": None for _, new, _ in pairs for record in new.records}
     facts = [Note("Frozen", f"suite {manifest['suite']['name']}, commit {commits}")]
     facts.append(Note("New", f"commit {', '.join(here)}"))
-    missing = [name for name in suite.datasets if name not in {dataset for dataset, _, _ in pairs}]
+    wanted = dict.fromkeys(cell.dataset for cell in suites.compared(suite))
+    missing = [name for name in wanted if name not in {dataset for dataset, _, _ in pairs}]
     if missing:
         facts.append(Note("Datasets", f"not in the release: {', '.join(missing)}"))
     cautions = [*_settings(suite, manifest), *_versions(manifest, pairs), *_code(pairs)]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bench import suite as suites
 from bench.errors import BenchError
 from bench.freeze import freeze
 from bench.metrics.seeds import Estimate
@@ -63,6 +64,18 @@ def test_a_new_method_stands_beside_every_frozen_row(mine: tuple[str, tuple[str,
     assert sorted(p.name for p in Path().glob("compare.*")) == ["compare.csv", "compare.html", "compare.md"]
     assert "**bbe: mine against frozen della**" in text and "n/c" not in text.split("|")[-1]
     assert "Read with caution" not in text
+
+
+def test_what_another_report_shows_is_not_said_to_be_missing(mine: tuple[str, tuple[str, ...]]) -> None:
+    """Only the first report's cells are compared, and the release has the other dataset too."""
+    suite, uses = mine
+    Path(suite).write_text(
+        Path(suite).read_text(encoding="utf-8")
+        + "reports: {table1: {datasets: [bbe], methods: [gpt2, della]}, curves: {datasets: [sotu], methods: [della]}}\n"
+    )
+    suites._load.cache_clear()
+    rows, text = compared(suite, uses)
+    assert {key[0] for key in rows} == {"bbe"} and "not in the release" not in text
 
 
 def test_each_quantity_gets_the_sharpest_interval_there_is(mine: tuple[str, tuple[str, ...]]) -> None:
