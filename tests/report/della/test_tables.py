@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import fake_run
 import pytest
+from report_reading import cell, rows, sets
 
 from bench.report.collect import gather
 from bench.report.della.paper import TABLES, row_label
 from bench.report.della.tables import build, render
-from bench.report.model import Cell, Report, Row, Table
+from bench.report.model import Report
 from bench.report.published import Published, load_published
 from bench.schema import Selection, Suite
 
@@ -28,19 +27,6 @@ def published() -> Published:
 
 def report(suite: Suite, number: str, published: Published | None = None) -> Report:
     return build(gather(suite, f"della/table{number}"), published or load_published(), TABLES[number])
-
-
-def rows(table: Table) -> dict[tuple[str, str], Row]:
-    return {(group.label, row.label): row for group in table.groups for row in group.rows}
-
-
-def cell(table: Table, group: str, row: str, key: str) -> Cell:
-    return rows(table)[group, row].cells[[column.key for column in table.columns].index(key)]
-
-
-def sets(key: str, number: float) -> Callable[[dict[str, Any]], None]:
-    """A change of a record: another value of one quantity."""
-    return lambda record: record["values"][key].update(value=number)
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import fake_run
 import pytest
+from report_reading import cell, rows, sets
 
 from bench.report import catalogue
 from bench.report.collect import gather
-from bench.report.model import Cell, Report, Row, Table
+from bench.report.model import Report
 from bench.report.published import Published, load_published
 from bench.report.trace import data, decodings
 from bench.report.trace.paper import DEFAULTS, TABLES
@@ -34,19 +33,6 @@ def report(suite: Suite, number: str) -> Report:
         found = {n: decodings.drawn_by(n, gather(suite, "trace/table6", decoding=n)) for n in names}
         return decodings.build(found, load_published())
     return build(gather(suite, f"trace/table{number}"), load_published(), TABLES[number])
-
-
-def rows(table: Table) -> dict[tuple[str, str], Row]:
-    return {(group.label, row.label): row for group in table.groups for row in group.rows}
-
-
-def cell(table: Table, group: str, row: str, key: str) -> Cell:
-    return rows(table)[group, row].cells[[column.key for column in table.columns].index(key)]
-
-
-def sets(key: str, number: float) -> Callable[[dict[str, Any]], None]:
-    """A change of a record: another value of one quantity."""
-    return lambda record: record["values"][key].update(value=number)
 
 
 @pytest.mark.parametrize("number", ["1", "2", "3", "5", "6"])
