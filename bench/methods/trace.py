@@ -152,16 +152,19 @@ class Trace(Method):
 
     # Reading a text ----------------------------------------------------------------------------------------------
 
+    def breaks(self, batch: Batch) -> Tensor:
+        """[B, T] where segments begin: with sentences where the batch knows them, else every ``segment_length``."""
+        return fixed_breaks(batch, self.options.segment_length) if batch.breaks is None else batch.breaks
+
     def segmented(self, batch: Batch) -> Segments:
-        """The texts with [SEP]s: after sentences where the batch knows them, else every ``segment_length`` tokens."""
-        breaks = fixed_breaks(batch, self.options.segment_length) if batch.breaks is None else batch.breaks
-        return Segments.of(batch, breaks, self.separator)
+        """The texts with [SEP]s."""
+        return Segments.of(batch, self.breaks(batch), self.separator)
 
     def used(self, batch: Batch) -> Tensor:
-        return self.segmented(batch).used
+        return self.separators(batch) + 1
 
     def separators(self, batch: Batch) -> Tensor:
-        return self.used(batch) - 1
+        return self.breaks(batch).sum(1)
 
     def condition(self, batch: Batch) -> Reading:
         """Both passes of the encoder (Sec. 4.1) at once, and the parts of all Gaussians that no z is in."""
