@@ -10,6 +10,9 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]  # also a folder's
 
 
+BYTES = 260  # the smallest vocabulary of byte-level BPE: every byte and four special tokens
+
+
 class Section(BaseModel):
     """A part of a suite; unknown keys are errors."""
 
@@ -37,9 +40,10 @@ class Decoding(Section):
 class Resize(Section):
     """Parts of a backbone that differ on a dataset or for a method; what the data stage reads is none of them."""
 
-    kind: Literal["gpt2", "bart"] | None = None
+    kind: Literal["gpt2", "bart", "lstm"] | None = None
     layers: PositiveInt | None = None
     width: PositiveInt | None = None
+    embedding: PositiveInt | None = None
     heads: PositiveInt | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
 
@@ -63,40 +67,58 @@ class Dataset(Section):
     warmup_steps: Annotated[int, Field(ge=0)] | None = None
     importance_examples: PositiveInt | None = None
     decoding: Decoding | None = None
-    vocabulary: Annotated[int, Field(ge=260)] | None = None
+    tokenizer: Literal["bpe", "words"] | None = None
+    vocabulary: Annotated[int, Field(ge=5)] | None = None
     max_tokens: Annotated[int, Field(ge=4)] | None = None
     max_source_tokens: Annotated[int, Field(ge=4)] | None = None
     backbone: Resize = Resize()
 
 
 class Backbone(Section):
-    """A Transformer from scratch: its size and its tokenizer's. BART has that many layers twice, unshared."""
+    """A network from scratch: its size and its tokenizer's. BART has that many layers twice, unshared."""
 
-    kind: Literal["gpt2", "bart"] = "gpt2"
+    kind: Literal["gpt2", "bart", "lstm"] = "gpt2"
     layers: PositiveInt = 12
     width: PositiveInt = 768
-    heads: PositiveInt = 12
-    vocabulary: Annotated[int, Field(ge=260)] = 16000  # bytes, four special tokens, at least one merge... and up
+    embedding: PositiveInt | None = None  # of an LSTM's words; None: as wide as its states
+    heads: PositiveInt = 12  # of attention; an LSTM has none
+    tokenizer: Literal["bpe", "words"] = "bpe"  # words: those between white space, the most frequent ones of train
+    # bpe: bytes, four special tokens, at least one merge, and up; words: with the four special tokens
+    vocabulary: Annotated[int, Field(ge=5)] = 16000
     max_tokens: Annotated[int, Field(ge=4)] = 256  # BOS x EOS; longer texts are cut, and counted in the manifest
     max_source_tokens: Annotated[int, Field(ge=4)] = 256  # likewise, of what a conditional dataset's texts go with
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> Backbone:
-        if self.width % self.heads:
+    def _consistent(self) -> Backbone:
+        if self.kind != "lstm" and self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.kind == "lstm" and self.layers > 1:
+            raise ValueError(f"an LSTM has one layer, not {self.layers}")
+        if self.tokenizer == "bpe" and self.vocabulary < BYTES:
+            raise ValueError(f"vocabulary {self.vocabulary} is less than the {BYTES} of byte-level BPE")
         return self
 
 
 class Training(Section):
-    """One optimiser schedule, the same for every method of the suite."""
+    """One optimiser schedule, the same for every method of the suite and every stage of its training.
+
+    ``decay: plateau`` is the schedule of LSTM language models: the whole validation set after every epoch; from epoch
+    ``decay_from``, after ``patience`` epochs in a row without a better bound, back to the best weights at half the
+    rate; the end after ``halvings`` of those, or after ``epochs``. The best weights are kept.
+    """
 
     epochs: PositiveInt = 40
     batch_size: PositiveInt = 32
+    batches: Literal["pools", "lengths"] = "pools"  # texts of about the same length, or of the very same: no padding
+    optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: PositiveFloat = 5e-5
     warmup_steps: Annotated[int, Field(ge=0)] = 0
-    decay: Literal["constant", "linear"] = "linear"
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    decay: Literal["constant", "linear", "plateau"] = "linear"
+    decay_from: PositiveInt = 15
+    patience: PositiveInt = 2
+    halvings: PositiveInt = 5
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01  # of adamw
     clip: PositiveFloat = 1.0
     annealing_period: PositiveInt = 2  # epochs a cycle of cyclical annealing (DELLA A.1)
     log_points: PositiveInt = 40  # rows of history.csv, evenly spaced

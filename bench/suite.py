@@ -252,7 +252,7 @@ def likelihood_of(suite: Suite, dataset: str) -> Likelihood:
 def backbone_of(suite: Suite, dataset: str, method: str = "") -> Backbone:
     """The backbone of one cell: the suite's, with what its dataset and its method have different."""
     part = suite.datasets[dataset]
-    changed = part.model_dump(include={"vocabulary", "max_tokens", "max_source_tokens"}, exclude_none=True)
+    changed = part.model_dump(include={"tokenizer", "vocabulary", "max_tokens", "max_source_tokens"}, exclude_none=True)
     changed |= part.backbone.model_dump(exclude_none=True)
     if method:
         changed |= suite.methods[method].backbone.model_dump(exclude_none=True)
