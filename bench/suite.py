@@ -297,7 +297,8 @@ def settings(
             sources = [size.max_source_tokens] if registry.dataset(dataset).conditional else []
             sentences = [part.sentences] if part.sentences else []
             limits = (part.train, part.valid, part.test, part.data_dir, size.vocabulary, size.max_tokens)
-            return digest(*limits, *sources, *sentences)
+            words = [size.tokenizer] if size.tokenizer != "bpe" else []
+            return digest(*limits, *sources, *sentences, *words)
         case "train":
             spec = spec_of(suite, method).model_dump(exclude={"backbone"})
             return digest(spec, _backbone_settings(suite, dataset, method), training_of(suite, dataset))

@@ -31,5 +31,6 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> list[
 
 
 def decode(tokenizer: Tokenizer, ids: Sequence[Sequence[int]]) -> list[str]:
-    """Ids (with or without BOS, EOS, PAD) back to text, white space folded to one line."""
-    return [" ".join(text.split()) for text in tokenizer.decode_batch([list(row) for row in ids])]
+    """Ids (with or without BOS, EOS, PAD) back to text, white space folded to one line; a word may be ``<unk>``."""
+    inner = [[token for token in row if token not in (BOS, EOS, PAD)] for row in ids]
+    return [" ".join(text.split()) for text in tokenizer.decode_batch(inner)]

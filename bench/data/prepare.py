@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench import registry
 from bench.data.base import SPLITS, Source
 from bench.data.sentences import sentence_starts
 from bench.errors import BenchError
 from bench.files import atomic, atomic_directory, read_json, sha256, write_json
-from bench.vocabulary import SPECIALS
+from bench.vocabulary import SPECIALS, UNK
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from bench.schema import Backbone, Dataset
+
+KINDS = {"bpe": "byte-level BPE fitted on train", "words": "words of train, the most frequent ones"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ def prepare(name: str, part: Dataset, backbone: Backbone, out: Path) -> None:
         key: Split(source.splits[key][: limits[key]], source.sources[key][: limits[key]] if source.sources else None)
         for key in SPLITS
     }
-    tokenizer = fit_tokenizer([*splits["train"].texts, *(splits["train"].sources or ())], backbone.vocabulary)
+    texts = [*splits["train"].texts, *(splits["train"].sources or ())]
+    tokenizer = fit_tokenizer(texts, backbone.vocabulary, backbone.tokenizer)
     with atomic_directory(out) as folder:
         for key in SPLITS:
             with atomic(folder / f"{key}.txt") as stream:
@@ -65,8 +69,13 @@ def prepare(name: str, part: Dataset, backbone: Backbone, out: Path) -> None:
         write_json(folder / "manifest.json", _manifest(name, source, splits, tokenizer, backbone, folder))
 
 
-def fit_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
-    """Byte-level BPE of ``vocabulary`` entries, fitted on train alone; it encodes any text and has no <unk>."""
+def fit_tokenizer(texts: Sequence[str], vocabulary: int, kind: Literal["bpe", "words"] = "bpe") -> Tokenizer:
+    """A tokenizer of at most ``vocabulary`` entries, the four special ones among them, fitted on train alone."""
+    return _fit_words(texts, vocabulary) if kind == "words" else _fit_bpe(texts, vocabulary)
+
+
+def _fit_bpe(texts: Sequence[str], vocabulary: int) -> Tokenizer:
+    """Byte-level BPE; it encodes any text and has no <unk>."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -77,6 +86,25 @@ def fit_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
         vocab_size=vocabulary, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def _fit_words(texts: Sequence[str], vocabulary: int) -> Tokenizer:
+    """The most frequent words between white space, of equally frequent ones the first by code point; others are <unk>.
+
+    A ``<unk>`` that stands in a text is that very id. None of the four is an added token of the library, which would
+    find them inside words and leave ``<unk>`` out of decoded text.
+    """
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+    counts = Counter(word for text in texts for word in text.split())
+    words = sorted(counts.keys() - set(SPECIALS), key=lambda word: (-counts[word], word))
+    entries = [*SPECIALS, *words][:vocabulary]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(entries)}, unk_token=SPECIALS[UNK]))
+    # A word of a text that is spelt like BOS, EOS or PAD is none of them but a word outside the vocabulary.
+    spelt = "|".join(token for token in SPECIALS if token != SPECIALS[UNK])
+    tokenizer.normalizer = normalizers.Replace(Regex(rf"(?<!\S)(?:{spelt})(?!\S)"), SPECIALS[UNK])
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return tokenizer
 
 
@@ -103,6 +131,8 @@ def _manifest(
                 "sources_cut_at_max_tokens": cut,
             }
             limits["max_source_tokens"] = backbone.max_source_tokens
+        if backbone.tokenizer == "words":
+            counts[key]["unk"] = _unknown([*split.texts, *(split.sources or ())], tokenizer)
         sentences = folder / f"{key}.sentences"
         if sentences.exists():
             found = len(split.texts) + sum(len(line.split()) for line in sentences.read_text().splitlines())
@@ -118,7 +148,7 @@ def _manifest(
         "notes": source.notes,
         "splits": counts,
         "tokenizer": {
-            "kind": "byte-level BPE fitted on train",
+            "kind": KINDS[backbone.tokenizer],
             "vocabulary": tokenizer.get_vocab_size(),
             "sha256": sha256(folder / "tokenizer.json"),
         },
@@ -132,6 +162,14 @@ def _lengths(texts: list[str], tokenizer: Tokenizer, max_tokens: int) -> tuple[f
     words = sum(len(t.split()) for t in texts)
     over = sum(length > max_tokens for length in lengths)
     return round(words / len(texts), 2), round(sum(lengths) / len(texts), 2), over
+
+
+def _unknown(texts: list[str], tokenizer: Tokenizer) -> dict[str, float]:
+    """How many words are <unk>: written so in the texts, or outside the vocabulary; and their share of all words."""
+    ids = [e.ids for e in tokenizer.encode_batch(texts)]
+    found, words = sum(row.count(UNK) for row in ids), sum(map(len, ids))
+    written = sum(text.split().count(SPECIALS[UNK]) for text in texts)
+    return {"written": written, "out_of_vocabulary": found - written, "share": round(found / words, 5)}
 
 
 def read_split(folder: str | Path, part: str) -> Split:
