@@ -30,6 +30,7 @@ class Source:
     origin: package and version, hub revision, or file names.
     notes: what was filtered or changed, with counts.
     sources: of a conditional dataset, what each text of ``splits`` is conditioned on, in the same order.
+    verified: of files from elsewhere, whether they are those papers use; ``warning: ...`` where not.
     """
 
     splits: dict[str, list[str]]
@@ -37,6 +38,7 @@ class Source:
     origin: str
     notes: list[str] = field(default_factory=list)
     sources: dict[str, list[str]] | None = None
+    verified: list[str] = field(default_factory=list)
 
 
 def one_line(text: str) -> str:

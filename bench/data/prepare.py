@@ -146,6 +146,7 @@ def _manifest(
         "licence": source.licence,
         "origin": source.origin,
         "notes": source.notes,
+        **({"verified": source.verified} if source.verified else {}),
         "splits": counts,
         "tokenizer": {
             "kind": KINDS[backbone.tokenizer],

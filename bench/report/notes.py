@@ -109,14 +109,15 @@ def _protocol(results: Results) -> tuple[Note, ...]:
 
 
 def data_notes(datasets: Iterable[str], manifests: Mapping[str, Mapping[str, Any]]) -> tuple[Note, ...]:
-    """Sizes, origin and licence of each dataset."""
+    """Sizes, origin and licence of each dataset; of local files also whether they are those papers use."""
     found = []
     for dataset in datasets:
         manifest = manifests.get(dataset, {})
         splits = manifest.get("splits", {})
         sizes = ", ".join(f"{splits[part].get('texts', '?')} {part}" for part in SPLITS if part in splits)
         licence = f"licence: {manifest['licence']}" if "licence" in manifest else ""
-        said = [text for text in (sizes, str(manifest.get("origin", "")), licence) if text]
+        verified = manifest.get("verified", ())  # a key that packaged datasets lack
+        said = [text for text in (sizes, str(manifest.get("origin", "")), *verified, licence) if text]
         found.append(Note(dataset, "; ".join(said) if said else "no manifest found"))
     return tuple(found)
 

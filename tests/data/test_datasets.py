@@ -96,7 +96,8 @@ def test_local_files(local: Path, tmp_path: Path) -> None:
     prepare("ptb", Dataset(data_dir=str(local)), TINY, tmp_path / "out")
     assert read_split(tmp_path / "out", "train").texts == ["one train", "two train"]
     notes = read_json(tmp_path / "out/manifest.json")["notes"]
-    assert notes == ["1 blank lines of train.txt dropped", "1 blank lines of test.txt dropped"]
+    assert notes[0].endswith("these files: 2 / 1 / 2 texts of 2.0 words, 4.0 with BOS and EOS")
+    assert notes[1:] == ["1 blank lines of train.txt dropped", "1 blank lines of test.txt dropped"]
 
 
 @pytest.mark.parametrize(
