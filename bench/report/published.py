@@ -19,6 +19,9 @@ METRICS = (
     *("fluency", "coherence", "novelty", "informativeness", "p_value", "kappa"),
     *("gpu_hours", "parameters", "train", "valid", "test", "source_length", "length"),
     *("gamma", "latent", "speedup"),
+    *("gpt2_ppl", "gpt2_ppl_std", "ent", "dist1", "dist2", "rec_reduction", "samples"),
+    *("codes", "beta_min", "beta_max", "best_beta_max", "warmup_epochs", "prior_layers"),
+    *("learning_rate", "patience", "halvings"),
 )
 SETTINGS = ("unconditional", "conditional", "all")  # stand as the dataset of a number that belongs to no single one
 
@@ -33,14 +36,22 @@ PRINTED_AS = {
     "self_bleu4": "self_bleu",
     "dist2": "dist",
 }
-PRINTED_TIMES = {"bertscore_f1": 100}  # what a paper prints is ours times this
+PRINTED_BY = {  # papers with metrics of their own
+    "davam": {
+        **{key: key for key in ("rec", "ppl", "kl", "dist1", "dist2")},
+        "ppl_word": "ppl",
+        "ent1": "ent",
+        "fluency_sentence": "gpt2_ppl",
+    }
+}
+PRINTED_TIMES = {"bertscore": 100, "dist1": 0.01, "dist2": 0.01}  # printed metric -> it is ours times this
 
 
-def printed_as(quantity: str, dataset: str) -> str | None:
+def printed_as(quantity: str, dataset: str, paper: str = "della") -> str | None:
     """The printed metric beside a quantity on a dataset: the BLEU of a conditional one is not that of others."""
     source = registry.datasets().get(dataset)
     paired = source is not None and source.conditional
-    metric = PRINTED_AS.get(quantity)
+    metric = PRINTED_BY.get(paper, PRINTED_AS).get(quantity)
     return None if metric == "bleu" and paired != (quantity == "cbleu1") else metric
 
 
@@ -79,7 +90,7 @@ class Published:
 
         A variant ``name@...`` stands beside ``name``'s.
         """
-        metric = printed_as(quantity, dataset)
+        metric = printed_as(quantity, dataset, paper)
         return self._at.get((paper, table, dataset, method.partition("@")[0], metric)) if metric else None
 
     def table(self, paper: str, table: str) -> list[Printed]:

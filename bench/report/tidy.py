@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.metrics.base import Quantity
 from bench.report.collect import Measured, Results, quantity
 from bench.report.layout import MAIN
-from bench.report.published import PRINTED_AS, PRINTED_TIMES, Printed, Published
+from bench.report.published import PRINTED_TIMES, Printed, Published
 from bench.suite import generation_of
 
 HEADER = (
@@ -53,7 +53,7 @@ def printed_rows(published: Published, paper: str, table: str) -> tuple[tuple[st
 
 
 def _printed_note(printed: Printed) -> str:
-    times = {PRINTED_AS[key]: f"printed times {times}" for key, times in PRINTED_TIMES.items()}.get(printed.metric, "")
+    times = f"printed times {PRINTED_TIMES[printed.metric]}" if printed.metric in PRINTED_TIMES else ""
     return "; ".join(filter(None, (times, printed.note)))
 
 

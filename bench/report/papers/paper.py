@@ -57,7 +57,7 @@ class PaperTable:
         return tuple(
             Column(
                 key, labels.get(key) or quantity(key).label, column.group, quantity(key).direction, column.digits,
-                scale=PRINTED_TIMES.get(key, 1),
+                scale=PRINTED_TIMES.get(column.metric, 1),
             )
             for column in self.columns
             for key in column.ours
