@@ -109,7 +109,7 @@ def _protocol(results: Results) -> tuple[Note, ...]:
 
 
 def data_notes(datasets: Iterable[str], manifests: Mapping[str, Mapping[str, Any]]) -> tuple[Note, ...]:
-    """Sizes, origin and licence of each dataset; of local files also whether they are those papers use."""
+    """Sizes, origin and licence of each dataset; the share of unknown words, and whether files are those papers use."""
     found = []
     for dataset in datasets:
         manifest = manifests.get(dataset, {})
@@ -117,9 +117,17 @@ def data_notes(datasets: Iterable[str], manifests: Mapping[str, Mapping[str, Any
         sizes = ", ".join(f"{splits[part].get('texts', '?')} {part}" for part in SPLITS if part in splits)
         licence = f"licence: {manifest['licence']}" if "licence" in manifest else ""
         verified = manifest.get("verified", ())  # a key that packaged datasets lack
-        said = [text for text in (sizes, str(manifest.get("origin", "")), *verified, licence) if text]
+        said = [text for text in (sizes, _unknown(splits), str(manifest.get("origin", "")), *verified, licence) if text]
         found.append(Note(dataset, "; ".join(said) if said else "no manifest found"))
     return tuple(found)
+
+
+def _unknown(splits: Mapping[str, Mapping[str, Any]]) -> str:
+    """How much of a word vocabulary's texts is <unk>; nothing where tokens are byte pairs."""
+    shares = [
+        f"{100 * splits[part]['unk']['share']:.2f} % of {part}" for part in SPLITS if "unk" in splits.get(part, {})
+    ]
+    return f"words that are <unk>: {', '.join(shares)}" if shares else ""
 
 
 def _models(results: Results) -> tuple[Note, ...]:

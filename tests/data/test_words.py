@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from bench import suite as suites
 from bench.data.prepare import fit_tokenizer, prepare
 from bench.files import read_json, sha256
+from bench.report.notes import data_notes
 from bench.schema import Backbone, Dataset, Suite
 from bench.vocabulary import BOS, EOS, PAD, SPECIALS, UNK, decode, encode, load_tokenizer
 
@@ -88,6 +89,8 @@ def test_the_manifest_counts_unknown_words(local: Path) -> None:
     assert splits["train"]["unk"] == {"written": 1, "out_of_vocabulary": 1, "share": round(2 / 11, 5)}
     assert splits["valid"]["unk"] == {"written": 0, "out_of_vocabulary": 0, "share": 0}
     assert splits["test"]["unk"] == {"written": 1, "out_of_vocabulary": 3, "share": 0.5}
+    (note,) = data_notes(["local"], {"local": manifest})
+    assert "words that are <unk>: 18.18 % of train, 0.00 % of valid, 50.00 % of test" in note.text
     assert splits["test"]["tokens_a_text"] == 6 and splits["test"]["cut_at_max_tokens"] == 1
 
 
