@@ -135,3 +135,21 @@ def training_batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -
         chunk = chunk[np.argsort(np.asarray(lengths)[chunk], kind="stable")]
         batches.extend(np.split(chunk, len(chunk) // size))
     return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def length_batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Index batches of one epoch, each of sequences of one length, shuffled: no padding anywhere.
+
+    Every sequence is in one; the last batch of a length may be smaller, or sequences of rare lengths would never be
+    trained on.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    by_length = order[np.argsort(np.asarray(lengths)[order], kind="stable")]
+    changes = np.flatnonzero(np.diff(np.asarray(lengths)[by_length])) + 1
+    batches = [
+        of_length[start : start + size]
+        for of_length in np.split(by_length, changes)
+        for start in range(0, len(of_length), size)
+    ]
+    return [batches[i] for i in rng.permutation(len(batches))]

@@ -17,7 +17,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from bench.backbones.base import Cache, Context, Injection
+from bench.backbones.base import Context, Injection
 from bench.vocabulary import BOS, EOS, PAD, UNK
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def decode(
     rows = torch.arange(len(z), device=z.device)  # sequences not yet finished
     ids = torch.full((len(z), 1), BOS, device=z.device)
     done: dict[int, list[int]] = {}
-    cache, steering = Cache(), method.steering(z, context, generator)
+    cache, steering = method.backbone.cache(), method.steering(z, context, generator)
     while True:
         hidden = method.backbone.decode(ids[:, cache.positions :], steering.injection(), context, cache)
         scores = processors(ids, _allowed(method, method.logits(hidden[:, -1]), ids))
@@ -105,7 +105,7 @@ def _beam(
     texts = list(range(len(z)))  # not yet done; ids [texts * open beams, t] in their order
     ids = torch.full((len(z), 1), BOS, device=z.device)
     total = torch.zeros(len(z), 1, device=z.device)  # log-probability of each open beam; -inf: there is none
-    cache, steering = Cache(), method.steering(z, context, generator)
+    cache, steering = method.backbone.cache(), method.steering(z, context, generator)
     finished: list[list[tuple[float, list[int]]]] = [[] for _ in texts]
     while texts:
         hidden = method.backbone.decode(ids[:, cache.positions :], steering.injection(), context, cache)
@@ -159,9 +159,9 @@ def _processors(decoding: Decoding) -> LogitsProcessorList:
 
 
 def _allowed(method: Method, logits: Tensor, ids: Tensor) -> Tensor:
-    """Logits [N, V] after the texts so far: no text holds BOS, PAD or UNK, and no segment is empty."""
+    """Logits [N, V] after the texts so far: no text holds BOS, PAD or (but for words) UNK, and no segment is empty."""
     logits = logits.clone()
-    logits[..., [BOS, PAD, UNK]] = float("-inf")
+    logits[..., [BOS, PAD] if method.backbone.has_unknown else [BOS, PAD, UNK]] = float("-inf")
     if method.separator is not None:
         begins = (ids[:, -1] == BOS) | (ids[:, -1] == method.separator)
         logits[begins, method.separator] = float("-inf")

@@ -42,6 +42,7 @@ def build(spec: MethodSpec, backbone: schema.Backbone, seed: int, conditional: b
 def make_backbone(size: schema.Backbone, conditional: bool) -> Backbone:
     """The backbone of a suite with fresh weights: ``make`` of the file in bench/backbones named after its kind."""
     made: Backbone = importlib.import_module(f"bench.backbones.{size.kind}").make(size, conditional)
+    made.has_unknown = size.tokenizer == "words"
     return made
 
 

@@ -105,8 +105,11 @@ def _resolve_names(suite: Suite, where: str) -> None:
                 raise BenchError(f"'reports.{name}': no cell, since none of its methods is of its datasets' backbone")
         for cell in cells(suite):
             kind = backbone_of(suite, cell.dataset, cell.method).kind
-            if kind == "bart" and not registry.dataset(cell.dataset).conditional:
+            conditional = registry.dataset(cell.dataset).conditional
+            if kind == "bart" and not conditional:
                 raise BenchError(f"{cell.method} on {cell.dataset}: backbone bart attends to a condition; it has none")
+            if kind == "lstm" and conditional:
+                raise BenchError(f"{cell.method} on {cell.dataset}: backbone lstm reads no condition; it has one")
     except BenchError as error:
         raise BenchError(f"{where}: {error}") from None
 
@@ -163,7 +166,7 @@ def compared(suite: Suite, methods: Collection[str] = ()) -> list[Cell]:
 
 
 def _fits(suite: Suite, dataset: str, method: str) -> bool:
-    kind = backbone_of(suite, dataset).kind
+    kind = backbone_of(suite, dataset, method).kind
     return registry.describe(spec_of(suite, method).use).options.get("backbone", kind) == kind
 
 

@@ -1,50 +1,39 @@
-"""The one training loop. Every method of a suite gets the same steps, batches, optimiser and schedule.
+"""The one training loop. Every method of a suite gets the same batches, optimiser and schedule.
 
-All randomness of step s comes from (seed, s), so that a run killed anywhere and resumed is the undisturbed run.
+A method is trained in stages (``Method.stages``), nearly always one. All randomness of step s comes from (seed, s), so
+that a run killed anywhere and resumed is the undisturbed run.
 """
 
 from __future__ import annotations
 
 import csv
-import json
+import itertools
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from bench import aggressive, objectives
 from bench import device as devices
 from bench import model as models
-from bench import objectives
-from bench.batch import Sequences, sorted_batches, training_batches
-from bench.cost import measured
+from bench.batch import Batch, Sequences, length_batches, sorted_batches, training_batches
+from bench.checkpoint import Checkpoint, Progress, Saved
+from bench.cost import Meter, measured
 from bench.data.sequences import read_sequences
 from bench.files import atomic, atomic_directory
-from bench.methods.base import Method
+from bench.methods.base import Method, Stage, Terms
 from bench.paths import CellPaths
-from bench.progress import progress
+from bench.progress import progress as shown
 from bench.schema import Suite, Training
 from bench.suite import Cell, backbone_of, spec_of, training_of
 
 COLUMNS = (
-    "step", "epoch", "beta", "lr", "train_rec", "train_kl", "valid_rec", "valid_kl", "valid_nelbo",
+    "stage", "step", "epoch", "beta", "lr", "train_rec", "train_kl", "valid_rec", "valid_kl", "valid_nelbo",
 )  # fmt: skip
-CHECKPOINT_STEPS = 50
-
-
-@dataclass
-class State:
-    """All that a resumed run needs: weights and moments live in ``method`` and ``optimiser``."""
-
-    method: Method
-    optimiser: torch.optim.AdamW
-    step: int
-    rows: list[dict[str, Any]]
-    sums: list[float]  # rec, KL and number of examples trained on since the last row
 
 
 def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
@@ -54,17 +43,10 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
     spec, backbone = spec_of(suite, cell.method), backbone_of(suite, cell.dataset, cell.method)
     sequences, valid = (read_sequences(paths.data, part, backbone) for part in ("train", "valid"))
     plan = training_of(suite, cell.dataset)
-    valid = valid.first(plan.valid_examples)
     method = models.build(spec, backbone, cell.seed, conditional=valid.sources is not None).to(target)
     with measured(paths.cost("train")) as meter:
         meter.device = devices.describe(target)
-        state = _start(method, plan, paths.resume, key)
-        for tokens, seconds in _steps(state, sequences, valid, plan, cell.seed, target):
-            meter.tokens += tokens
-            meter.steps += 1
-            meter.steps_s += seconds
-            if state.step % CHECKPOINT_STEPS == 0:
-                _checkpoint(state, paths.resume, key)
+        rows = fit(method, sequences, valid, plan, cell.seed, Checkpoint(paths.resume, key), meter)
     config = {
         "method": cell.method, "use": spec.use, "options": spec.options, "backbone": backbone.model_dump(),
         "conditional": method.backbone.conditional,
@@ -76,126 +58,224 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
     with atomic(paths.history) as stream:
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(state.rows)
+        writer.writerows(rows)
     shutil.rmtree(paths.resume, ignore_errors=True)
 
 
-def _steps(
-    state: State, sequences: Sequences, valid: Sequences, plan: Training, seed: int, device: torch.device
-) -> Iterator[tuple[int, float]]:
-    """Run the steps that are left, yielding the tokens each predicted and the seconds it took, validation apart.
+def fit(
+    method: Method, sequences: Sequences, valid: Sequences, plan: Training, seed: int, checkpoint: Checkpoint,
+    meter: Meter,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Train a method to the end of its last stage, from a checkpoint where there is one; the rows of its history."""
+    saved = checkpoint.load(method)
+    progress = Progress() if saved is None else saved.progress
+    stages = method.stages()
+    while progress.stage < len(stages):
+        run = Run(method, stages[progress.stage], sequences, valid, plan, seed, progress)
+        for tokens, seconds in run.steps(saved):
+            meter.tokens += tokens
+            meter.steps += 1
+            meter.steps_s += seconds
+            if checkpoint.due:
+                checkpoint.save(method, run.optimiser, run.best, progress)
+        progress, saved = progress.next_stage(), None
+    method.requires_grad_(True)
+    return progress.rows
 
-    History has a row at step 0, then evenly.
-    """
-    method, lengths = state.method, sequences.lengths
-    per_epoch = len(training_batches(lengths, plan.batch_size, seed, 0))
-    total = per_epoch * plan.epochs
-    log_at = {round(i * total / plan.log_points) for i in range(plan.log_points + 1)}
-    if not state.rows:
-        state.rows.append(_row(state, valid, plan, per_epoch, total, seed, device))
-    batches: dict[int, list[np.ndarray]] = {}
-    for step in progress(range(state.step, total), total, "train", start=state.step):
-        epoch = step // per_epoch
-        if epoch not in batches:
-            batches = {epoch: training_batches(lengths, plan.batch_size, seed, epoch)}
-        began = time.perf_counter()
-        batch = sequences.batch(batches[epoch][step % per_epoch]).to(device)
-        _seed(seed, step)
+
+class Run:
+    """One stage of a training, somewhere between its beginning and its end."""
+
+    def __init__(
+        self, method: Method, stage: Stage, sequences: Sequences, valid: Sequences, plan: Training, seed: int,
+        progress: Progress,
+    ) -> None:  # fmt: skip
+        self.method, self.stage, self.sequences, self.seed, self.progress = method, stage, sequences, seed, progress
+        self.plan = plan.model_copy(update=dict(stage.plan))
+        self.halving = self.plan.decay == "plateau"
+        self.valid = valid if self.halving else valid.first(self.plan.valid_examples)
+        self.device = next(method.parameters()).device
+        self.per_epoch = len(self._batches(0))
+        self.total = self.per_epoch * self.plan.epochs
+        self.best: dict[str, Tensor] = {}  # weights of the best validation bound
+
+    def steps(self, saved: Saved | None) -> Iterator[tuple[int, float]]:
+        """Run the steps that are left, yielding the tokens each predicted and the seconds it took, validation apart.
+
+        History has a row at step 0, then evenly, or after every epoch.
+        """
+        progress, plan = self.progress, self.plan
+        self._begin(saved)
+        log_at = {round(i * self.total / plan.log_points) for i in range(plan.log_points + 1)}
+        batches: dict[int, list[np.ndarray[Any, Any]]] = {}
+        ended = self.halving and progress.halvings == plan.halvings  # and killed before the next stage
+        left = range(self.total if ended else progress.step, self.total)
+        for step in shown(left, self.total, self._label, start=progress.step):
+            epoch = step // self.per_epoch
+            if epoch not in batches:
+                batches = {epoch: self._batches(epoch)}
+            began = time.perf_counter()
+            batch = self.sequences.batch(batches[epoch][step % self.per_epoch]).to(self.device)
+            self._step(batch, batches[epoch])
+            seconds = time.perf_counter() - began
+            whole = progress.step % self.per_epoch == 0
+            if whole if self.halving else progress.step in log_at:
+                self._row()
+            ended = whole and self._end_epoch()
+            yield int(batch.predicted.sum()), seconds
+            if ended:
+                break
+        if self.halving:
+            self.method.load_state_dict(self.best)
+            self._row()
+
+    @property
+    def _label(self) -> str:
+        return f"train {self.stage.name}".strip()
+
+    def _batches(self, epoch: int) -> list[np.ndarray[Any, Any]]:
+        make = {"pools": training_batches, "lengths": length_batches}[self.plan.batches]
+        return make(self.sequences.lengths, self.plan.batch_size, self.seed, epoch)
+
+    def _begin(self, saved: Saved | None) -> None:
+        """What comes before the first step, or what a checkpoint has of it."""
+        progress, stage, plan = self.progress, self.stage, self.plan
+        if progress.step == 0 and stage.begin is not None:
+            _seed(self.seed, progress.before)
+            stage.begin(self.sequences, self.device)
+        self.method.requires_grad_(not stage.trained)
+        for name in stage.trained:
+            self.method.get_submodule(name).requires_grad_(True)
+        parameters = [p for p in self.method.parameters() if p.requires_grad]
+        if plan.optimiser == "sgd":
+            self.optimiser: torch.optim.Optimizer = torch.optim.SGD(parameters, lr=plan.learning_rate, fused=True)
+        else:
+            self.optimiser = torch.optim.AdamW(
+                parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+            )
+        if saved is not None:
+            self.best = saved.best
+            named = dict(self.method.named_parameters())
+            for name, moments in saved.moments.items():
+                self.optimiser.state[named[name]] = moments
+        if progress.step == 0:
+            progress.rate = plan.learning_rate
+            self._row()
+
+    def _step(self, batch: Batch, batches: list[np.ndarray[Any, Any]]) -> None:
+        """One optimiser step on a batch, one of those of this epoch."""
+        progress, method, optimiser = self.progress, self.method, self.optimiser
+        _seed(self.seed, progress.before + progress.step)
         method.train()
-        terms = method.terms(batch)
-        options = method.options
-        beta = objectives.beta(options.annealing, step, plan.annealing_period * per_epoch, total)
-        rate = objectives.learning_rate(step, total, plan.learning_rate, plan.warmup_steps, plan.decay)
-        for group in state.optimiser.param_groups:
-            group["lr"] = rate
-        objectives.loss(terms, beta, options.kl_reduction, options.free_bits).backward()
-        torch.nn.utils.clip_grad_norm_(method.parameters(), plan.clip)
-        state.optimiser.step()
-        state.optimiser.zero_grad()
-        state.step += 1
+        for group in optimiser.param_groups:
+            group["lr"] = self._rate(progress.step)
+        ahead = self.stage.ahead if progress.aggressive else ()
+        if ahead:
+            drawn = np.random.default_rng([self.seed, progress.before + progress.step])
+            others = (self.sequences.batch(batches[i]).to(self.device) for i in _endless(drawn, len(batches)))
+            aggressive.train_ahead(method, ahead, itertools.chain([batch], others), self._backward, self._apply)
+        terms = self._backward(batch)[1]
+        self._apply(kept=ahead)
+        progress.step += 1
         for i, value in enumerate((float(terms.rec.detach().sum()), float(terms.kl.detach().sum()), len(batch))):
-            state.sums[i] += value  # on a GPU these wait for the step to end
-        seconds = time.perf_counter() - began
-        if state.step in log_at:
-            state.rows.append(_row(state, valid, plan, per_epoch, total, seed, device))
-        yield int(batch.predicted.sum()), seconds
+            progress.sums[i] += value  # on a GPU these wait for the step to end
 
+    def _backward(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """The loss of a batch, its gradients left in the parameters, and its terms."""
+        beta, options = self._beta(self.progress.step), self.method.options
+        terms = self.stage.terms(batch, beta)
+        loss = objectives.loss(terms, beta, options.kl_reduction, options.free_bits)
+        loss.backward()
+        return loss.detach(), terms
 
-def _row(
-    state: State, valid: Sequences, plan: Training, per_epoch: int, total: int, seed: int, device: torch.device
-) -> dict[str, Any]:
-    """One row of history: training terms since the last row, validation terms now; KL summed over groups."""
-    rec, kl, n = state.sums
-    state.sums = [0.0, 0.0, 0.0]
-    valid_rec, valid_kl = validation_terms(state.method, valid, plan.batch_size, seed, device)
-    last = max(0, state.step - 1)
-    period = plan.annealing_period * per_epoch
-    latent = state.method.groups > 0
-    return {
-        "step": state.step,
-        "epoch": round(state.step / per_epoch, 4),
-        "beta": round(objectives.beta(state.method.options.annealing, last, period, total), 6) if latent else "",
-        "lr": objectives.learning_rate(last, total, plan.learning_rate, plan.warmup_steps, plan.decay),
-        "train_rec": rec / n if n else "",
-        "train_kl": kl / n if n else "",
-        "valid_rec": valid_rec,
-        "valid_kl": valid_kl,
-        "valid_nelbo": valid_rec + valid_kl,
-    }
+    def _apply(self, kept: Sequence[str] = ()) -> None:
+        """Clip all gradients and take a step, but with the parts named in ``kept``."""
+        torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.plan.clip)
+        for name in kept:
+            self.method.get_submodule(name).zero_grad()
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+
+    def _beta(self, step: int) -> float:
+        return self.stage.beta(step, self.plan.annealing_period * self.per_epoch, self.total)
+
+    def _rate(self, step: int) -> float:
+        plan = self.plan
+        if self.halving:
+            return self.progress.rate
+        return objectives.learning_rate(step, self.total, plan.learning_rate, plan.warmup_steps, plan.decay)
+
+    def _end_epoch(self) -> bool:
+        """Whether the stage ends with this epoch, before its last one."""
+        progress = self.progress
+        if progress.aggressive and self.stage.ahead:
+            now = aggressive.mutual_information(self.method, self.valid, self.plan.batch_size, self.seed)
+            progress.aggressive, progress.mutual_information = now >= progress.mutual_information, now
+        return self.halving and self._judge()
+
+    def _judge(self) -> bool:
+        """Keep the best weights; go back to them at half the rate when they stay the best; whether that is enough."""
+        progress, plan = self.progress, self.plan
+        row = progress.rows[-1]
+        value = row["valid_rec"] if self.stage.judged == "rec" else row["valid_nelbo"]
+        if value < progress.best:
+            progress.best, progress.worse = value, 0
+            self.best = {name: tensor.clone() for name, tensor in self.method.state_dict().items()}
+            return False
+        progress.worse += 1
+        if progress.worse < plan.patience or progress.step < plan.decay_from * self.per_epoch:
+            return False
+        progress.worse, progress.rate, progress.halvings = 0, progress.rate / 2, progress.halvings + 1
+        self.method.load_state_dict(self.best)
+        return progress.halvings == plan.halvings
+
+    def _row(self) -> None:
+        """One row of history: training terms since the last row, validation terms now; KL summed over groups."""
+        progress = self.progress
+        rec, kl, n = progress.sums
+        progress.sums = [0.0, 0.0, 0.0]
+        valid_rec, valid_kl = validation_terms(self.method, self.valid, self.plan.batch_size, self.seed, self.device)
+        last = max(0, progress.step - 1)
+        latent, known = self.method.groups > 0, self.stage.judged == "bound"
+        progress.rows.append({
+            "stage": self.stage.name,
+            "step": progress.before + progress.step,
+            "epoch": round((progress.before + progress.step) / self.per_epoch, 4),
+            "beta": round(self._beta(last), 6) if latent else "",
+            "lr": self._rate(last),
+            "train_rec": rec / n if n else "",
+            "train_kl": kl / n if n and known else "",
+            "valid_rec": valid_rec,
+            "valid_kl": valid_kl if known else "",
+            "valid_nelbo": valid_rec + valid_kl if known else "",
+        })  # fmt: skip
 
 
 @torch.no_grad()
 def validation_terms(
     method: Method, sequences: Sequences, batch_size: int, seed: int, device: torch.device
 ) -> tuple[float, float]:
-    """Mean rec and KL (summed over groups) an example, nats, at one posterior sample; the same noise at every call."""
+    """Mean rec and KL (summed over groups) an example, nats, at one posterior sample; the same noise at every call.
+
+    What the length of a latent sequence costs counts as KL.
+    """
     method.eval()
     _seed(seed, -1)
     rec = kl = 0.0
     for _, batch in sorted_batches(sequences, batch_size):
-        terms = method.terms(batch.to(device))
+        batch = batch.to(device)
+        terms, length = method.terms(batch), method.length_nll(batch)
         rec, kl = rec + float(terms.rec.sum()), kl + float(terms.kl.sum())
+        kl += 0.0 if length is None else float(length.sum())
     return rec / len(sequences), kl / len(sequences)
+
+
+def _endless(drawn: np.random.Generator, n: int) -> Iterator[int]:
+    """Indices below n, each drawn anew."""
+    while True:
+        yield int(drawn.integers(n))
 
 
 def _seed(seed: int, step: int) -> None:
     """Dropout and posterior noise of a step, from (seed, step) alone."""
     torch.manual_seed(int(np.random.SeedSequence([seed, step + 1]).generate_state(1)[0]))
-
-
-def _start(method: Method, plan: Training, resume: Path, key: str) -> State:
-    """A fresh state, or the checkpoint where there is a whole one of the same code, data and settings."""
-    optimiser = torch.optim.AdamW(
-        method.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
-    )
-    state = State(method, optimiser, 0, [], [0.0, 0.0, 0.0])
-    try:
-        saved = json.loads((resume / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return state
-    if saved["key"] != key:
-        return state
-    from safetensors.torch import load_file
-
-    tensors = load_file(resume / "state.safetensors")
-    method.load_state_dict({k[2:]: v for k, v in tensors.items() if k.startswith("w.")})
-    parameters = dict(method.named_parameters())
-    for name, parameter in parameters.items():
-        moments = {m: tensors.get(f"o.{m}.{name}") for m in ("step", "exp_avg", "exp_avg_sq")}
-        if moments["step"] is not None:
-            optimiser.state[parameter] = {m: t.to(parameter.device) for m, t in moments.items() if t is not None}
-    state.step, state.rows, state.sums = saved["step"], saved["rows"], saved["sums"]
-    return state
-
-
-def _checkpoint(state: State, resume: Path, key: str) -> None:
-    """Replace the checkpoint directory at once."""
-    tensors = {f"w.{name}": tensor for name, tensor in state.method.state_dict().items()}
-    for name, parameter in state.method.named_parameters():
-        for moment, tensor in state.optimiser.state.get(parameter, {}).items():
-            tensors[f"o.{moment}.{name}"] = tensor
-    with atomic_directory(resume) as folder:
-        models.save_tensors(tensors, folder / "state.safetensors")
-        content = {"key": key, "step": state.step, "rows": state.rows, "sums": state.sums}
-        with atomic(folder / "state.json") as stream:
-            stream.write(json.dumps(content))

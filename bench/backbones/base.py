@@ -25,6 +25,9 @@ class Injection:
     hidden: [N, 1 or T, d] added to the last hidden states before the LM head; Sec. 3.3 "Softmax".
     positions: [N, T, d] added to the input embeddings of the T positions of text that are read, each its own, and to
         none of a prompt; TRACE Sec. 4.1.
+    inputs: [N, 1, D] concatenated to every input embedding of an LSTM.
+    cell: [N, d], the cell c_0 an LSTM starts from, with h_0 = tanh(c_0).
+    attend: [N, d] -> [N, D], what an LSTM reads beside the next word, of its state before it; DAVAM Eq. 3.
 
     A layer's ``memory`` or ``value`` may be None: the layers of Fig. 2 that have no latent variable.
     """
@@ -34,11 +37,15 @@ class Injection:
     value: Sequence[Callable[[Tensor], Tensor] | None] | None = None
     hidden: Tensor | None = None
     positions: Tensor | None = None
+    inputs: Tensor | None = None
+    cell: Tensor | None = None
+    attend: Callable[[Tensor], Tensor] | None = None
 
     @property
     def into_blocks(self) -> bool:
         """Whether anything enters before or inside the blocks, so that their pass depends on z."""
-        return any(place is not None for place in (self.embedding, self.positions, self.memory, self.value))
+        into_transformer = (self.embedding, self.positions, self.memory, self.value)
+        return any(place is not None for place in (*into_transformer, self.inputs, self.cell, self.attend))
 
 
 NOTHING = Injection()
@@ -106,6 +113,7 @@ class Backbone(nn.Module, ABC):
     layers, width, heads: L, d and the attention heads of a layer.
     vocabulary: V.
     conditional: whether texts are generated given a condition.
+    has_unknown: whether <unk> is a word of the texts, as among words, or never there, as in byte-level BPE.
     """
 
     kind: ClassVar[str]
@@ -114,6 +122,11 @@ class Backbone(nn.Module, ABC):
     heads: int
     vocabulary: int
     conditional: bool
+    has_unknown: bool = False
+
+    def cache(self) -> Cache:
+        """What is kept of the positions decoded so far, empty."""
+        return Cache()
 
     @abstractmethod
     def encode(self, ids: Tensor, mask: Tensor) -> list[Tensor]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
@@ -19,8 +20,9 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
+from bench import objectives
 from bench.backbones.base import Backbone, Context, Injection
-from bench.batch import Batch
+from bench.batch import Batch, Sequences
 from bench.decoding import Steering, decode
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class MethodOptions:
     """
 
     latent: PositiveInt = 32
-    annealing: Literal["cyclical", "linear", "one_cycle", "constant"] = "cyclical"
+    annealing: Literal["cyclical", "half_cycles", "linear", "one_cycle", "constant"] = "cyclical"
     kl_reduction: Literal["sum", "mean_groups", "first", "last"] = "sum"
     free_bits: NonNegativeFloat = 0.0
     bow: NonNegativeFloat = 0.0
@@ -173,6 +175,32 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One stage of a method's training, by a schedule of its own from beginning to end.
+
+    Attributes
+    ----------
+    terms: (batch, beta) -> what is minimised; KL is weighted by beta after it, auxiliary losses are as they come.
+    beta: (step, annealing period, total), in steps of this stage -> beta.
+    name: in history.csv; "" where there is but one stage.
+    trained: the parts of the method whose parameters are trained; none named: all.
+    judged: whether validation goes by rec + KL, the bound, or by rec alone, where the KL is not yet trained.
+    begin: called with the training sequences and the device before the first step.
+    plan: what is different about the suite's training plan in this stage.
+    ahead: parts trained alone before each step, for as long as it makes z say more of x; see bench/aggressive.py.
+    """
+
+    terms: Callable[[Batch, float], Terms]
+    beta: Callable[[int, int, int], float]
+    name: str = ""
+    trained: Sequence[str] = ()
+    judged: Literal["bound", "rec"] = "bound"
+    begin: Callable[[Sequences, torch.device], None] | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    ahead: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Terms:
     """What training minimises, of each example, in nats: the two parts of the negative ELBO and what a trick adds.
 
@@ -278,6 +306,17 @@ class Method(nn.Module, ABC):
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., d] -> [..., V]."""
         return self.backbone.logits(hidden)
+
+    def stages(self) -> Sequence[Stage]:
+        """What is trained, one stage after the other; by default everything, on the ELBO, in one."""
+        return (Stage(lambda batch, beta: self.terms(batch), partial(objectives.beta, self.options.annealing)),)
+
+    def length_nll(self, batch: Batch) -> Tensor | None:
+        """[B], nats of -log p(T), or of the end code after z_1 ... z_T, where the latent sequence has a length.
+
+        It is a part of every bound and of no group's KL. None: how many groups a text has is no part of z.
+        """
+        return None
 
     # What follows from it ----------------------------------------------------------------------------------------
 

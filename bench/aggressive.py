@@ -1,0 +1,64 @@
+"""Aggressive training of the inference network (He et al. 2019, "Lagging Inference Networks", Algorithm 1).
+
+While z says ever more of x, the encoder is trained to where the loss no longer falls before the decoder takes a single
+step. The numbers are the public code's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.batch import Batch, Sequences, sorted_batches
+
+if TYPE_CHECKING:
+    from bench.methods.base import Method, Terms
+
+STEPS = 100  # of the encoder at most, before one of the decoder
+WINDOW = 15  # steps whose mean loss a word is compared with that of the steps before
+
+
+def train_ahead(
+    method: Method, parts: Sequence[str], batches: Iterable[Batch], backward: Callable[[Batch], tuple[Tensor, Terms]],
+    apply: Callable[[Sequence[str]], None],
+) -> None:  # fmt: skip
+    """Steps of ``parts`` alone, on a step's own batch and then on others, until a window is no better than the last.
+
+    ``backward`` leaves gradients in the parameters, ``apply`` takes a step with all parts but those it is given.
+    """
+    others = [name for name, _ in method.named_children() if name not in parts]
+    before, nats, words = inf, 0.0, 0
+    for step, batch in enumerate(batches, 1):
+        loss, _ = backward(batch)
+        nats, words = nats + float(loss) * len(batch), words + int(batch.predicted.sum())
+        apply(others)
+        if step % WINDOW == 0:
+            if nats / words > before:
+                return
+            before, nats, words = nats / words, 0.0, 0
+        if step == STEPS - 1:
+            return
+
+
+@torch.no_grad()
+def mutual_information(method: Method, sequences: Sequences, batch_size: int, seed: int) -> float:
+    """I(x; z) under q of a validation set of N, nats: mean of log q(z_i|x_i) - log (1/N) sum_j q(z_i|x_j)."""
+    from bench.metrics import aggregate
+
+    method.eval()
+    torch.manual_seed(seed)
+    device = next(method.parameters()).device
+    drawn = []
+    for _, batch in sorted_batches(sequences, batch_size):
+        posterior = method.posterior(batch.to(device))
+        drawn.append(
+            [part.double().cpu().numpy() for part in (posterior.sample(1)[0], posterior.mean, posterior.logvar)]
+        )
+    z, mean, logvar = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    full = aggregate.log_aggregate(z, mean, logvar, torch.get_num_threads())
+    return float((aggregate.log_density(z, mean, logvar) - full).mean())

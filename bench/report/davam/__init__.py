@@ -1,0 +1,1 @@
+"""Reports that reproduce tables and figures of the DAVAM paper."""
