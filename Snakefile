@@ -1,6 +1,6 @@
 """The whole benchmark: `snakemake --cores 2` makes reports/table1.md and the learning curves of the default suite.
 
-`snakemake --cores 2 -- della_all`: every table and figure of the DELLA paper; `trace_all`: of TRACE.
+`snakemake --cores 2 -- della_all`: every table and figure of the DELLA paper; `trace_all`, `davam_all`: of TRACE, of DAVAM.
 
 Another suite: --config suite=workflow/config/ptb.yaml. A method of your own: --config method=path/to/file.py:Class.
 """
@@ -28,6 +28,11 @@ rule della_all:
 rule trace_all:
     input:
         dag.reports("trace/"),
+
+
+rule davam_all:
+    input:
+        dag.reports("davam/"),
 
 
 include: "workflow/rules/data.smk"

@@ -80,6 +80,16 @@ _ALL = (
     Report("trace/figure3", "figure", ("records",), "bench.report.trace.segments", ("texts",), conditional=False),
     Report("trace/figure4", "table", ("samples",), "bench.report.papers.samples", conditional=True),
     Report("trace/theorem1", "table", ("statistics",), "bench.report.trace.theorem", conditional=False),
+    Report("davam/table1", "table", (), "bench.report.davam.data"),
+    *_tables("davam.tables", "davam/table2", shows=("likelihood",), conditional=False),
+    Report("davam/table3", "table", ("records", "samples"), "bench.report.davam.samples", ("texts",), False, True),
+    Report("davam/table4", "table", ("records", "statistics"), "bench.report.davam.lengths", ("texts",), False, True),
+    *_tables("davam.lengths", "davam/table5", shows=("texts",), conditional=False, decodings=True),
+    *(
+        Report(f"davam/figure4{part}", "figure", ("records",), "bench.report.davam.sweep", ("likelihood",), False)
+        for part in "abc"
+    ),
+    Report("davam/figure4d", "figure", ("histories",), "bench.report.davam.dynamics", conditional=False),
 )
 REPORTS = {report.name: report for report in _ALL}
 DEFAULT = ("table1", "curves")  # of a suite that names none

@@ -39,6 +39,7 @@ PRINTED_AS = {
 PRINTED_BY = {  # papers with metrics of their own
     "davam": {
         **{key: key for key in ("rec", "ppl", "kl", "dist1", "dist2")},
+        **{f"paper:davam/{key}": key for key in ("rec", "ppl", "kl")},
         "ppl_word": "ppl",
         "ent1": "ent",
         "fluency_sentence": "gpt2_ppl",

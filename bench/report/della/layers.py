@@ -13,6 +13,7 @@ from bench.errors import BenchError
 from bench.metrics.seeds import over_seeds
 from bench.report.collect import Results, gather
 from bench.report.figures import DASHED, save
+from bench.report.papers.lines import by_seed, class_of
 from bench.schema import Suite
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def read_points(suite: Suite, report: str, dataset: str) -> list[Point]:
     found: dict[tuple[End, int], Point] = {}
     methods = suites.select(suite, report).methods
     for method in methods:
-        if _class(suite, method) != _class(suite, methods[0]):
+        if class_of(suite, method) != class_of(suite, methods[0]):
             raise BenchError(f"report '{report}': '{method}' and '{methods[0]}' are different methods, on no one line")
         layers = suites.backbone_of(suite, dataset, method).layers
         start, end = _range(suite, method, layers)
@@ -62,11 +63,6 @@ def read_points(suite: Suite, report: str, dataset: str) -> list[Point]:
             if other != method:
                 raise BenchError(f"report '{report}': '{other}' and '{method}' both have layers {start} to {end}")
     return sorted(found.values(), key=lambda point: point.layer)
-
-
-def _class(suite: Suite, method: str) -> tuple[Path, str]:
-    source = registry.describe(suites.spec_of(suite, method).use or method)
-    return source.file, source.cls
 
 
 def _range(suite: Suite, method: str, layers: int) -> tuple[int, int]:
@@ -112,16 +108,6 @@ def _line(axes: Axes, results: Results, dataset: str, key: str, points: Sequence
             marks = [(layer, value) for layer, values in here for value in values]
             axes.plot(*zip(*marks, strict=True), color=colour, marker=MARKERS[line], markersize=4.5,
                       linestyle="none", markerfacecolor=inside, alpha=0.85)  # fmt: skip
-
-
-def by_seed(results: Results, dataset: str, key: str) -> dict[str, list[float]]:
-    """One quantity of every method that has it; what cannot stand on one line is a :class:`BenchError`."""
-    column = results.column(dataset, key)
-    for method, measured in column.items():
-        if measured.problem:
-            raise BenchError(f"{key} of '{method}' on {dataset} is not comparable: {measured.problem}")
-    having = {method: [r for r in results.records[dataset, method] if key in r.values] for method in column}
-    return {method: [record.values[key].value for record in records] for method, records in having.items()}
 
 
 def _legend(figure: Figure, results: Results) -> None:

@@ -69,3 +69,13 @@ def measured_part(
         caption=" ".join(filter(None, (main_caption(results, has_printed(made), apart), table.ranked))),
         paragraphs=table.rows,
     )
+
+
+def drawn_by(name: str, results: Results) -> Results:
+    """Results of a named decoding, with a suite that says so: captions and the CSV read how texts were drawn there."""
+    if not name:
+        return results
+    suite = results.suite
+    decoding = suite.decodings[name]
+    datasets = {dataset: part.model_copy(update={"decoding": decoding}) for dataset, part in suite.datasets.items()}
+    return replace(results, suite=suite.model_copy(update={"datasets": datasets}))

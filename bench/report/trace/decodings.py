@@ -12,7 +12,7 @@ from bench.report.collect import Results, gather
 from bench.report.model import Report, Table
 from bench.report.notes import notes
 from bench.report.papers.paper import by_dataset, printed_methods, printed_table
-from bench.report.papers.tables import measured_part
+from bench.report.papers.tables import drawn_by, measured_part
 from bench.report.published import Published, load_published
 from bench.report.render import write
 from bench.report.tidy import HEADER, printed_rows, tidy_rows
@@ -33,16 +33,6 @@ def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
     names = suites.select(suite, report).decodings or [""]
     found = {name: drawn_by(name, gather(suite, report, root, decoding=name)) for name in names}
     write(build(found, load_published()), out)
-
-
-def drawn_by(name: str, results: Results) -> Results:
-    """Results of a named decoding, with a suite that says so: captions and the CSV read how texts were drawn there."""
-    if not name:
-        return results
-    suite = results.suite
-    decoding = suite.decodings[name]
-    datasets = {dataset: part.model_copy(update={"decoding": decoding}) for dataset, part in suite.datasets.items()}
-    return replace(results, suite=suite.model_copy(update={"datasets": datasets}))
 
 
 def build(found: Mapping[str, Results], published: Published) -> Report:

@@ -1,0 +1,133 @@
+"""Figure 4: what stands where on the axis of an option, and the curves of a training in stages."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import fake_run
+import pytest
+from report_reading import sets
+
+from bench import dag
+from bench.errors import BenchError
+from bench.paths import CellPaths
+from bench.report.collect import gather
+from bench.report.davam import dynamics, sweep
+from bench.report.davam.sweep import Point, read_points
+from bench.schema import MethodSpec, Selection, Suite
+
+
+def reading(suite: Suite, methods: list[str], **more: MethodSpec) -> Suite:
+    """The suite with another selection for Figure 4a and further methods."""
+    reports = {"davam/figure4a": Selection(datasets=["bbe"], methods=methods)}
+    return suite.model_copy(update={"reports": reports, "methods": {**suite.methods, **more}})
+
+
+def test_points_are_the_suites_methods_by_option(davam: Suite) -> None:
+    expected = {
+        "a": [(128, "davam-k128"), (256, "davam-k256"), (512, "davam-k512")],
+        "b": [(1.0, "davam-beta-1"), (5.0, "davam-k512")],
+        "c": [(8, "davam-latent-8"), (32, "davam-k512")],
+    }
+    for part, points in expected.items():
+        name = f"davam/figure4{part}"
+        assert read_points(davam, name, sweep.SWEPT[name][0]) == [Point(*point) for point in points]
+
+
+@pytest.mark.parametrize(
+    ("methods", "complaint"),
+    [
+        (["davam-k512", "gavam"], "'gavam' and 'davam-k512' are different methods"),
+        (["davam-k512", "again"], "'davam-k512' and 'again' both have codes 512"),
+        (["davam-k512", "both"], "'both' and 'davam-k512' differ in more than codes"),
+        (["quoted"], "codes of 'quoted' is '64', not a positive number"),
+    ],
+)
+def test_what_has_no_place_is_refused(davam: Suite, methods: list[str], complaint: str) -> None:
+    more = {
+        "again": MethodSpec(use="davam-k512"),
+        "both": MethodSpec(use="davam-k512", options={"codes": 64, "latent": 8}),
+        "quoted": MethodSpec(use="davam-k512", options={"codes": "64"}),
+    }
+    with pytest.raises(BenchError, match=complaint):
+        read_points(reading(davam, methods, **more), "davam/figure4a", "codes")
+
+
+def test_defaults_are_the_methods_own() -> None:
+    from bench.methods.davam import DavamOptions
+
+    assert {name: getattr(DavamOptions(), name) for name in sweep.DEFAULTS} == sweep.DEFAULTS
+
+
+def test_rec_and_both_kls_against_the_option(davam: Suite) -> None:
+    fake_run.edit("bbe", "davam-k256", sets("kl", 55.0))
+    points = read_points(davam, "davam/figure4a", "codes")
+    figure = sweep.draw(gather(davam, "davam/figure4a"), points, "K")
+    rec, averaged, summed = figure.axes
+    for axes, means in ((rec, [92.15, 92.15, 72.15]), (averaged, [3.0] * 3), (summed, [60.0, 55.0, 60.0])):
+        line, marks = axes.lines
+        assert list(line.get_xdata()) == [128, 256, 512]
+        assert list(line.get_ydata()) == pytest.approx(means)
+        assert len(marks.get_ydata()) == 6, "a mark a seed"
+    sweep.render(davam, "davam/figure4a", Path("f.png"))
+    assert Path("f.svg").stat().st_size
+
+
+def test_what_cannot_be_compared_is_not_drawn(davam: Suite) -> None:
+    fake_run.edit("bbe", "davam-k128", lambda record: record["provenance"].update(data="0" * 64))
+    with pytest.raises(BenchError, match="rec of 'davam-k128' on bbe is not comparable: it was run on other data"):
+        sweep.render(davam, "davam/figure4a", Path("f.png"))
+
+
+# Training dynamics -----------------------------------------------------------------------------------------------
+
+
+def test_stages_begin_where_the_history_says(davam: Suite) -> None:
+    run = dynamics.read_run(CellPaths("tiny", "bbe", "davam-k512", 1).history)
+    assert run.stages == {"prior": 400}
+    assert all(
+        math.isnan(kl) == (step < 400) for step, kl in zip(run.curve["step"], run.curve["valid_kl"], strict=True)
+    )
+    assert dynamics.read_run(CellPaths("tiny", "bbe", "gavam", 1).history).stages == {}
+
+
+def test_a_history_without_stages_is_one_stage(davam: Suite) -> None:
+    assert dynamics.read_run(CellPaths("tiny", "bbe", "lstm-vae", 1).history).stages == {}
+
+
+def test_both_trainings_on_one_pair_of_axes(davam: Suite) -> None:
+    histories = {m: [dynamics.read_run(CellPaths("tiny", "bbe", m, 1).history)] for m in ("gavam", "davam-k512")}
+    figure = dynamics.draw({("bbe", method): runs for method, runs in histories.items()})
+    rec, kl = figure.axes
+    gavam, davam_kl, begins = kl.lines
+    assert min(gavam.get_ydata()) < 0.01 < max(gavam.get_ydata())
+    assert list(begins.get_xdata()) == [400, 400] and min(davam_kl.get_xdata()) == 400
+    assert len(rec.lines) == 3
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "GAVAM", "DAVAM (K=512)", "from here it trains: prior"
+    ]  # fmt: skip
+
+
+def test_histories_alone_are_read_for_figure_4d(davam: Suite) -> None:
+    loaded = dag.load({"suite": "tiny.yaml"})
+    assert {Path(file).name for file in loaded.read("davam/figure4d")} == {"history.csv"}
+    for record in Path().glob("results/runs/**/record.json"):
+        record.unlink()
+    dynamics.render(davam, "davam/figure4d", Path("a/f.png"))
+    dynamics.render(davam, "davam/figure4d", Path("b/f.svg"))
+    for form in ("png", "svg"):
+        assert Path(f"a/f.{form}").read_bytes() == Path(f"b/f.{form}").read_bytes()
+
+
+def test_the_dag_makes_what_tables_of_texts_read(davam: Suite) -> None:
+    loaded = dag.load({"suite": "tiny.yaml"})
+    names = {
+        name: {Path(file).name for file in loaded.read(f"davam/{name}")} for name in ("table3", "table4", "table5")
+    }
+    assert names == {
+        "table3": {"record.json", "samples.jsonl"},
+        "table4": {"record.json", "likelihood.npz"},
+        "table5": {"record.json"},
+    }
+    assert any("decoding-length-30/record.json" in file for file in loaded.read("davam/table4"))
