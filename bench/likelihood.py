@@ -6,6 +6,8 @@ arithmetic on this file (``bench.metrics``), so no paper's protocol ever needs a
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -55,7 +57,7 @@ def statistics(
     """All statistics of N test sequences; see :class:`LikelihoodFile` for shapes and units.
 
     The first M = ``plan.importance_examples`` get K = ``plan.importance_samples`` importance weights. A plain
-    language model has one exact weight whatever K is. G is the most groups that any of the sequences has.
+    language model, or a posterior of one point, has one weight whatever K is. G is the most groups that any sequence has.
     """
     n = len(sequences)
     used, separators = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -63,8 +65,8 @@ def statistics(
         used[rows], separators[rows] = method.used(batch), method.separators(batch)
     groups = int(used.max())
     m = min(n, plan.importance_examples or n)
-    k = plan.importance_samples if groups else 1
-    latent, draws = method.options.latent, plan.posterior_samples
+    k = plan.importance_samples if groups and not method.certain else 1
+    latent, draws = method.options.latent, 1 if method.certain else plan.posterior_samples
     conditional = sequences.sources is not None
     out = LikelihoodFile.empty(n, m, k, groups, latent, plan.importance_samples, plan.mi_batch, draws, conditional)
     out.predicted[:] = [len(text) - 1 for text in sequences.texts]
@@ -85,14 +87,18 @@ def statistics(
             gaussians.mean[rows, :g], gaussians.logvar[rows, :g] = posterior.mean, posterior.logvar
         out.rec[rows] = _array(-method.log_likelihood(batch, drawn[0], condition))
         out.kl[rows, :g] = _array(given_lower.kl(prior)[0])
+        if (length := method.length_nll(batch)) is not None:
+            out.length[rows] = _array(length)
         # what varies with c alone is no activity: the means of q(z|x, c) count from those of p(z|c)
         out.mean[rows, :g] = _array((given_lower.mean - prior.mean if conditional else given_lower.mean).mean(0))
         out.logvar[rows, :g] = _array(given_lower.logvar.mean(0))
     torch.manual_seed(seed + 1)
     for rows, batch in progress(sorted_batches(sequences.first(m), 1), m, "importance weights"):
         out.log_px[rows], out.log_pz_qz[rows] = importance_weights(method, batch.to(device), k)
-    if groups and independent:
-        _aggregate_gaussians(z, gaussians, out)
+    if method.certain:
+        _aggregate_points(z, out)
+    elif groups and independent:
+        _aggregate_gaussians(z, gaussians, out, apart=length is not None)
     elif groups:
         _aggregate_pairs(method, sequences, z, out, device)
     return out
@@ -112,14 +118,45 @@ def importance_weights(method: Method, batch: Batch, k: int) -> tuple[np.ndarray
     return np.concatenate(px).T, np.concatenate(pz_qz).T
 
 
-def _aggregate_gaussians(z: Tensor, gaussians: Gaussian, out: LikelihoodFile) -> None:
-    """log q(z_i|x_i), and log (1/N) sum_j q(z_i|x_j) over the whole set and over batches in test order."""
+def _aggregate_gaussians(z: Tensor, gaussians: Gaussian, out: LikelihoodFile, apart: bool) -> None:
+    """log q(z_i|x_i), and log (1/N) sum_j q(z_i|x_j) over the whole set and over batches in test order.
+
+    ``apart``: the number of groups is a part of z, so q(z_i|x_j) is 0 where x_j has another number.
+    """
     z_i, mean, logvar = _array(z), _array(gaussians.mean), _array(gaussians.logvar)
+    used = out.used if apart else np.full(len(z_i), z_i.shape[1])
+
+    def mixture(rows: np.ndarray, threads: int) -> np.ndarray:
+        log_q = np.empty(len(rows))
+        for g in np.unique(used[rows]):
+            same = used[rows] == g
+            at, mu, log_var = (part[rows[same], :g] for part in (z_i, mean, logvar))
+            log_q[same] = aggregate.log_aggregate(at, mu, log_var, threads) + np.log(same.mean())
+        return log_q
+
+    n = np.arange(len(z_i))
     out.log_q[:] = aggregate.log_density(z_i, mean, logvar)
-    out.log_q_full[:] = aggregate.log_aggregate(z_i, mean, logvar, torch.get_num_threads())
-    for start in range(0, len(z), out.mi_batch):
+    if apart:  # nor is there a density of groups that are not there
+        absent = np.arange(z_i.shape[1]) >= used[:, None]
+        out.log_q[:] -= (_array(standard_normal(z).log_prob(z)) * absent).sum(1)
+    out.log_q_full[:] = mixture(n, torch.get_num_threads())
+    for start in range(0, len(n), out.mi_batch):
+        rows = n[start : start + out.mi_batch]
+        out.log_q_batch[rows] = mixture(rows, threads=1)
+
+
+def _aggregate_points(z: Tensor, out: LikelihoodFile) -> None:
+    """The same of posteriors that are one point each: q(z_i|x_j) is 1 where x_j has the same z, else 0."""
+    points = [(used, row[:used].tobytes()) for used, row in zip(out.used.tolist(), z.cpu().numpy(), strict=True)]
+
+    def mixture(rows: list[tuple[int, bytes]]) -> list[float]:
+        counts = Counter(rows)
+        return [math.log(counts[row] / len(rows)) for row in rows]
+
+    out.log_q[:], out.log_q_full[:] = 0.0, mixture(points)
+    for start in range(0, len(points), out.mi_batch):
         rows = slice(start, start + out.mi_batch)
-        out.log_q_batch[rows] = aggregate.log_aggregate(z_i[rows], mean[rows], logvar[rows], threads=1)
+        out.log_q_batch[rows] = mixture(points[rows])
 
 
 def _aggregate_pairs(

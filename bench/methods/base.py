@@ -101,8 +101,17 @@ def standard_normal(z: Tensor) -> Gaussian:
     return Gaussian(torch.zeros_like(z), torch.zeros_like(z))
 
 
+def only_present(present: Tensor, gaussian: Gaussian) -> Gaussian:
+    """N(0, I) where [B, G] says that a text has no such group: the same under prior and posterior, so it adds 0."""
+    mean, logvar = (torch.where(present[..., None], part, 0) for part in (gaussian.mean, gaussian.logvar))
+    return Gaussian(mean, logvar)
+
+
 class Posterior(Protocol):
-    """q(z|x) = prod_g q(z_g | z_<g, x) for the B examples of one batch."""
+    """q(z|x) = prod_g q(z_g | z_<g, x) for the B examples of one batch.
+
+    Its Gaussians may be another family's distributions with the same methods (bench/methods/codebook.py).
+    """
 
     def sample(self, k: int, generator: torch.Generator | None = None) -> Tensor:
         """K ancestral draws, [K, B, G, D], reparameterised."""
@@ -249,6 +258,7 @@ class Method(nn.Module, ABC):
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     Options: ClassVar[type[MethodOptions]] = MethodOptions
     separator: int | None = None  # the token it writes between segments, which is in no text
+    certain: ClassVar[bool] = False  # whether q(z|x) is a single point, of which more samples say nothing more
 
     def __init__(self, backbone: Backbone, options: MethodOptions) -> None:
         super().__init__()
@@ -302,6 +312,10 @@ class Method(nn.Module, ABC):
         """n draws from the prior, one for each of n conditions where there are any: [n, G, D]."""
         like = next(self.parameters())
         return self.prior(like.new_zeros(n, self.groups, self.options.latent), condition).sample(generator)
+
+    def sample_prior_for(self, n: int, tokens: int, generator: torch.Generator | None = None) -> Tensor:
+        """n draws for texts of so many tokens and EOS; without a latent sequence just any."""
+        return self.sample_prior(n, generator=generator)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., d] -> [..., V]."""

@@ -36,6 +36,7 @@ from bench.methods.base import (
     MethodOptions,
     Posterior,
     linear,
+    only_present,
     split_gaussian,
     standard_normal,
 )
@@ -224,13 +225,14 @@ class Trace(Method):
         reading = _reading(condition)
         groups = z.shape[-2]
         parameters = F.linear(_previous(z), reading.given_z) + reading.given_text[:, :groups]
-        return _only(reading.segments.present[:, :groups], split_gaussian(parameters, self.options.clamp))
+        return only_present(reading.segments.present[:, :groups], split_gaussian(parameters, self.options.clamp))
 
     def posterior(self, batch: Batch, condition: Condition | None = None) -> Posterior:
         reading = _reading(self.condition(batch) if condition is None else condition)
         if self.options.dependence == "recurrent":
             return RecurrentPosterior(self, reading)
-        return IndependentPosterior(_only(reading.segments.present, split_gaussian(reading.own, self.options.clamp)))
+        gaussian = split_gaussian(reading.own, self.options.clamp)
+        return IndependentPosterior(only_present(reading.segments.present, gaussian))
 
     def posterior_at(self, previous: Tensor, reading: Reading, own: Tensor, given_text: Tensor) -> Gaussian:
         """q(z_t | z_{t-1}, x_<=t), Eq. 10-11, of some segments: all [..., D] or [..., 2D]."""
@@ -313,7 +315,7 @@ class RecurrentPosterior:
 
     def conditional(self, z: Tensor) -> Gaussian:
         q = self.method.posterior_at(_previous(z), self.reading, self.reading.own, self.reading.given_text)
-        return _only(self.reading.segments.present, q)
+        return only_present(self.reading.segments.present, q)
 
     def log_prob(self, z: Tensor) -> Tensor:
         return self.conditional(z).log_prob(z)
@@ -429,9 +431,3 @@ def _at(states: Tensor, positions: Tensor) -> Tensor:
 def _previous(z: Tensor) -> Tensor:
     """z_{t-1} of every z_t of [..., G, D]; zeros before the first."""
     return F.pad(z[..., :-1, :], (0, 0, 1, 0))
-
-
-def _only(present: Tensor, gaussian: Gaussian) -> Gaussian:
-    """N(0, I) where [B, G] says that there is no such segment: the same under prior and posterior, so it adds 0."""
-    mean, logvar = (torch.where(present[..., None], part, 0) for part in (gaussian.mean, gaussian.logvar))
-    return Gaussian(mean, logvar)

@@ -1,5 +1,6 @@
 """rec, KL and -ELBO of the exact protocol: the KL is summed over latent groups, as the bound needs.
 
+Where the number of groups is a part of z (the latent sequences of DAVAM), -log p(G_i) is in it; elsewhere it is 0.
 The KL a group is reported beside it: the mean over the groups an example uses, and in its note every group's own, each
 over the examples that use it.
 """
@@ -23,7 +24,7 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
     require_examples("elbo", stats)
     columns = {"rec": stats.rec, "nelbo": stats.nelbo}
     if stats.groups:
-        columns |= {"kl": stats.kl.sum(axis=1), "kl_per_group": stats.kl_averaged}
+        columns |= {"kl": stats.kl_total, "kl_per_group": stats.kl_averaged}
     n = len(stats.rec)
     values = {}
     for key, measured in zip(columns, bootstrap.means(np.stack(list(columns.values()), axis=1)), strict=True):
@@ -47,8 +48,8 @@ METRIC = Metric(
     quantities=(
         Quantity("rec", "Rec", "down", "mean_i -log p(x_i|z_i), z_i ~ q(z|x_i)", "nats/example", (0, inf),
                  "DELLA Eq. 3"),
-        Quantity("kl", "KL", "none", "mean_i sum_g KL(q(z_g|z_<g,x_i) || p(z_g|z_<g))", "nats/example", (0, inf),
-                 "DELLA Eq. 6"),
+        Quantity("kl", "KL", "none", "mean_i [sum_g KL(q(z_g|z_<g,x_i) || p(z_g|z_<g)) - log p(G_i)]", "nats/example",
+                 (0, inf), "DELLA Eq. 6"),
         Quantity("kl_per_group", "KL/group", "none", "mean_i (1/G_i) sum_g KL(q(z_g|z_<g,x_i) || p(z_g|z_<g))",
                  "nats/example/group", (0, inf), "as kl, over the G_i groups of an example"),
         Quantity("nelbo", "-ELBO", "down", "rec + kl", "nats/example", (0, inf), "DELLA Eq. 2"),

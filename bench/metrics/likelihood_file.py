@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 AXES: Mapping[str, str] = {  # of each array; equal letters are equal lengths
     "rec": "N", "kl": "NG", "log_px": "MK", "log_pz_qz": "MK", "log_q": "N", "log_q_full": "N", "log_q_batch": "N",
-    "mean": "NGD", "logvar": "NGD", "predicted": "N", "words": "N", "used": "N", "separators": "N",
+    "length": "N", "mean": "NGD", "logvar": "NGD", "predicted": "N", "words": "N", "used": "N", "separators": "N",
     "samples": "", "mi_batch": "", "draws": "", "conditional": "",
 }  # fmt: skip
 COUNTS = frozenset({"predicted", "words", "used", "separators", "samples", "mi_batch", "draws", "conditional"})
@@ -39,6 +39,8 @@ class LikelihoodFile:
     log_q: [N] log q(z_i|x_i), groups summed, at one sample z_i.
     log_q_full: [N] log (1/N) sum_j q(z_i|x_j).
     log_q_batch: [N] the same over batches of ``mi_batch`` in test order.
+    length: [N] -log p(G_i), what it costs to say how many groups there are where that is a part of z (latent
+        sequences): in every bound and in the KL of the whole z, and in no group's. 0 elsewhere.
     mean, logvar: [N, G, D] posterior means and log-variances, averaged over ``draws`` of the lower groups. Of a
         conditional model the means are those of q(z_g|z_<g, x, c) minus those of p(z_g|z_<g, c): what x adds.
     predicted: [N] predicted tokens (x and EOS); + 1 counts BOS.
@@ -59,6 +61,7 @@ class LikelihoodFile:
     log_q: Floats
     log_q_full: Floats
     log_q_batch: Floats
+    length: Floats
     mean: Floats
     logvar: Floats
     predicted: NDArray[np.int64]
@@ -78,7 +81,7 @@ class LikelihoodFile:
         """Zero-filled arrays of the right shapes; every example uses every group."""
         vector, counts = (lambda: np.zeros(n)), (lambda: np.zeros(n, dtype=np.int64))
         return cls(
-            vector(), np.zeros((n, groups)), np.zeros((m, k)), np.zeros((m, k)), vector(), vector(), vector(),
+            vector(), np.zeros((n, groups)), np.zeros((m, k)), np.zeros((m, k)), vector(), vector(), vector(), vector(),
             np.zeros((n, groups, latent)), np.zeros((n, groups, latent)), counts(), counts(),
             np.full(n, groups, dtype=np.int64), counts(), samples, mi_batch, draws, conditional,
         )  # fmt: skip
@@ -116,8 +119,13 @@ class LikelihoodFile:
 
     @cached_property
     def log_w(self) -> Floats:
-        """[M, K] log importance weights of the bound: groups summed."""
-        return self.log_px + self.log_pz_qz
+        """[M, K] log importance weights of the bound: groups summed, and their number coded."""
+        return self.log_px + self.log_pz_qz - self.length[: self.importance_examples, None]
+
+    @property
+    def kl_total(self) -> Floats:
+        """[N] KL(q(z|x) || p(z)) of the whole z: groups summed, and their number coded."""
+        return self.kl.sum(axis=1) + self.length
 
     @property
     def kl_averaged(self) -> Floats:
@@ -131,8 +139,8 @@ class LikelihoodFile:
 
     @property
     def nelbo(self) -> Floats:
-        """[N] rec + KL summed over groups."""
-        return self.rec + self.kl.sum(axis=1)
+        """[N] rec + KL of the whole z."""
+        return self.rec + self.kl_total
 
     @property
     def nll(self) -> Floats:
@@ -191,5 +199,5 @@ def per_example(path: str | Path) -> dict[str, list[float]]:
     Statistics that are not all finite, those of a model that diverged, are left out: they cannot be resampled.
     """
     stats = LikelihoodFile.read(path)
-    columns = {"nelbo": stats.nelbo, "kl": stats.kl.sum(axis=1), "nll": stats.nll, "predicted": stats.predicted}
+    columns = {"nelbo": stats.nelbo, "kl": stats.kl_total, "nll": stats.nll, "predicted": stats.predicted}
     return {name: column.tolist() for name, column in columns.items() if np.isfinite(column).all()}

@@ -1,0 +1,238 @@
+"""``davam``: a discrete autoregressive latent sequence that the decoder attends to (Fang et al. 2020).
+
+z_t is the entry of a codebook nearest to the encoder's state h_t^e. Two stages: encoder, decoder and codebook on the
+reconstruction alone (Eq. 8), then an autoregressive prior on the codes of the trained encoder (Eq. 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from bench.backbones.base import Backbone, Injection
+from bench.backbones.lstm import initialise
+from bench.batch import Batch, Sequences, training_batches
+from bench.methods.base import Condition, Stage, Terms, linear
+from bench.methods.codebook import Choice, Codebook, Codes
+from bench.methods.lstm_vae import last_state
+from bench.methods.stepwise import Lengths, PixelCNN, Stepwise, StepwiseOptions, mark_absent, steps_of, steps_present
+
+INITIAL_STATES = 20_000  # of the encoder, from which k-means makes the first codebook
+# SGD at the rate of 1 that suits the LSTMs makes 16 layers of convolutions diverge
+PRIOR_PLAN = {"optimiser": "adamw", "learning_rate": 0.001}
+
+
+@dataclass(frozen=True)
+class DavamOptions(StepwiseOptions):
+    """Options of DAVAM; ``latent`` is the dimension of a code vector.
+
+    Attributes
+    ----------
+    codes: K.
+    beta_min, beta_max: of Eq. 8: the one for an annealing period, then up to the other over another period.
+    length: T by an end code that the prior emits after z_T, or with p(T) as counted in the training set.
+    """
+
+    codes: PositiveInt = 512
+    beta_min: NonNegativeFloat = 0.1
+    beta_max: NonNegativeFloat = 5.0
+    length: Literal["end", "empirical"] = "end"
+
+
+class Davam(Stepwise):
+    """q(z_t = k | x) = 1 for the code nearest to h_t^e (Eq. 6); p(z_t | z_<t) = Cat(gamma_t) from a PixelCNN.
+
+    With one-point posteriors -ELBO = rec + sum_t -log gamma_{t, z_t} + the cost of T bounds -log p(x) from above, and
+    importance weights add nothing to it.
+    """
+
+    variants = {
+        "davam-k128": {"codes": 128},
+        "davam-k512": {"codes": 512},
+    }
+    Options = DavamOptions
+    options: DavamOptions
+    certain = True
+
+    def __init__(self, backbone: Backbone, options: DavamOptions) -> None:
+        super().__init__(backbone, options)
+        self.to_code = linear(self.backbone.width, options.latent, bias=False)
+        self.codebook = Codebook(options.codes, options.latent)
+        self.build_prior(options)
+
+    def build_prior(self, options: DavamOptions) -> None:
+        """The part that is trained in stage two."""
+        self.end = options.length == "end"
+        self.gamma: nn.Module = PixelCNN(
+            nn.Embedding(options.codes, options.prior_width), options.codes + self.end, options
+        )
+        self.lengths = None if self.end else Lengths(self.backbone.max_tokens - 1)
+
+    # Posterior and prior -----------------------------------------------------------------------------------------
+
+    def coded(self, batch: Batch) -> tuple[Tensor, Codes]:
+        """h_t^e as the codebook sees it, [B, T, D], and the codes nearest to it."""
+        states = self.to_code(self.states(batch))
+        present = steps_present(self.used(batch), states.shape[1])
+        return states, Codes(self.codebook.nearest(states), self.codebook, present)
+
+    def posterior(self, batch: Batch, condition: Condition | None = None) -> Codes:  # type: ignore[override]
+        return self.coded(batch)[1]
+
+    def log_gamma(self, index: Tensor) -> Tensor:
+        """log gamma_t of codes [N, T] given those before: [N, T + 1, K (+ 1 for the end)]."""
+        log_gamma: Tensor = self.gamma(index).log_softmax(-1)
+        return log_gamma
+
+    def prior(self, z: Tensor, condition: Condition | None = None) -> Choice:  # type: ignore[override]
+        present = ~z.isnan().any(-1) if condition is None else steps_of(condition, z.shape[-2])
+        index = self.codebook.nearest(z.nan_to_num())
+        log_gamma = self.log_gamma(index.flatten(0, -2))[:, :-1, : self.options.codes]
+        return Choice(log_gamma.view(*index.shape, -1), self.codebook, present)
+
+    def length_nll(self, batch: Batch) -> Tensor | None:
+        if self.lengths is not None:
+            return self.lengths.nll(self.used(batch))
+        return self._end_nll(self.log_gamma(self.posterior(batch).index), self.used(batch))
+
+    def _end_nll(self, log_gamma: Tensor, used: Tensor) -> Tensor:
+        """-log p(end | z_1 ... z_T), nats: [B]."""
+        return -log_gamma[torch.arange(len(used), device=used.device), used, self.options.codes]
+
+    def sample_prior(
+        self, n: int, condition: Condition | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """n draws, [n, longest T, D], NaN after the end of each."""
+        longest = self.backbone.max_tokens - 1
+        used = None if self.lengths is None else self.lengths.sample(n, generator)
+        return self._sequences(n, longest if used is None else int(used.max()), used, generator)
+
+    def sample_prior_for(self, n: int, tokens: int, generator: torch.Generator | None = None) -> Tensor:
+        return self._sequences(n, tokens + 1, torch.full((n,), tokens + 1), generator)
+
+    def _sequences(self, n: int, longest: int, used: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        """Codes one after the other, each sequence to its end code, or to its length where that is given."""
+        vectors, end = self.codebook.vectors, self.options.codes
+        index = torch.zeros(n, 0, dtype=torch.long, device=vectors.device)
+        ended = torch.full((n,), longest, device=vectors.device) if used is None else used.to(vectors.device)
+        for step in range(longest):
+            log_gamma = self.log_gamma(index)[:, -1]
+            if used is not None or step == 0:  # there is a z_1
+                log_gamma[:, end:] = float("-inf")
+            drawn = torch.multinomial(log_gamma.exp(), 1, generator=generator)
+            if used is None:
+                ended = torch.where((drawn[:, 0] == end) & (ended == longest), step, ended)
+            index = torch.cat([index, drawn.clamp(max=end - 1)], 1)
+            if int(ended.max()) <= step:
+                break
+        steps = int(ended.max())
+        return mark_absent(vectors[index[:, :steps]], steps_present(ended, steps))
+
+    # Training ----------------------------------------------------------------------------------------------------
+
+    def terms(self, batch: Batch, generator: torch.Generator | None = None) -> Terms:
+        condition = self.condition(batch)
+        rec, _, codes = self._reconstruction(batch)
+        return Terms(rec, codes.kl_dims(self.prior(codes.mean, condition)), used=condition.used)
+
+    def stages(self) -> Sequence[Stage]:
+        parts = {name: list(part.parameters()) for name, part in self.named_children()}
+        trained = [name for name, parameters in parts.items() if parameters and name != "gamma"]
+        return (
+            Stage(self._codes_terms, self._beta, "codes", trained, judged="rec", begin=self._first_codebook),
+            Stage(self._prior_terms, lambda step, period, total: 1.0, "prior", ("gamma",), plan=PRIOR_PLAN),
+        )
+
+    def _beta(self, step: int, period: int, total: int) -> float:
+        low, high, period = self.options.beta_min, self.options.beta_max, max(1, min(period, total // 3))
+        return low + (high - low) * min(1.0, max(0.0, (step + 1) / period - 1))
+
+    def _reconstruction(self, batch: Batch) -> tuple[Tensor, Tensor, Codes]:
+        """-log p(x|z) at the codes of x [B], h_t^e and the codes; h_t^e gets the gradients of e_{z_t} (Fig. 2)."""
+        states, codes = self.coded(batch)
+        straight_through = states + (codes.mean - states).detach()
+        return -self.log_likelihood(batch, straight_through, self.condition(batch)), states, codes
+
+    def _codes_terms(self, batch: Batch, beta: float) -> Terms:
+        """Eq. 8; the codebook follows the states that it was compared with."""
+        rec, states, codes = self._reconstruction(batch)
+        distance = ((states - codes.mean.detach()).pow(2).sum(-1) * codes.present).sum(-1)
+        self.codebook.update(states.detach()[codes.present])
+        return Terms(rec, rec.new_zeros(len(batch), 0, 1), beta * distance)
+
+    def _prior_terms(self, batch: Batch, beta: float) -> Terms:
+        """Eq. 9, and what the end of the sequence costs."""
+        with torch.no_grad():
+            codes = self.posterior(batch)
+        used = self.used(batch)
+        log_gamma = self.log_gamma(codes.index)
+        kl = codes.kl_dims(Choice(log_gamma[:, :-1, : self.options.codes], self.codebook, codes.present))
+        end = self._end_nll(log_gamma, used) if self.end else None
+        return Terms(kl.new_zeros(len(batch)), kl, end, used)
+
+    @torch.no_grad()
+    def _first_codebook(self, sequences: Sequences, device: torch.device) -> None:
+        """k-means of the untrained encoder's states of some batches."""
+        if self.lengths is not None:
+            self.lengths.fit(sequences)
+        size = min(32, len(sequences))
+        found: list[Tensor] = []
+        for rows in training_batches(sequences.lengths, size, seed=0, epoch=0):
+            states, codes = self.coded(sequences.batch(rows).to(device))
+            found.append(states[codes.present])
+            if sum(map(len, found)) >= INITIAL_STATES:
+                break
+        self.codebook.begin(torch.cat(found))
+
+
+class DavamQ(Davam):
+    """``davam-q``: one code, of the last state, read as the LSTM-VAE's z is (Sec. IV-A, ablation 2)."""
+
+    variants = {"davam-q": {}}
+    attends = False
+
+    def __init__(self, backbone: Backbone, options: DavamOptions) -> None:
+        super().__init__(backbone, options)
+        self.to_cell = linear(options.latent, self.backbone.width, bias=False)
+        initialise(self.to_cell)
+
+    def build_prior(self, options: DavamOptions) -> None:
+        self.end, self.lengths = False, None
+        self.gamma = OneChoice(options.codes)
+
+    def used(self, batch: Batch) -> Tensor:
+        return torch.ones_like(batch.lengths)
+
+    def states(self, batch: Batch) -> Tensor:
+        return last_state(self.encoder(batch), batch)[:, None]
+
+    def inject(self, z: Tensor) -> Injection:
+        return Injection(inputs=z, cell=self.to_cell(z[:, 0]))
+
+    def length_nll(self, batch: Batch) -> None:
+        return None
+
+    def sample_prior(
+        self, n: int, condition: Condition | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        return self._sequences(n, 1, torch.ones(n, dtype=torch.long), generator)
+
+    def sample_prior_for(self, n: int, tokens: int, generator: torch.Generator | None = None) -> Tensor:
+        return self.sample_prior(n, generator=generator)
+
+
+class OneChoice(nn.Module):
+    """p(z_1) of a single code: as many numbers as there are codes."""
+
+    def __init__(self, codes: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(codes))
+
+    def forward(self, index: Tensor) -> Tensor:
+        """Codes [N, T], which do not matter -> [N, T + 1, K]."""
+        return self.scores.expand(len(index), index.shape[1] + 1, -1)

@@ -1,0 +1,97 @@
+"""``gavam`` and ``vae-attn``: Gaussian latent sequences that the decoder attends to (DAVAM Sec. III-A and IV-A)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from pydantic import PositiveFloat
+from torch import Tensor, nn
+
+from bench.backbones.base import Backbone
+from bench.backbones.lstm import initialise
+from bench.batch import Batch, Sequences
+from bench.methods.base import (
+    Condition,
+    Gaussian,
+    IndependentPosterior,
+    Stage,
+    linear,
+    only_present,
+    split_gaussian,
+    standard_normal,
+)
+from bench.methods.stepwise import Lengths, PixelCNN, Stepwise, StepwiseOptions, mark_absent, steps_of, steps_present
+
+
+@dataclass(frozen=True)
+class GavamOptions(StepwiseOptions):
+    """Options of Gaussian latent sequences.
+
+    Attributes
+    ----------
+    prior: p(z_t | z_<t) from a PixelCNN (GAVAM), or N(0, I) for every t (VAE + Attn, Bahuleyan et al. 2018).
+    clamp: log-variances of a PixelCNN's priors are held in [-clamp, clamp].
+    """
+
+    prior: Literal["pixelcnn", "standard"] = "pixelcnn"
+    clamp: PositiveFloat = 5.0
+
+
+class Gavam(Stepwise):
+    """q(z_t|x) = N(mu_t, sigma_t^2 I) from h_t^e; p(z) = p(T) prod_t p(z_t | z_<t), p(T) as counted in train."""
+
+    variants = {
+        "gavam": {"annealing": "constant"},
+        "vae-attn": {"annealing": "constant", "prior": "standard"},
+    }
+    Options = GavamOptions
+    options: GavamOptions
+
+    def __init__(self, backbone: Backbone, options: GavamOptions) -> None:
+        super().__init__(backbone, options)
+        p = options.latent
+        self.to_latent = linear(self.backbone.width, 2 * p, bias=False)
+        initialise(self.to_latent)
+        read = nn.Linear(p, options.prior_width)
+        self.pixelcnn = PixelCNN(read, 2 * p, options) if options.prior == "pixelcnn" else None
+        self.lengths = Lengths(self.backbone.max_tokens - 1)
+
+    def posterior(self, batch: Batch, condition: Condition | None = None) -> IndependentPosterior:
+        gaussian = split_gaussian(self.to_latent(self.states(batch)))
+        return IndependentPosterior(only_present(steps_present(self.used(batch), gaussian.mean.shape[1]), gaussian))
+
+    def prior(self, z: Tensor, condition: Condition | None = None) -> Gaussian:
+        if self.pixelcnn is None:
+            return standard_normal(z)
+        parameters = self.pixelcnn(z.nan_to_num().flatten(0, -3))[:, :-1].view(*z.shape[:-1], -1)
+        gaussian = split_gaussian(parameters, self.options.clamp)
+        return gaussian if condition is None else only_present(steps_of(condition, z.shape[-2]), gaussian)
+
+    def length_nll(self, batch: Batch) -> Tensor:
+        return self.lengths.nll(self.used(batch))
+
+    def sample_prior(
+        self, n: int, condition: Condition | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """n draws, [n, longest T, D], NaN after the end of each."""
+        return self._sequences(self.lengths.sample(n, generator), generator)
+
+    def sample_prior_for(self, n: int, tokens: int, generator: torch.Generator | None = None) -> Tensor:
+        return self._sequences(torch.full_like(self.lengths.log_p[:1], tokens + 1).long().expand(n), generator)
+
+    def _sequences(self, used: Tensor, generator: torch.Generator | None) -> Tensor:
+        z = self.lengths.log_p.new_zeros(len(used), 0, self.options.latent)
+        for _ in range(int(used.max())):
+            prior = self.prior(torch.cat([z, z.new_zeros(len(z), 1, self.options.latent)], 1))
+            z = torch.cat([z, Gaussian(prior.mean[:, -1:], prior.logvar[:, -1:]).sample(generator)], 1)
+        return mark_absent(z, steps_present(used, z.shape[1]))
+
+    def stages(self) -> Sequence[Stage]:
+        (whole,) = super().stages()
+        return (replace(whole, begin=self._count_lengths),)
+
+    def _count_lengths(self, sequences: Sequences, device: torch.device) -> None:
+        self.lengths.fit(sequences)

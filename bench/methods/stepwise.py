@@ -1,0 +1,170 @@
+"""What latent sequences z_1 ... z_T share: one z_t for every token of x and for EOS, to which the decoder attends.
+
+T is a part of the latent sequence: it says how long the text is, so a bound that leaves -log p(T) out is none (DAVAM's
+paper leaves it out). In a tensor of latent variables the steps that a sequence does not have are marked with NaN where
+no batch says which they are: what ``sample_prior`` draws carries its own lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from bench.backbones.base import Backbone, Injection
+from bench.backbones.lstm import LSTM, LSTMEncoder
+from bench.batch import Batch, Sequences
+from bench.errors import BenchError
+from bench.methods.base import Condition, Method, MethodOptions
+
+
+@dataclass(frozen=True)
+class StepwiseOptions(MethodOptions):
+    """Sizes of the autoregressive prior, which the paper calls "a 16-layer PixelCNN" with residual connections.
+
+    Attributes
+    ----------
+    prior_layers, prior_width, prior_kernel: its causal convolutions; their receptive field is layers * (kernel - 1).
+    """
+
+    prior_layers: PositiveInt = 16
+    prior_width: PositiveInt = 64
+    prior_kernel: PositiveInt = 3
+
+
+@dataclass(frozen=True)
+class Steps(Condition):
+    """No condition, but how many steps T the latent sequence of each text has: ``used`` [B]."""
+
+    used: Tensor = field(kw_only=True)
+
+
+class Stepwise(Method):
+    """A method with a latent variable a step; subclasses say what the posterior and the prior of z_t are.
+
+    The paper's T is the length of x. Here z_T belongs to EOS, so T is the number of tokens that are predicted.
+    """
+
+    backbone: LSTM
+    attends = True  # or else it reads the one z there is
+
+    def __init__(self, backbone: Backbone, options: MethodOptions) -> None:
+        if not isinstance(backbone, LSTM):
+            raise BenchError(f"its backbone is lstm, not {backbone.kind}")
+        if options.bow:
+            raise BenchError("options ask for bow, a bag of words from one z; here are as many as words")
+        super().__init__(backbone, options)
+        self.encoder = LSTMEncoder(backbone)
+        self.attention = Attention(options.latent, backbone.width) if self.attends else None
+        backbone.widen(options.latent)
+
+    def used(self, batch: Batch) -> Tensor:
+        return batch.predicted
+
+    def condition(self, batch: Batch) -> Steps:
+        return Steps(None, used=self.used(batch))
+
+    def states(self, batch: Batch) -> Tensor:
+        """h_t^e of every token of x and of EOS, [B, T, d]."""
+        return self.encoder(batch)[:, 1 : int(batch.lengths.max())]
+
+    def read(self, batch: Batch, z: Tensor) -> tuple[Batch, Injection]:
+        present = steps_present(self.used(batch), z.shape[-2]).repeat(len(z) // len(batch), 1)
+        return batch, self.inject(mark_absent(z, present))
+
+    def inject(self, z: Tensor) -> Injection:
+        assert self.attention is not None
+        return Injection(attend=self.attention(z.nan_to_num(), ~z.isnan().any(-1)))
+
+
+def steps_present(used: Tensor, steps: int) -> Tensor:
+    """[B, T], True at the steps each sequence has."""
+    return torch.arange(steps, device=used.device) < used[:, None]
+
+
+def steps_of(condition: Condition, steps: int) -> Tensor:
+    """[B, T], the same of a condition that :meth:`Stepwise.condition` made."""
+    assert isinstance(condition, Steps)
+    return steps_present(condition.used, steps)
+
+
+def mark_absent(z: Tensor, present: Tensor) -> Tensor:
+    """NaN in z [..., B, T, D] at the steps that [B, T] says are not there."""
+    return torch.where(present[..., None], z, torch.nan)
+
+
+class Attention(nn.Module):
+    """c_i = sum_t alpha_it z_t with alpha_i = softmax_t(v . tanh(W_e z_t + W_d h_{i-1} + b)): DAVAM Eq. 3."""
+
+    def __init__(self, latent: int, width: int) -> None:
+        super().__init__()
+        self.w_e = nn.Linear(latent, width)  # and b
+        self.w_d = nn.Linear(width, width, bias=False)
+        self.v = nn.Linear(width, 1, bias=False)
+
+    def forward(self, z: Tensor, present: Tensor) -> Callable[[Tensor], Tensor]:
+        """z [N, T, D], its steps [N, T] -> the function h_{i-1} [N, d] -> c_i [N, D]."""
+        keys = self.w_e(z)
+
+        def attend(state: Tensor) -> Tensor:
+            scores = self.v(torch.tanh(keys + self.w_d(state)[:, None])).squeeze(-1)
+            weights = scores.masked_fill(~present, float("-inf")).softmax(-1)
+            return torch.einsum("nt,ntd->nd", weights, z)
+
+        return attend
+
+
+class PixelCNN(nn.Module):
+    """An autoregressive prior: causal 1-D convolutions with gates and residual connections (van den Oord et al. 2016).
+
+    ``read`` makes z_t a vector of ``prior_width``.
+    """
+
+    def __init__(self, read: nn.Module, outputs: int, options: StepwiseOptions) -> None:
+        super().__init__()
+        width, kernel = options.prior_width, options.prior_kernel
+        self.read, self.kernel = read, kernel
+        self.start = nn.Parameter(torch.randn(width))
+        # a convolution as a linear map of a window: one matrix product, where the library's takes several times longer
+        self.gates = nn.ModuleList(nn.Linear(kernel * width, 2 * width) for _ in range(options.prior_layers))
+        self.mix = nn.ModuleList(nn.Linear(width, width) for _ in range(options.prior_layers))
+        self.write = nn.Linear(width, outputs)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z_1 ... z_T [N, T, ...] -> parameters of z_1 ... z_{T+1}, each from those before it, [N, T + 1, outputs]."""
+        x = torch.cat([self.start.expand(len(z), 1, -1), self.read(z)], 1)
+        steps = x.shape[1]
+        for gates, mix in zip(self.gates, self.mix, strict=True):
+            before = F.pad(x, (0, 0, self.kernel - 1, 0))
+            window = torch.cat([before[:, start : start + steps] for start in range(self.kernel)], -1)
+            filtered, gate = gates(window).chunk(2, -1)
+            x = x + mix(filtered.tanh() * gate.sigmoid())
+        parameters: Tensor = self.write(x)
+        return parameters
+
+
+class Lengths(nn.Module):
+    """p(T) as counted in the training set, each length once more than it is there; uniform before."""
+
+    def __init__(self, longest: int) -> None:
+        super().__init__()
+        self.register_buffer("log_p", torch.full((longest,), 1 / longest).log())
+        self.log_p: Tensor
+
+    def fit(self, sequences: Sequences) -> None:
+        """Count."""
+        steps = torch.tensor([len(text) - 1 for text in sequences.texts])
+        counts = torch.bincount(steps - 1, minlength=len(self.log_p)) + 1
+        self.log_p.copy_((counts / counts.sum()).log())
+
+    def nll(self, used: Tensor) -> Tensor:
+        """-log p(T) of T [B], nats."""
+        return -self.log_p[used - 1]
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """[n] lengths."""
+        return torch.multinomial(self.log_p.exp(), n, replacement=True, generator=generator) + 1
