@@ -73,6 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     verb("generate", _generate, "draw a trained cell's samples", _suite, _cell, _decoding, _device)
     verb("interpolate", _interpolate, "decode between a trained cell's posterior samples", _suite, _cell, _device)
     verb("attention", _attention, "measure a trained cell's attention to its memory position", _suite, _cell, _device)
+    augment = verb(
+        "augment", _augment, "train a language model on texts of train and on generated ones", _suite, _cell, _device
+    )
+    augment.add_argument("--part", required=True, help="texts of train x generated ones a text, e.g. 1000x0.5")
     rows = verb("untrained", _untrained, "take the texts of a row without a model", _suite, _dataset)
     rows.add_argument("--row", required=True, choices=("human", "copy"))
     score_cell = verb("score-cell", _score_cell, "compute one metric family of one cell", _suite, _cell, _decoding)
@@ -236,6 +240,30 @@ def _attention(arguments: argparse.Namespace) -> None:
     from bench.attention import measure
 
     measure(*_load_cell(arguments), arguments.device)
+
+
+def _augment(arguments: argparse.Namespace) -> None:
+    from bench import closure
+    from bench.augmentation import augment
+    from bench.files import sha256
+    from bench.paths import CellPaths
+    from bench.suite import augmented_parts, digest, settings
+
+    suite, cell = _load_cell(arguments)
+    parts = augmented_parts(suite)
+    if arguments.part not in parts:
+        raise BenchError(f"suite '{suite.name}' has no part '{arguments.part}'{suggest(arguments.part, parts)}")
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+    key = digest(
+        closure.stage_fingerprint(suite, "augment", cell.dataset, cell.method),
+        settings(suite, "augment", cell.dataset),
+        sha256(paths.manifest),
+        sha256(paths.history),
+        arguments.part,
+        cell.seed,
+        arguments.device,
+    )
+    augment(suite, cell, arguments.part, key, arguments.device)
 
 
 def _untrained(arguments: argparse.Namespace) -> None:

@@ -48,6 +48,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "generate": ("bench.generation",),
     "interpolate": ("bench.interpolation",),
     "attention": ("bench.attention",),
+    "augment": ("bench.augmentation",),
     "untrained": ("bench.untrained",),
     "score": ("bench.score",),
     "record": ("bench.record",),
@@ -82,6 +83,12 @@ def stage_fingerprint(
         case "train" | "likelihood" | "generate" | "interpolate" | "attention":
             backbone = f"bench.backbones.{suites.backbone_of(suite, dataset, method).kind}"
             return _fingerprint_of(stage, use=suite.methods[method].use or method, modules=(backbone,))
+        case "augment":  # computes with a generator, and with the language model that reads what it generates
+            model = suite.augmentation.model
+            kinds = {f"bench.backbones.{suites.backbone_of(suite, dataset, of).kind}" for of in (method, model)}
+            source = registry.describe(suites.spec_of(suite, model).use)
+            modules = (*sorted(kinds), *([source.module] if source.module else []))
+            return _fingerprint_of(stage, use=suite.methods[method].use or method, modules=modules)
         case "score":
             sources = map(registry.metric, suite.metrics)
             return _fingerprint_of(stage, modules=tuple(sorted(s.module for s in sources if s.family == family)))

@@ -99,6 +99,9 @@ class Dag:
                     files += [self.paths(cell).cost("train") for cell in trained]
                 case "statistics":
                     files += [self.paths(cell).likelihood for cell in trained]
+                case "augmentation":
+                    parts = suites.augmented_parts(self.suite)
+                    files += [self.paths(cell).augmented(part) for cell in trained for part in parts]
         return list(map(str, files))
 
     def compared(self) -> list[str]:
@@ -190,6 +193,7 @@ class Dag:
             "row": _one_of(UNTRAINED),
             "family": _one_of({registry.metric(name).family for name in self.suite.metrics}),
             "seed": r"\d+",
+            "part": _one_of(suites.augmented_parts(self.suite)),
             "decoding": f"(/{re.escape(DECODING)}({_one_of(self.suite.decodings)}))?",
             **{
                 kind: _one_of(name for name in shown if catalogue.find(name).kind == kind) for kind in catalogue.FORMATS

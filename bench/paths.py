@@ -83,6 +83,10 @@ class CellPaths:
         """Texts decoded between pairs of posterior samples."""
         return self.root / "interpolation.json"
 
+    def augmented(self, part: str) -> Path:
+        """What generated texts are worth to a language model, of one size and factor: ``augment/1000x0.5.json``."""
+        return self.root / "augment" / f"{part}.json"
+
     @property
     def record(self) -> Path:
         """The cell's whole result."""

@@ -142,6 +142,18 @@ class Generation(Section):
     decoding: Decoding = Decoding()
 
 
+class Augmentation(Section):
+    """A language model trained on the first texts of train, and on as many generated ones times each factor.
+
+    DAVAM, Sec. IV-C and Figure 3. The generated ones are a trained cell's, from its prior.
+    """
+
+    model: str = "lstm-lm"  # a method of the suite, without latent variables
+    sizes: Annotated[list[PositiveInt], Field(min_length=1)] = [1000, 2000, 4000]
+    factors: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] = [0, 0.5, 1, 2, 4]
+    decoding: Decoding = Decoding(strategy="sample")
+
+
 class MethodSpec(Section):
     """A method under the name it has in this suite: which class and which options over its variant's own."""
 
@@ -180,6 +192,7 @@ class Suite(Section):
     likelihood: Likelihood = Likelihood()
     generation: Generation = Generation()
     decodings: dict[Name, Decoding] = {}  # further ways to draw texts from the same trained cells
+    augmentation: Augmentation = Augmentation()
     reports: dict[str, Selection] = {}  # by name; without any, every report shows all datasets × methods
 
     @field_validator("datasets", "methods", "metrics", mode="before")

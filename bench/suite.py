@@ -85,6 +85,9 @@ def _resolve_names(suite: Suite, where: str) -> None:
                     f"metric '{metric}' pairs each generated text with a reference of its own, and the datasets of "
                     "this suite are unconditional; `python -m bench score` computes it on any two files"
                 )
+        augmented = any("augmentation" in catalogue.find(name).reads for name in suite.reports)
+        if augmented and (model := suite.augmentation.model) not in suite.methods:
+            raise BenchError(f"'augmentation.model': no method '{model}' in the suite{suggest(model, suite.methods)}")
         for name, selection in suite.reports.items():
             about = catalogue.find(name).conditional
             if selection.decodings and not catalogue.find(name).decodings:
@@ -108,10 +111,19 @@ def _resolve_names(suite: Suite, where: str) -> None:
             conditional = registry.dataset(cell.dataset).conditional
             if kind == "bart" and not conditional:
                 raise BenchError(f"{cell.method} on {cell.dataset}: backbone bart attends to a condition; it has none")
+            kinds = registry.describe(spec_of(suite, cell.method).use).backbones
+            if kind not in kinds:
+                raise BenchError(f"{cell.method} on {cell.dataset}: its backbone is {' or '.join(kinds)}, not {kind}")
             if kind == "lstm" and conditional:
                 raise BenchError(f"{cell.method} on {cell.dataset}: backbone lstm reads no condition; it has one")
     except BenchError as error:
         raise BenchError(f"{where}: {error}") from None
+
+
+def augmented_parts(suite: Suite) -> dict[str, tuple[int, float]]:
+    """``"1000x0.5"`` -> how many texts of train a language model sees, and times how many generated ones."""
+    plan = suite.augmentation
+    return {f"{size}x{factor:g}": (size, factor) for size in plan.sizes for factor in plan.factors}
 
 
 STAGE_OF = {"likelihood": "likelihood", "generate": "texts"}  # stage -> the metrics computed from what it makes
@@ -311,6 +323,10 @@ def settings(
             return digest(generation_of(suite, dataset, decoding), suite.training.threads)
         case "interpolate" | "attention":
             return digest(suite.training.threads)
+        case "augment":
+            model = suite.augmentation.model
+            trained = settings(suite, "train", dataset, model)
+            return digest(trained, suite.augmentation.decoding, suite.training.threads)
         case "untrained":
             return digest(suite.generation.samples)
         case "score":

@@ -13,7 +13,7 @@ from typing import Literal
 from bench.errors import BenchError, suggest
 
 Kind = Literal["table", "figure"]
-Reads = Literal["records", "histories", "samples", "interpolation", "attention", "costs", "statistics"]
+Reads = Literal["records", "histories", "samples", "interpolation", "attention", "costs", "statistics", "augmentation"]
 Source = Literal["likelihood", "texts"]
 FORMATS: dict[Kind, tuple[str, ...]] = {"table": ("md", "csv", "tex", "html"), "figure": ("png", "svg")}
 
@@ -89,6 +89,7 @@ _ALL = (
         Report(f"davam/figure4{part}", "figure", ("records",), "bench.report.davam.sweep", ("likelihood",), False)
         for part in "abc"
     ),
+    Report("davam/figure3", "figure", ("augmentation",), "bench.report.davam.augmentation", conditional=False),
     Report("davam/figure4d", "figure", ("histories",), "bench.report.davam.dynamics", conditional=False),
 )
 REPORTS = {report.name: report for report in _ALL}

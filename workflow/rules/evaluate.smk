@@ -118,6 +118,34 @@ rule attention:
         "logged {log} python -m bench attention {params.args}"
 
 
+rule augment:
+    input:
+        manifest=cell.manifest,
+        history=cell.history,
+        model=ancient(cell.model),
+    output:
+        augmented=cell.augmented("{part}"),
+        cost=cell.cost("augment-{part}"),
+    params:
+        code=lambda wildcards: dag.code("augment", dataset=wildcards.dataset, method=wildcards.method),
+        settings=lambda wildcards: dag.settings("augment", dataset=wildcards.dataset),
+        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
+    log:
+        dag.log(cell.root, "augment-{part}"),
+    benchmark:
+        dag.benchmark(cell.root, "augment-{part}")
+    conda:
+        "../envs/bench.yaml"
+    threads: dag.suite.training.threads
+    resources:
+        gpu=dag.gpu,
+    message:
+        "train on {wildcards.part} texts of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
+    priority: 30
+    shell:
+        "logged {log} python -m bench augment {params.args}"
+
+
 # A row of human text or of copied sources is a method without a model: it has samples, and all after them is the same.
 ruleorder: untrained > generate
 

@@ -41,6 +41,7 @@ generation: {samples: 250}
 decodings:
   length-10: {strategy: sample}
   length-30: {strategy: sample}
+augmentation: {sizes: [1000, 2000], factors: [0, 0.5, 4]}
 reports:
   davam/table1: {datasets: [bbe, ptb], methods: [davam-k512]}
   davam/table2:
@@ -52,6 +53,7 @@ reports:
     datasets: [yahoo]
     methods: [lstm-vae+pretraining+fbp, davam-k512]
     decodings: [length-10, length-30]
+  davam/figure3: {datasets: [bbe], methods: [davam-k512, davam-k128]}
   davam/figure4a: {datasets: [bbe], methods: [davam-k512, davam-k128, davam-k256]}
   davam/figure4b: {datasets: [bbe], methods: [davam-k512, davam-beta-1]}
   davam/figure4c: {datasets: [bbe], methods: [davam-k512, davam-latent-8]}
@@ -72,6 +74,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _record(root, suite, cell)
         if cell.method.startswith(("gavam", "davam")):
             _history(root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed).history, cell)
+    for cell in suites.cells(suite, "davam/figure3"):
+        for part, (size, factor) in suites.augmented_parts(suite).items():
+            path = CellPaths(suite.name, cell.dataset, cell.method, cell.seed).augmented(part)
+            write_json(root / path, augmented(cell, size, factor))
     for report in ("davam/table3", "davam/table4", "davam/table5"):
         for cell in (*suites.drawn(suite, report), *suites.untrained(suite, report)):
             _record(root, suite, cell)
@@ -93,6 +99,16 @@ def davam(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Su
         name: of.model_copy(update={"words": int(name.rpartition("-")[2])}) for name, of in suite.decodings.items()
     }
     return suite.model_copy(update={"decodings": decodings})
+
+
+def augmented(cell: Cell, size: int, factor: float) -> dict[str, Any]:
+    """A language model that gains by generated texts, the more the fewer others it has."""
+    ppl = 100 + 100_000 / size / (1 + factor * (0.5 if cell.method == "davam-k512" else 0.1)) + cell.seed
+    return {
+        "model": "lstm-lm", "size": size, "factor": factor, "generated": int(factor * size), "decoding": "sample()",
+        "seed": cell.seed, "data": "0" * 64, "trained_on": 20, "n": 5, "ppl_word": ppl, "ci95": [ppl - 4, ppl + 4],
+        "signature": "ppl|protocol:exact|per:word|tokens:words+eos|N:5|v:1",
+    }  # fmt: skip
 
 
 def _record(root: Path, suite: Suite, cell: Cell) -> None:

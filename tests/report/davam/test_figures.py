@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -10,12 +11,15 @@ import pytest
 from report_reading import sets
 
 from bench import dag
+from bench import suite as suites
 from bench.errors import BenchError
+from bench.files import read_json
 from bench.paths import CellPaths
 from bench.report.collect import gather
-from bench.report.davam import dynamics, sweep
+from bench.report.davam import augmentation, dynamics, sweep
 from bench.report.davam.sweep import Point, read_points
 from bench.schema import MethodSpec, Selection, Suite
+from bench.suite import Cell
 
 
 def reading(suite: Suite, methods: list[str], **more: MethodSpec) -> Suite:
@@ -78,6 +82,53 @@ def test_what_cannot_be_compared_is_not_drawn(davam: Suite) -> None:
     fake_run.edit("bbe", "davam-k128", lambda record: record["provenance"].update(data="0" * 64))
     with pytest.raises(BenchError, match="rec of 'davam-k128' on bbe is not comparable: it was run on other data"):
         sweep.render(davam, "davam/figure4a", Path("f.png"))
+
+
+# Generated texts as training data --------------------------------------------------------------------------------
+
+
+def test_a_panel_a_generator_a_line_a_size(davam: Suite) -> None:
+    augmentation.render(davam, "davam/figure3", Path("f.png"))
+    assert Path("f.svg").stat().st_size
+    cells = suites.cells(davam, "davam/figure3")
+    panels = {
+        (cell.dataset, cell.method): [
+            augmentation.Point(size, factor, augmented["ppl_word"], None)
+            for other in cells
+            if other.method == cell.method
+            for size, factor in suites.augmented_parts(davam).values()
+            for augmented in [read_json(_part(other, size, factor), "augmentation")]
+        ]
+        for cell in cells
+    }
+    figure = augmentation.draw(panels, "lstm-lm")
+    # in the suite's order of methods
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "bbe · texts of DAVAM (K=128)", "bbe · texts of DAVAM (K=512)"
+    ]  # fmt: skip
+    line, marks, *_ = figure.axes[1].lines
+    assert list(line.get_xdata()) == [0, 0.5, 4]
+    assert list(line.get_ydata()) == pytest.approx([201.5, 181.5, 100 + 100 / 3 + 1.5])
+    assert len(marks.get_ydata()) == 6, "three factors, two seeds"
+
+
+def _part(cell: Cell, size: int, factor: float) -> Path:
+    return CellPaths("tiny", cell.dataset, cell.method, cell.seed).augmented(f"{size}x{factor:g}")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"data": "1" * 64}, "other data than the first one of bbe"),
+        ({"signature": "ppl|v:2"}, "other signature than the first one of bbe"),
+        ({"ppl_word": None}, "1000x0.5.json: TypeError"),
+    ],
+)
+def test_parts_that_do_not_belong_together(davam: Suite, change: dict[str, str], complaint: str) -> None:
+    path = _part(Cell("bbe", "davam-k512", 2), 1000, 0.5)
+    path.write_text(json.dumps({**read_json(path, "part"), **change}), encoding="utf-8")
+    with pytest.raises(BenchError, match=complaint):
+        augmentation.render(davam, "davam/figure3", Path("f.png"))
 
 
 # Training dynamics -----------------------------------------------------------------------------------------------
