@@ -57,7 +57,7 @@ def statistics(
     """All statistics of N test sequences; see :class:`LikelihoodFile` for shapes and units.
 
     The first M = ``plan.importance_examples`` get K = ``plan.importance_samples`` importance weights. A plain
-    language model, or a posterior of one point, has one weight whatever K is. G is the most groups that any sequence has.
+    language model, or a posterior of one point, has one weight whatever K is. G is the most groups any sequence has.
     """
     n = len(sequences)
     used, separators = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -126,23 +126,20 @@ def _aggregate_gaussians(z: Tensor, gaussians: Gaussian, out: LikelihoodFile, ap
     z_i, mean, logvar = _array(z), _array(gaussians.mean), _array(gaussians.logvar)
     used = out.used if apart else np.full(len(z_i), z_i.shape[1])
 
-    def mixture(rows: np.ndarray, threads: int) -> np.ndarray:
-        log_q = np.empty(len(rows))
+    def mixture(rows: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
+        own, all_of_them = np.empty(len(rows)), np.empty(len(rows))
         for g in np.unique(used[rows]):
             same = used[rows] == g
             at, mu, log_var = (part[rows[same], :g] for part in (z_i, mean, logvar))
-            log_q[same] = aggregate.log_aggregate(at, mu, log_var, threads) + np.log(same.mean())
-        return log_q
+            own[same] = aggregate.log_density(at, mu, log_var)
+            all_of_them[same] = aggregate.log_aggregate(at, mu, log_var, threads) + np.log(same.mean())
+        return own, all_of_them
 
     n = np.arange(len(z_i))
-    out.log_q[:] = aggregate.log_density(z_i, mean, logvar)
-    if apart:  # nor is there a density of groups that are not there
-        absent = np.arange(z_i.shape[1]) >= used[:, None]
-        out.log_q[:] -= (_array(standard_normal(z).log_prob(z)) * absent).sum(1)
-    out.log_q_full[:] = mixture(n, torch.get_num_threads())
+    out.log_q[:], out.log_q_full[:] = mixture(n, torch.get_num_threads())
     for start in range(0, len(n), out.mi_batch):
         rows = n[start : start + out.mi_batch]
-        out.log_q_batch[rows] = mixture(rows, threads=1)
+        out.log_q_batch[rows] = mixture(rows, threads=1)[1]
 
 
 def _aggregate_points(z: Tensor, out: LikelihoodFile) -> None:

@@ -31,6 +31,10 @@ def build(spec: MethodSpec, backbone: schema.Backbone, seed: int, conditional: b
         lacking = ", ".join(missing or sorted(getattr(cls, "__abstractmethods__", ())) or ["bench.methods.base.Method"])
         raise BenchError(f"method '{spec.use}': {source.cls} in {source.file} lacks {lacking} (see CONTRIBUTING.md)")
     options = validate(cls.Options, {**source.options, **spec.options}, f"method '{source.name}' options")
+    if backbone.kind not in source.backbones:
+        raise BenchError(
+            f"method '{source.name}': its backbone is {' or '.join(source.backbones)}, not {backbone.kind}"
+        )
     torch.manual_seed(seed)
     try:
         made: Method = cls(make_backbone(backbone, conditional), options)

@@ -12,7 +12,7 @@ import ast
 import importlib
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -25,18 +25,31 @@ if TYPE_CHECKING:
     from bench.metrics.base import Metric
 
 PACKAGE = Path(__file__).parent
+BACKBONES = ("gpt2", "bart")  # of a method that does not say
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class MethodSource:
-    """Where a method is written: its name, class, the file, the importable module (if any) and its option values."""
+    """Where a method is written: its name, class, the file, the importable module (if any) and its option values.
+
+    ``backbones`` are the kinds it can be built on.
+    """
 
     name: str
     cls: str
     file: Path
     module: str | None
     options: dict[str, Any]
+    backbones: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClassSource:
+    """The literals of a method's class."""
+
+    variants: dict[str, dict[str, Any]]
+    backbones: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -74,17 +87,17 @@ def methods() -> dict[str, MethodSource]:
     found = dict(_own_methods())
     for entry in entry_points(group="bench.methods"):
         source = _from_spec(entry.value)
-        found[entry.name] = MethodSource(entry.name, source.cls, source.file, source.module, source.options)
+        found[entry.name] = replace(source, name=entry.name)
     return found
 
 
 @cache
 def _own_methods() -> dict[str, MethodSource]:
     return {
-        name: MethodSource(name, cls, file, f"bench.methods.{file.stem}", options)
+        name: MethodSource(name, cls, file, f"bench.methods.{file.stem}", options, found.backbones)
         for file in sorted((PACKAGE / "methods").glob("*.py"))
-        for cls, variants in _classes(file).items()
-        for name, options in variants.items()
+        for cls, found in _classes(file).items()
+        for name, options in found.variants.items()
     }
 
 
@@ -123,10 +136,11 @@ def _from_spec(spec: str) -> MethodSource:
             f"method '{spec}': {file} has no class '{cls}' with a literal `variants = {{...}}`"
             f"{suggest(cls, classes) if classes else ''}"
         )
-    if len(classes[cls]) == 0:
+    found_class = classes[cls]
+    if len(found_class.variants) == 0:
         raise BenchError(f"method '{spec}': `variants` of {cls} in {file} names no method")
-    name, options = next(iter(classes[cls].items()))
-    return MethodSource(name, cls, file, module, options)
+    name, options = next(iter(found_class.variants.items()))
+    return MethodSource(name, cls, file, module, options, found_class.backbones)
 
 
 def load_class(source: MethodSource) -> Any:
@@ -147,14 +161,15 @@ def _module_from_file(file: Path) -> ModuleType:
 
 
 @cache
-def _classes(file: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """Class name -> its literal ``variants``, for the classes of a file that have one."""
+def _classes(file: Path) -> dict[str, ClassSource]:
+    """The classes of a file that have a literal ``variants``; ``backbones`` where they do not say otherwise."""
     found = {}
     for node in _parse(file).body:
         if isinstance(node, ast.ClassDef):
             variants = _literal(node.body, "variants")
             if isinstance(variants, dict) and all(isinstance(v, dict) for v in variants.values()):
-                found[node.name] = variants
+                backbones = _literal(node.body, "backbones")
+                found[node.name] = ClassSource(variants, backbones if isinstance(backbones, tuple) else BACKBONES)
     return found
 
 

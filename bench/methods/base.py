@@ -24,6 +24,7 @@ from bench import objectives
 from bench.backbones.base import Backbone, Context, Injection
 from bench.batch import Batch, Sequences
 from bench.decoding import Steering, decode
+from bench.registry import BACKBONES
 
 if TYPE_CHECKING:
     from bench.schema import Decoding
@@ -256,6 +257,7 @@ class Method(nn.Module, ABC):
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    backbones: ClassVar[tuple[str, ...]] = BACKBONES  # kinds it can be on: a literal beside ``variants``, as that is
     Options: ClassVar[type[MethodOptions]] = MethodOptions
     separator: int | None = None  # the token it writes between segments, which is in no text
     certain: ClassVar[bool] = False  # whether q(z|x) is a single point, of which more samples say nothing more

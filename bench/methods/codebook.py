@@ -115,12 +115,12 @@ class Codes:
         return torch.full_like(self.mean, SMALLEST).log() * self.present[..., None]
 
     def sample(self, k: int, generator: torch.Generator | None = None) -> Tensor:
-        """[K, B, T, D], K times the same."""
-        return self.mean.expand(k, -1, -1, -1)
+        """[K, B, T, D], K times the same; NaN where there is no step."""
+        return torch.where(self.present[..., None], self.mean, torch.nan).expand(k, -1, -1, -1)
 
     def conditional(self, z: Tensor) -> Codes:
-        """Whatever z is."""
-        return self
+        """The same whatever z [..., B, T, D] is."""
+        return Codes(self.index.expand(z.shape[:-1]), self.codebook, self.present)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """0 at the codes, -inf elsewhere: [..., B, T]."""

@@ -55,6 +55,7 @@ class Davam(Stepwise):
         "davam-k128": {"codes": 128},
         "davam-k512": {"codes": 512},
     }
+    backbones = ("lstm",)
     Options = DavamOptions
     options: DavamOptions
     certain = True
@@ -155,8 +156,8 @@ class Davam(Stepwise):
     def _reconstruction(self, batch: Batch) -> tuple[Tensor, Tensor, Codes]:
         """-log p(x|z) at the codes of x [B], h_t^e and the codes; h_t^e gets the gradients of e_{z_t} (Fig. 2)."""
         states, codes = self.coded(batch)
-        straight_through = states + (codes.mean - states).detach()
-        return -self.log_likelihood(batch, straight_through, self.condition(batch)), states, codes
+        straight_through = mark_absent(states + (codes.mean - states).detach(), codes.present)
+        return -self.log_likelihood(batch, straight_through), states, codes
 
     def _codes_terms(self, batch: Batch, beta: float) -> Terms:
         """Eq. 8; the codebook follows the states that it was compared with."""
@@ -194,6 +195,7 @@ class DavamQ(Davam):
     """``davam-q``: one code, of the last state, read as the LSTM-VAE's z is (Sec. IV-A, ablation 2)."""
 
     variants = {"davam-q": {}}
+    backbones = ("lstm",)
     attends = False
 
     def __init__(self, backbone: Backbone, options: DavamOptions) -> None:

@@ -16,14 +16,22 @@ from bench.batch import Batch, Sequences
 from bench.methods.base import (
     Condition,
     Gaussian,
-    IndependentPosterior,
     Stage,
     linear,
     only_present,
     split_gaussian,
     standard_normal,
 )
-from bench.methods.stepwise import Lengths, PixelCNN, Stepwise, StepwiseOptions, mark_absent, steps_of, steps_present
+from bench.methods.stepwise import (
+    Lengths,
+    PixelCNN,
+    SequencePosterior,
+    Stepwise,
+    StepwiseOptions,
+    mark_absent,
+    steps_of,
+    steps_present,
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class Gavam(Stepwise):
         "gavam": {"annealing": "constant"},
         "vae-attn": {"annealing": "constant", "prior": "standard"},
     }
+    backbones = ("lstm",)
     Options = GavamOptions
     options: GavamOptions
 
@@ -59,9 +68,10 @@ class Gavam(Stepwise):
         self.pixelcnn = PixelCNN(read, 2 * p, options) if options.prior == "pixelcnn" else None
         self.lengths = Lengths(self.backbone.max_tokens - 1)
 
-    def posterior(self, batch: Batch, condition: Condition | None = None) -> IndependentPosterior:
+    def posterior(self, batch: Batch, condition: Condition | None = None) -> SequencePosterior:
         gaussian = split_gaussian(self.to_latent(self.states(batch)))
-        return IndependentPosterior(only_present(steps_present(self.used(batch), gaussian.mean.shape[1]), gaussian))
+        present = steps_present(self.used(batch), gaussian.mean.shape[1])
+        return SequencePosterior(only_present(present, gaussian), present)
 
     def prior(self, z: Tensor, condition: Condition | None = None) -> Gaussian:
         if self.pixelcnn is None:

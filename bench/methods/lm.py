@@ -24,6 +24,7 @@ class LanguageModel(Method):
     """p(x) = prod_t p(x_t | x_<t), or p(x|c): every method's baseline (DELLA Tables 1 and 2; DAVAM Table II). G = 0."""
 
     variants = {"gpt2": {"backbone": "gpt2"}, "bart": {"backbone": "bart"}, "lstm-lm": {"backbone": "lstm"}}
+    backbones = ("gpt2", "bart", "lstm")
     Options = LanguageModelOptions
 
     def __init__(self, backbone: Backbone, options: LanguageModelOptions) -> None:

@@ -15,7 +15,6 @@ from torch import Tensor
 from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import LSTM, LSTMEncoder, initialise
 from bench.batch import Batch, Sequences
-from bench.errors import BenchError
 from bench.methods.base import (
     Condition,
     Gaussian,
@@ -57,13 +56,13 @@ class LSTMVAE(Method):
         "lstm-vae+fbp": {"annealing": "linear", "free_bits": 0.25},
         "lstm-vae+pretraining+fbp": {"annealing": "linear", "free_bits": 0.25, "pretraining": True},
     }
+    backbones = ("lstm",)
     Options = LSTMVAEOptions
     options: LSTMVAEOptions
     backbone: LSTM
 
     def __init__(self, backbone: Backbone, options: LSTMVAEOptions) -> None:
-        if not isinstance(backbone, LSTM):
-            raise BenchError(f"its backbone is lstm, not {backbone.kind}")
+        assert isinstance(backbone, LSTM)
         super().__init__(backbone, options)
         self.encoder = LSTMEncoder(backbone)
         self.to_latent = linear(backbone.width, 2 * options.latent, bias=False)

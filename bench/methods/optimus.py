@@ -29,11 +29,13 @@ class Optimus(Method):
     """
 
     variants = {"optimus": {"free_bits": 0.5, "annealing": "one_cycle"}}
+    backbones = ("gpt2",)
     Options = MethodOptions
 
     def __init__(self, backbone: Backbone, options: MethodOptions) -> None:
-        if backbone.conditional or not isinstance(backbone, GPT2):
-            raise BenchError("it is unconditional, and its decoder is GPT-2")
+        if backbone.conditional:
+            raise BenchError("it is unconditional")
+        assert isinstance(backbone, GPT2)
         super().__init__(backbone, options)
         self.encoder = _bert(backbone)
         self.to_latent = linear(backbone.width, 2 * options.latent, bias=False)

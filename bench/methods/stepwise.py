@@ -1,8 +1,8 @@
 """What latent sequences z_1 ... z_T share: one z_t for every token of x and for EOS, to which the decoder attends.
 
 T is a part of the latent sequence: it says how long the text is, so a bound that leaves -log p(T) out is none (DAVAM's
-paper leaves it out). In a tensor of latent variables the steps that a sequence does not have are marked with NaN where
-no batch says which they are: what ``sample_prior`` draws carries its own lengths.
+paper leaves it out). A tensor of latent sequences carries it: the steps that a sequence does not have are NaN, and add
+exactly 0 to every density and KL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import LSTM, LSTMEncoder
 from bench.batch import Batch, Sequences
 from bench.errors import BenchError
-from bench.methods.base import Condition, Method, MethodOptions
+from bench.methods.base import Condition, IndependentPosterior, Method, MethodOptions
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ class Stepwise(Method):
     attends = True  # or else it reads the one z there is
 
     def __init__(self, backbone: Backbone, options: MethodOptions) -> None:
-        if not isinstance(backbone, LSTM):
-            raise BenchError(f"its backbone is lstm, not {backbone.kind}")
+        assert isinstance(backbone, LSTM)
         if options.bow:
             raise BenchError("options ask for bow, a bag of words from one z; here are as many as words")
         super().__init__(backbone, options)
@@ -72,9 +71,8 @@ class Stepwise(Method):
         """h_t^e of every token of x and of EOS, [B, T, d]."""
         return self.encoder(batch)[:, 1 : int(batch.lengths.max())]
 
-    def read(self, batch: Batch, z: Tensor) -> tuple[Batch, Injection]:
-        present = steps_present(self.used(batch), z.shape[-2]).repeat(len(z) // len(batch), 1)
-        return batch, self.inject(mark_absent(z, present))
+    def log_prior(self, z: Tensor, condition: Condition | None = None) -> Tensor:
+        return super().log_prior(z, condition).masked_fill(z.isnan().any(-1), 0.0)
 
     def inject(self, z: Tensor) -> Injection:
         assert self.attention is not None
@@ -95,6 +93,19 @@ def steps_of(condition: Condition, steps: int) -> Tensor:
 def mark_absent(z: Tensor, present: Tensor) -> Tensor:
     """NaN in z [..., B, T, D] at the steps that [B, T] says are not there."""
     return torch.where(present[..., None], z, torch.nan)
+
+
+@dataclass(frozen=True)
+class SequencePosterior(IndependentPosterior):
+    """q(z_t|x) of each step on its own; of steps that are not ``present`` [B, T] it is N(0, I), and samples are NaN."""
+
+    present: Tensor
+
+    def sample(self, k: int, generator: torch.Generator | None = None) -> Tensor:
+        return mark_absent(super().sample(k, generator), self.present)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return super().log_prob(z).masked_fill(~self.present, 0.0)
 
 
 class Attention(nn.Module):

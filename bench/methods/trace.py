@@ -111,12 +111,12 @@ class Trace(Method):
         "trace-r+bn": {"normalisation": "batch"},
         "trace-p-sn": {"parallel": True},
     }
+    backbones = ("gpt2",)
     Options = TraceOptions
     options: TraceOptions
 
     def __init__(self, backbone: Backbone, options: TraceOptions) -> None:
-        if not isinstance(backbone, GPT2):
-            raise BenchError(f"segment-wise latent variables are on gpt2, not on {backbone.kind}")
+        assert isinstance(backbone, GPT2)
         recurrent, independent = options.dependence == "recurrent", options.dependence == "independent"
         of_recurrence = (
             options.parallel,

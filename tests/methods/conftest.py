@@ -24,20 +24,22 @@ from bench.schema import Backbone, MethodSpec
 
 SEQUENCES = [[0, 10, 11, 12, 13, 14, 1], [0, 20, 21, 1], [0, 200, 201, 202, 203, 1], [0, 1]]
 SOURCES = [[0, 30, 31, 1], [0, 40, 41, 42, 43, 44, 1], [0, 1], [0, 50, 51, 52, 1]]
-TRAINING = {"annealing", "kl_reduction", "free_bits", "bow"}  # options that change nothing but what is trained on
+# options that change nothing but what is trained on; and at debug size all codebooks are as small
+TRAINING = {"annealing", "kl_reduction", "free_bits", "bow", "aggressive", "pretraining", "codes"}
 
 
 @dataclass(frozen=True)
 class Task:
     """A backbone, and whether its texts have conditions."""
 
-    kind: Literal["gpt2", "bart"] = "gpt2"
+    kind: Literal["gpt2", "bart", "lstm"] = "gpt2"
     conditional: bool = False
 
     @property
     def size(self) -> Backbone:
+        layers = 1 if self.kind == "lstm" else 3
         return Backbone(
-            kind=self.kind, layers=3, width=16, heads=2, vocabulary=260, max_tokens=24, max_source_tokens=16
+            kind=self.kind, layers=layers, width=16, heads=2, vocabulary=260, max_tokens=24, max_source_tokens=16
         )
 
     @property
@@ -54,7 +56,10 @@ class Task:
 
 
 UNCONDITIONAL = Task()
-TASKS = {"gpt2": UNCONDITIONAL, "gpt2-prompt": Task(conditional=True), "bart": Task("bart", conditional=True)}
+TASKS = {
+    "gpt2": UNCONDITIONAL, "gpt2-prompt": Task(conditional=True), "bart": Task("bart", conditional=True),
+    "lstm": Task("lstm"),
+}  # fmt: skip
 TINY = UNCONDITIONAL.size
 
 
@@ -66,10 +71,14 @@ def build(name: str, task: Task = UNCONDITIONAL, seed: int = 0) -> Method:
     return method.eval()
 
 
+DEBUG = {"segment_length": 2, "codes": 6, "prior_layers": 3, "prior_width": 8}
+
+
 def debug_options(name: str) -> dict[str, int]:
-    """Segments so short that the texts have several, and not all as many."""
+    """Segments so short that the texts have several, and not all as many; few codes, and small priors of them."""
     options = registry.load_class(registry.describe(name)).Options
-    return {"segment_length": 2} if "segment_length" in {field.name for field in fields(options)} else {}
+    known = {field.name for field in fields(options)}
+    return {option: value for option, value in DEBUG.items() if option in known}
 
 
 def perturb(module: nn.Module, seed: int = 1) -> None:
