@@ -7,7 +7,8 @@ generates from its prior, by the training plan of the suite and with its validat
 
 which is exact, as there is no latent variable. The generated texts of a larger factor begin with those of a smaller
 one, and a factor of 0 is the language model alone. The cell itself was trained on the whole training set: what its
-texts add to the n is what it has seen of the rest.
+texts add to the n is what it has seen of the rest. Where the plan ends after a number of epochs, and not for want of a
+better validation bound, more texts are also more steps.
 """
 
 from __future__ import annotations

@@ -82,13 +82,26 @@ def _three_ways(results: Results, published: Published, sections: Sequence[Secti
     return without_empty(Table(
         name="davam-table2",
         title="The same models by two arithmetics, beside what the paper prints",
-        caption=f"{CAPTION} {main_caption(results, False, ())}",
+        caption=" ".join((CAPTION, *_importance_weighted(results), main_caption(results, False, ()))),
         stub="Method",
         columns=tuple(columns),
         groups=body(sections, columns, cells_of),
         paragraphs=TABLE.why,
         footnotes=footnotes.listed(),
     ))  # fmt: skip
+
+
+def _importance_weighted(results: Results) -> list[str]:
+    """Where exact PPL is of fewer test texts than the rest, so that no two PPL of a row are of the same texts."""
+    found = []
+    for dataset in results.datasets:
+        exact, paper = (
+            max((measured.n for measured in results.column(dataset, key).values()), default=0)
+            for key in ("ppl_word", DAVAM.protocol.key("ppl"))
+        )
+        if 0 < exact < paper:
+            found.append(f"{dataset}: exact PPL is of the first {exact:,} of {paper:,} test texts.")
+    return found
 
 
 def _noted(results: Results) -> list[Column]:

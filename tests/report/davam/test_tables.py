@@ -87,6 +87,13 @@ def test_a_language_model_has_one_perplexity(davam: Suite) -> None:
     assert any("LSTM-LM" in text and "same under both" in text for text in report.tables[0].paragraphs)
 
 
+def test_perplexities_of_other_texts_are_told_apart(davam: Suite) -> None:
+    assert "exact PPL is of" not in table2(davam).tables[0].caption
+    for method in suites.select(davam, "davam/table2").methods:
+        fake_run.edit("ptb", method, lambda record: record["values"]["ppl_word"].update(n=3))
+    assert "ptb: exact PPL is of the first 3 of 5 test texts." in table2(davam).tables[0].caption
+
+
 def test_which_arithmetic_favours_whom(davam: Suite) -> None:
     fake_run.edit("bbe", "lstm-lm", sets("ppl_word", 90.0))
     found = table2(davam).tables[0].findings
