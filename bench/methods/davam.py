@@ -62,7 +62,7 @@ class Davam(Stepwise):
 
     def __init__(self, backbone: Backbone, options: DavamOptions) -> None:
         super().__init__(backbone, options)
-        self.to_code = linear(self.backbone.width, options.latent, bias=False)
+        self.to_code = nn.Linear(self.backbone.width, options.latent, bias=False)
         self.codebook = Codebook(options.codes, options.latent)
         self.build_prior(options)
 

@@ -11,13 +11,11 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from bench.backbones.base import Backbone
-from bench.backbones.lstm import initialise
 from bench.batch import Batch, Sequences
 from bench.methods.base import (
     Condition,
     Gaussian,
     Stage,
-    linear,
     only_present,
     split_gaussian,
     standard_normal,
@@ -62,8 +60,7 @@ class Gavam(Stepwise):
     def __init__(self, backbone: Backbone, options: GavamOptions) -> None:
         super().__init__(backbone, options)
         p = options.latent
-        self.to_latent = linear(self.backbone.width, 2 * p, bias=False)
-        initialise(self.to_latent)
+        self.to_latent = nn.Linear(self.backbone.width, 2 * p, bias=False)
         read = nn.Linear(p, options.prior_width)
         self.pixelcnn = PixelCNN(read, 2 * p, options) if options.prior == "pixelcnn" else None
         self.lengths = Lengths(self.backbone.max_tokens - 1)
