@@ -72,7 +72,7 @@ def decode(
     cache, steering = method.backbone.cache(), method.steering(z, context, generator)
     while True:
         hidden = method.backbone.decode(ids[:, cache.positions :], steering.injection(), context, cache)
-        scores = processors(ids, _allowed(method, method.logits(hidden[:, -1]), ids))
+        scores = processors(ids, _allowed(method, method.logits(hidden[:, -1]), ids, decoding.words))
         if decoding.strategy == "greedy":
             chosen = scores.argmax(-1, keepdim=True)
         else:
@@ -110,7 +110,7 @@ def _beam(
     while texts:
         hidden = method.backbone.decode(ids[:, cache.positions :], steering.injection(), context, cache)
         log_p = processors(ids, method.logits(hidden[:, -1]).log_softmax(-1))
-        log_p = _allowed(method, log_p, ids).log_softmax(-1)
+        log_p = _allowed(method, log_p, ids, decoding.words).log_softmax(-1)
         vocabulary = log_p.shape[1]
         of_text = (log_p.view(len(texts), -1, vocabulary) + total[:, :, None]).flatten(1)
         best = of_text.topk(min(2 * beams, of_text.shape[1]))  # at most half of them can end
@@ -158,13 +158,20 @@ def _processors(decoding: Decoding) -> LogitsProcessorList:
     return processors
 
 
-def _allowed(method: Method, logits: Tensor, ids: Tensor) -> Tensor:
-    """Logits [N, V] after the texts so far: no text holds BOS, PAD or (but for words) UNK, and no segment is empty."""
+def _allowed(method: Method, logits: Tensor, ids: Tensor, words: int | None) -> Tensor:
+    """Logits [N, V] after the texts so far: no text holds BOS, PAD or (but for words) UNK, no segment is empty.
+
+    With ``words`` a text ends after so many, and not before.
+    """
     logits = logits.clone()
     logits[..., [BOS, PAD] if method.backbone.has_unknown else [BOS, PAD, UNK]] = float("-inf")
     if method.separator is not None:
         begins = (ids[:, -1] == BOS) | (ids[:, -1] == method.separator)
         logits[begins, method.separator] = float("-inf")
+    if words is not None:
+        whole = _length(method, ids) > words
+        logits[~whole, EOS] = float("-inf")
+        logits[whole, :EOS] = logits[whole, EOS + 1 :] = float("-inf")
     return logits
 
 

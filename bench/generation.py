@@ -45,7 +45,11 @@ def generate(suite: Suite, cell: Cell, device: str = "cpu") -> None:
         for start in progress(starts, len(starts), "generate"):
             rows = range(start, min(start + BATCH, wanted))
             condition = None if sequences is None else method.condition(sequences.batch(rows).to(target))
-            z = method.sample_prior(len(rows), condition)
+            words = plan.decoding.words
+            if words is None:
+                z = method.sample_prior(len(rows), condition)
+            else:
+                z = method.sample_prior_for(len(rows), words)
             ids = method.decode(z, plan.decoding, backbone.max_tokens, condition)
             meter.tokens += sum(map(len, ids))
             texts += decode(tokenizer, ids)

@@ -27,6 +27,7 @@ class Decoding(Section):
     p: Annotated[float, Field(gt=0, le=1)] = 0.95
     temperature: PositiveFloat = 1.0
     repetition_penalty: PositiveFloat = 1.0
+    words: PositiveInt | None = None  # of every text, no more and no fewer; of datasets whose tokens are words
 
     @property
     def signature(self) -> str:
@@ -34,6 +35,7 @@ class Decoding(Section):
         inner = {"greedy": "", "sample": "", "top_k": str(self.k), "top_p": str(self.p), "beam": str(self.k)}
         extras = [f"T={self.temperature:g}"] if self.temperature != 1 else []
         extras += [f"rep={self.repetition_penalty:g}"] if self.repetition_penalty != 1 else []
+        extras += [f"words={self.words}"] if self.words else []
         return f"{self.strategy}({','.join([*filter(None, [inner[self.strategy]]), *extras])})"
 
 

@@ -116,8 +116,24 @@ def _resolve_names(suite: Suite, where: str) -> None:
                 raise BenchError(f"{cell.method} on {cell.dataset}: its backbone is {' or '.join(kinds)}, not {kind}")
             if kind == "lstm" and conditional:
                 raise BenchError(f"{cell.method} on {cell.dataset}: backbone lstm reads no condition; it has one")
+        for name in suite.reports or [""]:
+            for cell in drawn(suite, name) if name else cells(suite):
+                _check_words(suite, cell)
     except BenchError as error:
         raise BenchError(f"{where}: {error}") from None
+
+
+def _check_words(suite: Suite, cell: Cell) -> None:
+    """A number of words can be had where tokens are words, the texts unconditional, and the limit is above it."""
+    words, size = generation_of(suite, cell.dataset, cell.decoding).decoding.words, backbone_of(suite, cell.dataset)
+    if words is None:
+        return
+    if size.tokenizer != "words" or registry.dataset(cell.dataset).conditional:
+        raise BenchError(f"decoding of {words} words: {cell.dataset} is no unconditional dataset with tokenizer: words")
+    if words + 2 > size.max_tokens:
+        raise BenchError(
+            f"decoding of {words} words: max_tokens of {cell.dataset} is {size.max_tokens}, with BOS and EOS"
+        )
 
 
 def augmented_parts(suite: Suite) -> dict[str, tuple[int, float]]:

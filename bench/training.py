@@ -34,6 +34,7 @@ from bench.suite import Cell, backbone_of, spec_of, training_of
 COLUMNS = (
     "stage", "step", "epoch", "beta", "lr", "train_rec", "train_kl", "valid_rec", "valid_kl", "valid_nelbo",
 )  # fmt: skip
+ADAPTIVE = {"optimiser": "adamw", "learning_rate": 0.001}  # in place of SGD
 
 
 def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
@@ -91,7 +92,7 @@ class Run:
         progress: Progress,
     ) -> None:  # fmt: skip
         self.method, self.stage, self.sequences, self.seed, self.progress = method, stage, sequences, seed, progress
-        self.plan = plan.model_copy(update=dict(stage.plan))
+        self.plan = plan.model_copy(update=ADAPTIVE) if stage.adaptive and plan.optimiser == "sgd" else plan
         self.halving = self.plan.decay == "plateau"
         self.valid = valid if self.halving else valid.first(self.plan.valid_examples)
         self.device = next(method.parameters()).device
@@ -234,7 +235,7 @@ class Run:
         progress = self.progress
         rec, kl, n = progress.sums
         progress.sums = [0.0, 0.0, 0.0]
-        valid_rec, valid_kl = validation_terms(self.method, self.valid, self.plan.batch_size, self.seed, self.device)
+        valid = validation_terms(self.method, self.valid, self.plan.batch_size, self.seed, self.device)
         last = max(0, progress.step - 1)
         latent, known = self.method.groups > 0, self.stage.judged == "bound"
         progress.rows.append({
@@ -245,29 +246,29 @@ class Run:
             "lr": self._rate(last),
             "train_rec": rec / n if n else "",
             "train_kl": kl / n if n and known else "",
-            "valid_rec": valid_rec,
-            "valid_kl": valid_kl if known else "",
-            "valid_nelbo": valid_rec + valid_kl if known else "",
+            "valid_rec": valid[0],
+            "valid_kl": valid[1] if known else "",
+            "valid_nelbo": sum(valid) if known else "",
         })  # fmt: skip
 
 
 @torch.no_grad()
 def validation_terms(
     method: Method, sequences: Sequences, batch_size: int, seed: int, device: torch.device
-) -> tuple[float, float]:
-    """Mean rec and KL (summed over groups) an example, nats, at one posterior sample; the same noise at every call.
+) -> tuple[float, float, float]:
+    """The parts of -ELBO, means over examples, nats, at one posterior sample; the same noise at every call.
 
-    What the length of a latent sequence costs counts as KL.
+    They are rec, KL summed over groups, and what the length of a latent sequence costs.
     """
     method.eval()
     _seed(seed, -1)
-    rec = kl = 0.0
+    rec = kl = cost = 0.0
     for _, batch in sorted_batches(sequences, batch_size):
         batch = batch.to(device)
         terms, length = method.terms(batch), method.length_nll(batch)
         rec, kl = rec + float(terms.rec.sum()), kl + float(terms.kl.sum())
-        kl += 0.0 if length is None else float(length.sum())
-    return rec / len(sequences), kl / len(sequences)
+        cost += 0.0 if length is None else float(length.sum())
+    return rec / len(sequences), kl / len(sequences), cost / len(sequences)
 
 
 def _endless(drawn: np.random.Generator, n: int) -> Iterator[int]:

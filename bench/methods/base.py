@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -196,7 +196,7 @@ class Stage:
     trained: the parts of the method whose parameters are trained; none named: all.
     judged: whether validation goes by rec + KL, the bound, or by rec alone, where the KL is not yet trained.
     begin: called with the training sequences and the device before the first step.
-    plan: what is different about the suite's training plan in this stage.
+    adaptive: trained by AdamW where the suite trains by SGD: at the rate of 1 that suits an LSTM others diverge.
     ahead: parts trained alone before each step, for as long as it makes z say more of x; see bench/aggressive.py.
     """
 
@@ -206,7 +206,7 @@ class Stage:
     trained: Sequence[str] = ()
     judged: Literal["bound", "rec"] = "bound"
     begin: Callable[[Sequences, torch.device], None] | None = None
-    plan: Mapping[str, Any] = field(default_factory=dict)
+    adaptive: bool = False
     ahead: Sequence[str] = ()
 
 

@@ -23,8 +23,6 @@ from bench.methods.lstm_vae import last_state
 from bench.methods.stepwise import Lengths, PixelCNN, Stepwise, StepwiseOptions, mark_absent, steps_of, steps_present
 
 INITIAL_STATES = 20_000  # of the encoder, from which k-means makes the first codebook
-# SGD at the rate of 1 that suits the LSTMs makes 16 layers of convolutions diverge
-PRIOR_PLAN = {"optimiser": "adamw", "learning_rate": 0.001}
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ class Davam(Stepwise):
         trained = [name for name, parameters in parts.items() if parameters and name != "gamma"]
         return (
             Stage(self._codes_terms, self._beta, "codes", trained, judged="rec", begin=self._first_codebook),
-            Stage(self._prior_terms, lambda step, period, total: 1.0, "prior", ("gamma",), plan=PRIOR_PLAN),
+            Stage(self._prior_terms, lambda step, period, total: 1.0, "prior", ("gamma",), adaptive=True),
         )
 
     def _beta(self, step: int, period: int, total: int) -> float:

@@ -98,7 +98,7 @@ class Gavam(Stepwise):
 
     def stages(self) -> Sequence[Stage]:
         (whole,) = super().stages()
-        return (replace(whole, begin=self._count_lengths),)
+        return (replace(whole, begin=self._count_lengths, adaptive=self.pixelcnn is not None),)
 
     def _count_lengths(self, sequences: Sequences, device: torch.device) -> None:
         self.lengths.fit(sequences)

@@ -60,7 +60,7 @@ class Stepwise(Method):
         self.encoder = LSTMEncoder(backbone)
         self.attention = Attention(options.latent, backbone.width) if self.attends else None
         backbone.widen(options.latent)
-        # From U(-0.01, 0.01) the states, and so the codes, are so small that for many epochs nothing is learned of them.
+        # from U(-0.01, 0.01) states, and so codes, are so small that for many epochs nothing is learned of them
         for part in (self.encoder.lstm, backbone.lstm):
             part.reset_parameters()
 
