@@ -16,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
-import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from bench import objectives
 from bench.backbones.base import Backbone, Context, Injection
 from bench.batch import Batch, Sequences
 from bench.decoding import Steering, decode
+from bench.nll import token_nll
 from bench.registry import BACKBONES
 
 if TYPE_CHECKING:
@@ -373,7 +373,7 @@ class Method(nn.Module, ABC):
             hidden = self.backbone.decode(batch.inputs.repeat(samples, 1), injection, repeated)
         real = (torch.arange(batch.inputs.shape[1], device=z.device) < batch.predicted[:, None]).repeat(samples, 1)
         targets = batch.targets.repeat(samples, 1)
-        nll = F.cross_entropy(self.logits(hidden[real]), targets[real], reduction="none")
+        nll = token_nll(self.logits(hidden[real]), targets[real])
         return -torch.zeros(real.shape, device=z.device, dtype=nll.dtype).masked_scatter(real, nll).sum(-1).view(lead)
 
     def decode(
