@@ -8,7 +8,7 @@ from hypothesis import settings
 from bench import registry
 
 # The same examples every time; `pytest --hypothesis-profile default` draws new ones.
-settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 

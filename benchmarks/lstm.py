@@ -1,0 +1,191 @@
+"""Training steps of the LSTM family beside the same models written plainly, in one run.
+
+    python -m benchmarks.lstm [--threads 2] [--device cuda] [--out docs/lstm-speed.md]
+
+The plain form is the design of the public lagging-encoder code (He et al. 2019), as one writes it down in PyTorch: a
+batch of 32 sentences of one length, an LSTM, a linear layer to all words, cross entropy, SGD with clipping; for the VAE
+an encoder LSTM before it. Both are at the size of PTB, and both take a step on the same batches in turns: texts of the
+lengths that PTB has most of. The models are the same: with equal weights and without dropout their losses are equal,
+which is checked before anything is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench import model as models
+from bench import objectives
+from bench.batch import Batch, Sequences
+from bench.methods.base import Method
+from bench.schema import Backbone, MethodSpec
+from bench.vocabulary import BOS, EOS
+
+LENGTHS = (12, 17, 21, 25, 33)  # words of a text: the middle of each fifth of PTB's training set
+BATCH, LATENT, CLIP = 32, 32, 5.0
+SIZE = Backbone(
+    kind="lstm", layers=1, width=256, embedding=256, dropout=0.5, tokenizer="words", vocabulary=10002, max_tokens=100
+)
+OURS_ALONE = ("davam-k512", "vae-attn", "gavam")
+
+
+class Plain(nn.Module):
+    """LSTM-LM, or with ``latent`` the LSTM-VAE: one z read beside every word, from which the decoder also starts."""
+
+    def __init__(self, size: Backbone, latent: int) -> None:
+        super().__init__()
+        words, width = size.embedding or size.width, size.width
+        self.embedding = nn.Embedding(size.vocabulary, words)
+        self.decoder = nn.LSTM(words + latent, width, batch_first=True)
+        self.output = nn.Linear(width, size.vocabulary, bias=False)
+        self.dropout = nn.Dropout(size.dropout)
+        self.latent = latent
+        if latent:
+            self.encoder_embedding = nn.Embedding(size.vocabulary, words)
+            self.encoder = nn.LSTM(words, width, batch_first=True)
+            self.to_latent = nn.Linear(width, 2 * latent, bias=False)
+            self.to_cell = nn.Linear(latent, width, bias=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Token ids [B, T], all of one length -> mean of rec + KL."""
+        read, targets = self.dropout(self.embedding(ids[:, :-1])), ids[:, 1:]
+        kl: Tensor | float = 0.0
+        state = None
+        if self.latent:
+            _, (last, _) = self.encoder(self.encoder_embedding(ids))
+            mean, logvar = self.to_latent(last[0]).chunk(2, -1)
+            z = mean + torch.randn_like(mean) * (0.5 * logvar).exp()
+            kl = 0.5 * (mean.pow(2) + logvar.exp() - logvar - 1).sum(-1)
+            read = torch.cat([read, z[:, None].expand(-1, read.shape[1], -1)], -1)
+            cell = self.to_cell(z)[None]
+            state = (cell.tanh(), cell)
+        hidden, _ = self.decoder(read, state)
+        logits = self.output(self.dropout(hidden))
+        rec = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="none")
+        return (rec.view(len(ids), -1).sum(-1) + kl).mean()
+
+
+NAMES = {  # of the plain model's parts in ours
+    "embedding": "backbone.words", "decoder": "backbone.lstm", "output": "backbone.output",
+    "encoder_embedding": "encoder.words", "encoder": "encoder.lstm", "to_latent": "to_latent", "to_cell": "to_cell",
+}  # fmt: skip
+
+
+def plain_like(method: Method, latent: int) -> Plain:
+    """The plain model with the weights of ours."""
+    plain, ours = Plain(SIZE, latent), method.state_dict()
+    state = {}
+    for name in plain.state_dict():
+        part, _, rest = name.partition(".")
+        state[name] = ours[f"{NAMES[part]}.{rest}"]
+    plain.load_state_dict(state)
+    return plain
+
+
+def same_loss(method: Method, plain: Plain, batch: Batch) -> None:
+    """Raise where the two are not the same model."""
+    losses = []
+    for model in (lambda: loss(method, batch), lambda: plain(batch.ids)):
+        torch.manual_seed(0)
+        losses.append(model().item())
+    if abs(losses[0] - losses[1]) > 1e-4 * losses[0]:
+        raise SystemExit(f"not the same model: loss {losses[0]} and {losses[1]}")
+
+
+def loss(method: Method, batch: Batch) -> Tensor:
+    """As ``bench.training`` minimises it, in the first stage of a method."""
+    return objectives.loss(method.stages()[0].terms(batch, 1.0), 1.0, "sum")
+
+
+def stepper(model: nn.Module, loss: Callable[[Batch], Tensor]) -> Callable[[Batch], None]:
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, fused=True)
+
+    def step(batch: Batch) -> None:
+        loss(batch).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimiser.step()
+        optimiser.zero_grad()
+        if batch.ids.is_cuda:
+            torch.cuda.synchronize()
+
+    return step
+
+
+def seconds(jobs: dict[str, Callable[[Batch], None]], batches: list[Batch], rounds: int) -> dict[str, list[float]]:
+    """Of each round over all batches, each job having its turn at each batch."""
+    took: dict[str, list[float]] = {name: [] for name in jobs}
+    for round_ in range(rounds + 1):
+        totals = dict.fromkeys(jobs, 0.0)
+        for batch in batches:
+            for name, job in jobs.items():
+                start = time.perf_counter()
+                job(batch)
+                totals[name] += time.perf_counter() - start
+        if round_:  # the first is warm-up
+            for name, total in totals.items():
+                took[name].append(total)
+    return took
+
+
+def lines(device: str, rounds: int) -> Iterator[str]:
+    """Rows of Markdown."""
+    rng = np.random.default_rng(0)
+    texts = [[BOS, *rng.integers(4, SIZE.vocabulary, n).tolist(), EOS] for n in LENGTHS for _ in range(BATCH)]
+    batches = [Sequences(texts).batch(range(i, i + BATCH)).to(device) for i in range(0, len(texts), BATCH)]
+    tokens = sum(int(batch.predicted.sum()) for batch in batches)
+    yield "| method | plain, tokens/s | ours, tokens/s | ours / plain, median (min - max of rounds) |"
+    yield "|---|---:|---:|---:|"
+    for name, latent in (("lstm-lm", 0), ("lstm-vae", LATENT)):
+        ours = models.build(MethodSpec(use=name), SIZE, seed=0).to(device)
+        plain = plain_like(ours, latent).to(device)
+        same_loss(ours.eval(), plain.eval(), batches[0])
+        jobs = {
+            "plain": stepper(plain.train(), lambda batch, plain=plain: plain(batch.ids)),  # type: ignore[misc]
+            "ours": stepper(ours.train(), lambda batch, ours=ours: loss(ours, batch)),  # type: ignore[misc]
+        }
+        took = seconds(jobs, batches, rounds)
+        ratios = sorted(p / o for p, o in zip(took["plain"], took["ours"], strict=True))
+        speeds = {job: tokens / statistics.median(each) for job, each in took.items()}
+        yield (
+            f"| {name} | {speeds['plain']:,.0f} | {speeds['ours']:,.0f} | "
+            f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f}) |"
+        )
+    for name in OURS_ALONE:
+        ours = models.build(MethodSpec(use=name), SIZE, seed=0).to(device).train()
+        job = {name: stepper(ours, lambda batch, ours=ours: loss(ours, batch))}  # type: ignore[misc]
+        yield f"| {name} | | {tokens / statistics.median(seconds(job, batches, max(1, rounds // 4))[name]):,.0f} | |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, help="also write the table here")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    where = torch.cuda.get_device_name() if given.device == "cuda" else f"{platform.machine()}, {given.threads} threads"
+    text = "\n".join([
+        "# Training steps of the LSTM family\n",
+        f"Written by `python -m benchmarks.lstm --out docs/lstm-speed.md`; {where}, torch {torch.__version__}. "
+        f"PTB's size: 256 / 256, {SIZE.vocabulary:,} words, {BATCH} texts a batch, of "
+        f"{', '.join(map(str, LENGTHS))} words; {given.rounds} rounds, each form having its turn at each batch.\n",
+        *lines(given.device, given.rounds),
+        "",
+    ])  # fmt: skip
+    print(text)
+    if given.out:
+        given.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
