@@ -84,9 +84,13 @@ class Davam(Stepwise):
         return self.coded(batch)[1]
 
     def log_gamma(self, index: Tensor) -> Tensor:
-        """log gamma_t of codes [N, T] given those before: [N, T + 1, K (+ 1 for the end)]."""
-        log_gamma: Tensor = self.gamma(index).log_softmax(-1)
-        return log_gamma
+        """log gamma_t of codes [N, T] given those before: [N, T + 1, K (+ 1 for the end)]. There is always a z_1."""
+        scores: Tensor = self.gamma(index)
+        if self.end:
+            no_code = torch.zeros_like(scores[0], dtype=torch.bool)
+            no_code[0, self.options.codes] = True
+            scores = scores.masked_fill(no_code, float("-inf"))
+        return scores.log_softmax(-1)
 
     def prior(self, z: Tensor, condition: Condition | None = None) -> Choice:  # type: ignore[override]
         present = ~z.isnan().any(-1) if condition is None else steps_of(condition, z.shape[-2])
@@ -120,10 +124,10 @@ class Davam(Stepwise):
         index = torch.zeros(n, 0, dtype=torch.long, device=vectors.device)
         ended = torch.full((n,), longest, device=vectors.device) if used is None else used.to(vectors.device)
         for step in range(longest):
-            log_gamma = self.log_gamma(index)[:, -1]
-            if used is not None or step == 0:  # there is a z_1
-                log_gamma[:, end:] = float("-inf")
-            drawn = torch.multinomial(log_gamma.exp(), 1, generator=generator)
+            gamma = self.log_gamma(index)[:, -1].exp()
+            if used is not None:
+                gamma = gamma[:, :end]
+            drawn = torch.multinomial(gamma, 1, generator=generator)
             if used is None:
                 ended = torch.where((drawn[:, 0] == end) & (ended == longest), step, ended)
             index = torch.cat([index, drawn.clamp(max=end - 1)], 1)
