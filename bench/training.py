@@ -219,8 +219,8 @@ class Run:
         progress, plan = self.progress, self.plan
         row = progress.rows[-1]
         value = row["valid_rec"] if self.stage.judged == "rec" else row["valid_nelbo"]
-        if value < progress.best:
-            progress.best, progress.worse = value, 0
+        if value < progress.best or not self.best:  # the first, were it that of a model that diverged: nan
+            progress.best, progress.worse = min(progress.best, value), 0
             self.best = {name: tensor.clone() for name, tensor in self.method.state_dict().items()}
             return False
         progress.worse += 1

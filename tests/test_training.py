@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench import training
+from bench.checkpoint import SECONDS, Checkpoint, Progress
 from bench.data.prepare import prepare
 from bench.errors import BenchError
 from bench.files import read_json, sha256
@@ -14,6 +17,7 @@ from bench.model import load
 from bench.paths import CellPaths
 from bench.schema import Suite
 from bench.suite import Cell
+from tests.interrupted import every, saved_steps, stop
 
 SUITE = Suite.model_validate(
     {
@@ -43,7 +47,7 @@ CELL = Cell("bbe", "della", 1)
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellPaths:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 5)
+    monkeypatch.setattr(Checkpoint, "due", every(5))
     return prepared(CELL)
 
 
@@ -83,7 +87,7 @@ def test_other_objectives_and_conditions_are_learned_from(workplace: CellPaths, 
     assert float(rows[-1][rec]) < 0.9 * float(rows[1][rec])
     method = load(paths.model)
     assert method.backbone.conditional == (cell.dataset == "kjv2bbe")
-    assert "" not in rows[-1] or method.groups == 0
+    assert "" not in rows[-1][1:] or method.groups == 0  # one stage has no name
 
 
 def test_running_statistics_are_part_of_a_checkpoint(workplace: CellPaths, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,18 +106,6 @@ def test_running_statistics_are_part_of_a_checkpoint(workplace: CellPaths, monke
     assert hashes(paths) == undisturbed
 
 
-def stop(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """As if by a signal, that many steps in."""
-    learning_rate = training.objectives.learning_rate
-
-    def killed(step: int, *rest):
-        if step == after:
-            raise KeyboardInterrupt
-        return learning_rate(step, *rest)
-
-    monkeypatch.setattr(training.objectives, "learning_rate", killed)
-
-
 def tokens_of(paths: CellPaths) -> float:
     cost = read_json(paths.cost("train"))
     return cost["tokens_per_s"] * cost["wall_s"]  # both are rounded in the file
@@ -125,14 +117,12 @@ def test_a_killed_run_resumes_to_the_same_bytes(
 ) -> None:
     training.train(SUITE, CELL, "key")
     undisturbed, undisturbed_tokens = hashes(workplace), tokens_of(workplace)
-    checkpoint = training._checkpoint
     with monkeypatch.context() as stopped:
         stop(stopped, stop_after)
         with pytest.raises(KeyboardInterrupt):
             training.train(SUITE, CELL, "key")
     assert workplace.resume.exists() == (stop_after >= 5)
-    steps = []
-    monkeypatch.setattr(training, "_checkpoint", lambda s, *r: (steps.append(s.step), checkpoint(s, *r)))
+    steps = saved_steps(monkeypatch)
     training.train(SUITE, CELL, "key")
     assert hashes(workplace) == undisturbed
     assert steps == [s for s in range(5, 33, 5) if s > stop_after]  # it went on from the checkpoint
@@ -140,16 +130,41 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     assert (tokens_of(workplace) < 0.95 * undisturbed_tokens) == (stop_after >= 5)
 
 
-def test_a_checkpoint_of_other_code_or_data_is_not_used(workplace: CellPaths) -> None:
+def test_a_checkpoint_of_other_code_or_data_is_not_used(workplace: CellPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     training.train(SUITE, CELL, "key")
     undisturbed = hashes(workplace)
     method = load(workplace.model)
-    import torch
+    others = Checkpoint(workplace.resume, "another key")
+    others.save(method, torch.optim.AdamW(method.parameters()), {}, Progress(step=20))
+    steps = saved_steps(monkeypatch)
+    training.train(SUITE, CELL, "key")
+    assert hashes(workplace) == undisturbed and steps == list(range(5, 33, 5))
 
-    state = training.State(method, torch.optim.AdamW(method.parameters()), 20, [], [0, 0, 0])
-    training._checkpoint(state, workplace.resume, "another key")
+
+def test_a_damaged_checkpoint_is_not_used(workplace: CellPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    training.train(SUITE, CELL, "key")
+    undisturbed = hashes(workplace)
+    with monkeypatch.context() as stopped:
+        stop(stopped, after=13)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(SUITE, CELL, "key")
+    (workplace.resume / "state.json").write_text("{")
     training.train(SUITE, CELL, "key")
     assert hashes(workplace) == undisturbed
+
+
+def test_a_checkpoint_is_due_after_some_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the last one, or of the beginning of the run."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    checkpoint, method = Checkpoint(tmp_path / "resume", "key"), torch.nn.Linear(1, 1)
+    for _ in range(2):
+        assert not checkpoint.due
+        now[0] += SECONDS - 0.5
+        assert not checkpoint.due
+        now[0] += 0.5
+        assert checkpoint.due
+        checkpoint.save(method, torch.optim.SGD(method.parameters()), {}, Progress())  # type: ignore[arg-type]
 
 
 def test_seeds_differ(workplace: CellPaths) -> None:
@@ -160,8 +175,6 @@ def test_seeds_differ(workplace: CellPaths) -> None:
 
 
 def test_no_gpu_is_one_clear_line(workplace: CellPaths) -> None:
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     with pytest.raises(BenchError, match="sees no CUDA GPU"):
