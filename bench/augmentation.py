@@ -62,7 +62,8 @@ def augment(suite: Suite, cell: Cell, part: str, key: str, device: str = "cpu") 
     with measured(paths.cost(f"augment-{part}")) as meter:
         meter.device = devices.describe(target)
         texts = Sequences([*train.first(size).texts, *drawn])
-        fit(model, texts, valid, training_of(suite, cell.dataset), cell.seed, Checkpoint(resume, key), meter)
+        schedule = training_of(suite, cell.dataset, plan.model)
+        fit(model, texts, valid, schedule, cell.seed, Checkpoint(resume, key), meter)
     one_weight = Likelihood(importance_samples=1, importance_examples=1, posterior_samples=1)
     nll = statistics(model.eval(), test, one_weight, cell.seed, target).rec
     words = np.array([len(text.split()) for text in read_split(paths.data, "test").texts], dtype=np.float64) + 1

@@ -162,6 +162,7 @@ class MethodSpec(Section):
     use: str = ""  # the name itself; or a registered method, "package.module:Class" or "path/to/file.py:Class"
     options: dict[str, Any] = {}
     backbone: Resize = Resize()  # what is different about it for this method
+    learning_rate: PositiveFloat | None = None  # in place of the suite's: another kind of network learns at another
 
 
 class Selection(Section):

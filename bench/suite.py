@@ -268,9 +268,11 @@ def spec_of(suite: Suite, method: str) -> MethodSpec:
 TRAINING = {"epochs", "batch_size", "learning_rate", "warmup_steps"}  # parts of the plan that a dataset may have
 
 
-def training_of(suite: Suite, dataset: str) -> Training:
-    """The training plan on one dataset: the suite's, with what the dataset has of its own."""
+def training_of(suite: Suite, dataset: str, method: str = "") -> Training:
+    """The training plan of one cell: the suite's, with what its dataset and its method have of their own."""
     own = suite.datasets[dataset].model_dump(include=TRAINING, exclude_none=True)
+    if method:
+        own |= suite.methods[method].model_dump(include={"learning_rate"}, exclude_none=True)
     return suite.training.model_copy(update=own)
 
 
@@ -331,8 +333,8 @@ def settings(
             words = [size.tokenizer] if size.tokenizer != "bpe" else []
             return digest(*limits, *sources, *sentences, *words)
         case "train":
-            spec = spec_of(suite, method).model_dump(exclude={"backbone"})
-            return digest(spec, _backbone_settings(suite, dataset, method), training_of(suite, dataset))
+            spec = spec_of(suite, method).model_dump(exclude={"backbone", "learning_rate"})
+            return digest(spec, _backbone_settings(suite, dataset, method), training_of(suite, dataset, method))
         case "likelihood":
             return digest(likelihood_of(suite, dataset), suite.training.threads)
         case "generate":

@@ -43,7 +43,7 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
     target = devices.select(device, suite.training.threads)
     spec, backbone = spec_of(suite, cell.method), backbone_of(suite, cell.dataset, cell.method)
     sequences, valid = (read_sequences(paths.data, part, backbone) for part in ("train", "valid"))
-    plan = training_of(suite, cell.dataset)
+    plan = training_of(suite, cell.dataset, cell.method)
     method = models.build(spec, backbone, cell.seed, conditional=valid.sources is not None).to(target)
     with measured(paths.cost("train")) as meter:
         meter.device = devices.describe(target)
