@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.batch import Sequences, collate, sorted_batches, training_batches
+from bench.batch import Sequences, collate, length_batches, sorted_batches, training_batches
 from bench.vocabulary import PAD
 
 
@@ -26,6 +26,33 @@ def test_an_epoch_visits_each_example_at_most_once(lengths: list[int], size: int
     assert all(len(b) == size for b in batches)
     again = training_batches(lengths, size, seed, epoch)
     assert all((a == b).all() for a, b in zip(batches, again, strict=True))
+
+
+@given(st.lists(st.integers(2, 12), min_size=1, max_size=120), st.integers(1, 8), st.integers(0, 5), st.integers(0, 3))
+def test_batches_of_one_length_each(lengths: list[int], size: int, seed: int, epoch: int) -> None:
+    """Every example once; of each length as few batches as hold it, at most one of them not full."""
+    batches = length_batches(lengths, size, seed, epoch)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
+    sizes: dict[int, list[int]] = {}
+    for batch in batches:
+        (length,) = {lengths[i] for i in batch}
+        sizes.setdefault(length, []).append(len(batch))
+    for length, of_length in sizes.items():
+        full, rest = divmod(lengths.count(length), size)
+        assert sorted(of_length, reverse=True) == [size] * full + [rest] * (rest > 0)
+    again = length_batches(lengths, size, seed, epoch)
+    assert all((a == b).all() for a, b in zip(batches, again, strict=True))
+
+
+def test_batches_of_one_length_are_shuffled() -> None:
+    """Who is together, and which length comes first: by seed and epoch."""
+    lengths = np.random.default_rng(0).integers(2, 12, 400).tolist()
+    epochs = [length_batches(lengths, 8, seed, epoch) for seed, epoch in ((1, 0), (1, 1), (2, 0))]
+    orders = [[lengths[batch[0]] for batch in batches] for batches in epochs]
+    company = [{frozenset(batch.tolist()) for batch in batches} for batches in epochs]
+    for i in range(3):
+        assert orders[i] != sorted(orders[i]) and orders[i] != orders[i - 1]
+        assert len(company[i] & company[i - 1]) < 5
 
 
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=50), st.integers(1, 8))

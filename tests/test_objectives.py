@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench import objectives
-from bench.methods.base import Terms
+from bench.methods.base import MethodOptions, Terms
+
+KINDS = get_args(get_type_hints(MethodOptions)["annealing"])
 
 
 def test_cyclical_annealing_is_appendix_a1() -> None:
@@ -38,6 +43,23 @@ def test_linear_and_constant_annealing() -> None:
     assert objectives.beta("constant", 0, 4, 100) == 1.0
     with pytest.raises(ValueError, match="sawtooth"):
         objectives.beta("sawtooth", 0, 1, 1)
+
+
+def test_half_cycles_are_fu_2019() -> None:
+    """M cycles of a ramp from 0 to 1 in the first half and 1 in the second (R = 0.5), the last one perhaps cut."""
+    betas = [objectives.beta("half_cycles", step, period=10, total=25) for step in range(25)]
+    assert betas[:10] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1, 1])
+    assert betas[10:20] == betas[:10] and betas[20:] == betas[:5]
+    assert [objectives.beta("half_cycles", step, period=100, total=4) for step in range(4)] == [0, 0.5, 1, 1]
+
+
+@given(st.sampled_from(KINDS), st.integers(1, 60), st.integers(1, 200), st.data())
+def test_beta_is_a_weight_and_is_one_at_the_end(kind: str, period: int, total: int, data: st.DataObject) -> None:
+    """Whatever the lengths; but for cycles, which may be cut where they are."""
+    step = data.draw(st.integers(0, total - 1))
+    assert 0 <= objectives.beta(kind, step, period, total) <= 1
+    if kind not in ("cyclical", "half_cycles"):
+        assert objectives.beta(kind, total - 1, period, total) == 1
 
 
 REC = torch.tensor([3.0, 5.0])
