@@ -42,8 +42,11 @@ def interpolate(suite: Suite, cell: Cell, device: str = "cpu") -> None:
     texts, backbone = read_split(paths.data, "test").texts, backbone_of(suite, cell.dataset, cell.method)
     if len(texts) < 2:
         raise BenchError(f"interpolation: '{cell.dataset}' has one test text, and a pair is two")
+    sequences = read_sequences(paths.data, "test", backbone)
+    if method.length_nll(sequences.batch([0]).to(target)) is not None:
+        raise BenchError(f"interpolation: latent sequences of '{cell.method}' differ in length: nothing lies between two")
     torch.manual_seed(cell.seed)
-    ids = between(method, read_sequences(paths.data, "test", backbone), backbone.max_tokens, target)
+    ids = between(method, sequences, backbone.max_tokens, target)
     tokenizer = load_tokenizer(paths.model / "tokenizer.json")
     pairs: list[dict[str, Any]] = [
         {"texts": texts[2 * i : 2 * i + 2], "decoded": decode(tokenizer, decoded)} for i, decoded in enumerate(ids)

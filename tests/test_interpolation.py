@@ -76,3 +76,23 @@ def test_what_has_nothing_to_interpolate_is_one_line(
     write_cell(tmp_path, dataset, method)
     assert interpolate(dataset, method) == 2
     assert said in capsys.readouterr().err
+
+
+SEQUENTIAL = """
+name: trained
+datasets: [bbe]
+methods: [vae-attn]
+seeds: [1]
+metrics: [elbo]
+backbone: {kind: lstm, layers: 1, width: 16, vocabulary: 270, max_tokens: 24}
+"""
+
+
+def test_there_is_nothing_between_latent_sequences_of_different_lengths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    suite = write_cell(tmp_path, "bbe", "vae-attn", yaml=SEQUENTIAL)
+    assert interpolate("bbe", "vae-attn") == 2
+    assert "latent sequences of 'vae-attn' differ in length" in capsys.readouterr().err
+    assert not CellPaths(suite.name, "bbe", "vae-attn", 1).interpolation.exists()

@@ -27,9 +27,9 @@ TEXTS = [f"And {who} went up to the {where}." for who in ("he", "they", "Abel") 
 SOURCES = [f"{text.split()[1]} goes" for text in TEXTS]
 
 
-def write_cell(root: Path, dataset: str, method: str, seed: int = 1) -> Suite:
+def write_cell(root: Path, dataset: str, method: str, seed: int = 1, yaml: str = YAML) -> Suite:
     """One cell under ``root``; returns its suite."""
-    (root / "trained.yaml").write_text(YAML, encoding="utf-8")
+    (root / "trained.yaml").write_text(yaml, encoding="utf-8")
     suite = suites.load(root / "trained.yaml")
     paths, conditional = CellPaths(suite.name, dataset, method, seed), registry.dataset(dataset).conditional
     write_data(root / paths.data, conditional)

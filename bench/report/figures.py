@@ -122,12 +122,13 @@ def draw(panels: Sequence[Panel]) -> Figure:
         left=0.75 / max(width, 6.5), right=1 - 0.6 / max(width, 6.5), top=1 - 0.72 / height, bottom=0.42 / height,
     )  # fmt: skip
     shared: dict[tuple[str, str], Axes] = {}
+    largest = max([1.0, *(b for panel in panels for c in panel.curves.values() for b in c["beta"] if math.isfinite(b))])
     for row, band in enumerate(bands):
         rightmost = max((i for i, panel in enumerate(band) if panel.latent), default=-1)  # has beta's scale
         for column, panel in enumerate(band):
             rec, kl = (_subplot(figure, grid[3 * row + i, column], panel, name, shared) for i, name in enumerate(TERMS))
             _draw_rec(rec, panel, first=column == 0)
-            _draw_kl(kl, panel, first=column == 0, last=column == rightmost)
+            _draw_kl(kl, panel, largest, first=column == 0, last=column == rightmost)
     _scale(shared, panels)
     _legend(figure, panels)
     return figure
@@ -167,7 +168,8 @@ def _draw_rec(axes: Axes, panel: Panel, first: bool) -> None:
         axes.set_ylabel("rec (nats/example)")
 
 
-def _draw_kl(axes: Axes, panel: Panel, first: bool, last: bool) -> None:
+def _draw_kl(axes: Axes, panel: Panel, largest: float, first: bool, last: bool) -> None:
+    """``largest``: beta of all panels, which share its scale."""
     axes.set_yscale("symlog", linthresh=LINEAR_BELOW, linscale=0.4)
     axes.set_xlabel("step")
     axes.tick_params(labelleft=first)
@@ -177,11 +179,12 @@ def _draw_kl(axes: Axes, panel: Panel, first: bool, last: bool) -> None:
         axes.text(0.5, 0.5, "no latent variable", transform=axes.transAxes, ha="center", va="center", color="#7a828c")
         return
     beta = axes.twinx()
-    beta.set_ylim(0, 1.05)
+    beta.set_ylim(0, 1.05 * largest)
     beta.grid(False)
     curve = next(iter(panel.curves.values()))  # the schedule is the same for every seed
     beta.fill_between(curve["step"], curve["beta"], color=BETA, alpha=0.55, linewidth=0)
-    beta.set_yticks([0, 0.5, 1], ["0", "0.5", "1"] if last else ["", "", ""])
+    ticks = [0, largest / 2, largest]
+    beta.set_yticks(ticks, [f"{tick:g}" if last else "" for tick in ticks])
     beta.tick_params(length=2.5 if last else 0, colors="#7a828c")
     if last:
         beta.set_ylabel("beta", color="#7a828c")
