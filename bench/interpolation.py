@@ -44,7 +44,7 @@ def interpolate(suite: Suite, cell: Cell, device: str = "cpu") -> None:
         raise BenchError(f"interpolation: '{cell.dataset}' has one test text, and a pair is two")
     sequences = read_sequences(paths.data, "test", backbone)
     if method.length_nll(sequences.batch([0]).to(target)) is not None:
-        raise BenchError(f"interpolation: latent sequences of '{cell.method}' differ in length: nothing lies between two")
+        raise BenchError(f"interpolation: the sequences of '{cell.method}' differ in length: nothing lies between two")
     torch.manual_seed(cell.seed)
     ids = between(method, sequences, backbone.max_tokens, target)
     tokenizer = load_tokenizer(paths.model / "tokenizer.json")

@@ -94,5 +94,5 @@ def test_there_is_nothing_between_latent_sequences_of_different_lengths(
     monkeypatch.chdir(tmp_path)
     suite = write_cell(tmp_path, "bbe", "vae-attn", yaml=SEQUENTIAL)
     assert interpolate("bbe", "vae-attn") == 2
-    assert "latent sequences of 'vae-attn' differ in length" in capsys.readouterr().err
+    assert "the sequences of 'vae-attn' differ in length" in capsys.readouterr().err
     assert not CellPaths(suite.name, "bbe", "vae-attn", 1).interpolation.exists()
