@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bench import training
@@ -40,3 +42,12 @@ def saved_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Checkpoint, "save", watched)
     return steps
+
+
+class Nowhere(Checkpoint):
+    """For trainings that are not killed: neither read nor written."""
+
+    due = False  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__(Path("nowhere"), "")

@@ -18,10 +18,10 @@ from torch import Tensor
 from bench import aggressive, training
 from bench import model as models
 from bench.batch import Batch, Sequences
-from bench.checkpoint import Checkpoint
 from bench.cost import Meter
 from bench.methods.base import IndependentPosterior, Method, Terms
 from bench.schema import Backbone, MethodSpec, Training
+from tests.interrupted import Nowhere
 
 SIZE = Backbone(kind="lstm", layers=1, width=6, embedding=5, vocabulary=260, max_tokens=12)
 DATA = Sequences([[0, *(4 + (i * i + j) % 40 for j in range(2 + i % 3)), 1] for i in range(24)])
@@ -49,7 +49,7 @@ def tiny() -> Method:
 
 
 def fit(method: Method, tmp_path: Path) -> list[dict[str, Any]]:
-    return training.fit(method, DATA, DATA, PLAN, 1, Checkpoint(tmp_path / "none", "key"), Meter())
+    return training.fit(method, DATA, DATA, PLAN, 1, Nowhere(), Meter())
 
 
 def weights(method: Method) -> dict[str, Tensor]:

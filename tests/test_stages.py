@@ -26,7 +26,7 @@ from bench.methods.base import Condition, IndependentPosterior, Method, MethodOp
 from bench.paths import CellPaths
 from bench.schema import MethodSpec, Suite, Training
 from bench.suite import Cell
-from tests.interrupted import every, saved_steps, stop
+from tests.interrupted import Nowhere, every, saved_steps, stop
 
 SMALL = {"codes": 5, "latent": 4, "prior_layers": 2, "prior_width": 6}
 SUITE = Suite.model_validate(
@@ -72,7 +72,7 @@ def fit(method: Method, tmp_path: Path, **plan: Any) -> list[dict[str, Any]]:
     """Train on TEXTS without checkpoints; the rows of history."""
     changed = Training.model_validate({**SUITE.training.model_dump(), "batch_size": 8, "epochs": 2, **plan})
     data = Sequences(TEXTS)
-    return training.fit(method, data, data.first(8), changed, 1, Checkpoint(tmp_path / "resume", "key"), Meter())
+    return training.fit(method, data, data.first(8), changed, 1, Nowhere(), Meter())
 
 
 def weights(method: Method, *parts: str) -> dict[str, Tensor]:
@@ -271,7 +271,7 @@ def test_plateau(values: list[float], decay_from: int, patience: int, halvings: 
     method, data, seen = Descent(), Sequences([[0, 5, 1]] * steps), []
     with pytest.MonkeyPatch.context() as patch:
         scripted(values, patch.setattr, seen)
-        rows = training.fit(method, data, data, plan, 1, Checkpoint(Path("nowhere"), "key"), Meter())
+        rows = training.fit(method, data, data, plan, 1, Nowhere(), Meter())
     at, rates, kept = plainly(values, steps, decay_from, patience, halvings)
     assert seen == at and [row["lr"] for row in rows] == rates and method.weight.item() == kept
 
@@ -292,7 +292,7 @@ def test_every_stage_has_the_whole_schedule(monkeypatch: pytest.MonkeyPatch, tmp
         halvings=1, clip=9.0,
     )  # fmt: skip
     method, data = Descent(stages=2), Sequences([[0, 5, 1]])
-    rows = training.fit(method, data, data, plan, 1, Checkpoint(tmp_path / "none", "key"), Meter())
+    rows = training.fit(method, data, data, plan, 1, Nowhere(), Meter())
     assert seen == [0, -1, -2, -3, -2, -2, -3, -4, -5, -4]
     assert [row["lr"] for row in rows] == [1, 1, 1, 1, 0.5] * 2
     assert [row["step"] for row in rows] == [0, 1, 2, 3, 3, 3, 4, 5, 6, 6]

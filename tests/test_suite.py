@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from bench import registry, suite
+from bench.cli import main
 from bench.errors import BenchError
 from bench.schema import Decoding
 from bench.suite import Cell, cells, load, settings
@@ -128,6 +129,52 @@ def test_mistakes_are_one_line_that_names_file_key_and_value(write, changes: dic
         load(path)
     assert message in str(caught.value) and path in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+LSTM = {"kind": "lstm", "layers": 1, "width": 8, "tokenizer": "words", "vocabulary": 100}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ["davam-k512"]}, "davam-k512 on bbe: its backbone is lstm, not gpt2"),
+        ({"methods": ["lstm-vae+fbp"]}, "lstm-vae+fbp on bbe: its backbone is lstm, not gpt2"),
+        ({"methods": ["della"], "backbone": LSTM}, "della on bbe: its backbone is gpt2 or bart, not lstm"),
+        ({"methods": ["gavam", "memory"], "backbone": LSTM}, "memory on bbe: its backbone is gpt2 or bart, not lstm"),
+        (
+            {"methods": {"mine": {"use": "davam-q", "backbone": {"kind": "bart"}}}, "datasets": ["quora"]},
+            "mine on quora: its backbone is lstm, not bart",
+        ),
+        (
+            {"methods": ["lstm-vae"], "backbone": LSTM, "datasets": ["bbe", "kjv2bbe"]},
+            "lstm-vae on kjv2bbe: backbone lstm reads no condition; it has one",
+        ),
+        (
+            {"methods": ["lstm-lm"], "backbone": LSTM, "datasets": ["kjv2bbe"]},
+            "lstm-lm on kjv2bbe: backbone lstm reads no condition; it has one",
+        ),
+        ({"methods": ["lstm-lm"], "backbone": {**LSTM, "layers": 2}}, "an LSTM has one layer, not 2"),
+    ],
+)
+def test_a_method_on_a_backbone_it_is_not_for(write, capsys, changes: dict, message: str) -> None:
+    """Told when the suite is read, and by the command line with exit code 2; nothing is built for it."""
+    path = write(**changes)
+    with pytest.raises(BenchError) as caught:
+        load(path)
+    assert message in str(caught.value) and path in str(caught.value) and "\n" not in str(caught.value)
+    dataset, method = next(iter(changes.get("datasets", ["bbe"]))), next(iter(changes["methods"]))
+    arguments = ["train", "--suite", path, "--dataset", dataset, "--method", method, "--seed", "1"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("bench: ") and error.count("\n") == 1
+
+
+def test_plain_models_have_cells_on_their_own_backbone_alone(write) -> None:
+    """And nobody minds that they are in the suite."""
+    loaded = load(write(methods=["gpt2", "lstm-lm", "lstm-vae"], backbone=LSTM, metrics={"iw": {}}))
+    assert {cell.method for cell in cells(loaded)} == {"lstm-lm", "lstm-vae"}
+    mixed = load(write(methods={"gpt2": {}, "della": {}, "lstm-vae": {"backbone": {"kind": "lstm", "layers": 1}}}))
+    assert {cell.method for cell in cells(mixed)} == {"gpt2", "della", "lstm-vae"}
 
 
 def test_missing_and_broken_files(tmp_path: Path) -> None:
