@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -179,6 +179,24 @@ def test_what_sgd_does_not_suit_is_trained_by_adamw(
     assert list(dict.fromkeys(row["lr"] for row in rows)) == list(dict.fromkeys(expected))
 
 
+def test_no_two_steps_have_the_same_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the second stage go on from the first's."""
+    steps: list[int] = []
+    step = training.Run._step
+
+    def watched(run: training.Run, *rest: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "_seed", lambda seed, number: steps.append(number))
+            step(run, *rest)
+
+    monkeypatch.setattr(training.Run, "_step", watched)
+    rows = fit(tiny("davam"), tmp_path, decay="constant")
+    assert steps == list(range(12))
+    by_parts = [row["valid_rec"] + row["valid_kl"] for row in rows if row["valid_nelbo"] != ""]
+    bounds = [row["valid_nelbo"] for row in rows if row["valid_nelbo"] != ""]
+    assert all(bound > parts + 0.1 for bound, parts in zip(bounds, by_parts, strict=True)), "the length is in the bound"
+
+
 @pytest.mark.parametrize("name", ["davam", "gavam"])
 def test_validation_counts_what_a_length_costs(name: str) -> None:
     """In the bound, and in no KL."""
@@ -261,6 +279,8 @@ def plainly(
     values=st.lists(st.sampled_from([1.0, 2.0, 3.0, 4.0, 5.0, math.nan]), min_size=1, max_size=14),
     decay_from=st.integers(1, 5), patience=st.integers(1, 3), halvings=st.integers(1, 4), steps=st.integers(1, 2),
 )  # fmt: skip
+@example(values=[1.0, 2.0, 3.0, 2.0], decay_from=2, patience=1, halvings=4, steps=2)
+@example(values=[5.0, 4.0, 6.0, 6.0, 6.0, 3.0, 4.0, 4.0, 4.0], decay_from=5, patience=2, halvings=2, steps=1)
 @settings(max_examples=60, deadline=None)
 def test_plateau(values: list[float], decay_from: int, patience: int, halvings: int, steps: int) -> None:
     """Weights and rates are sums of powers of two: equal to the last bit."""
