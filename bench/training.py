@@ -24,6 +24,7 @@ from bench.batch import Batch, Sequences, length_batches, sorted_batches, traini
 from bench.checkpoint import Checkpoint, Progress, Saved
 from bench.cost import Meter, measured
 from bench.data.sequences import read_sequences
+from bench.errors import BenchError
 from bench.files import atomic, atomic_directory
 from bench.methods.base import Method, Stage, Terms
 from bench.paths import CellPaths
@@ -98,6 +99,8 @@ class Run:
         self.device = next(method.parameters()).device
         self.per_epoch = len(self._batches(0))
         self.total = self.per_epoch * self.plan.epochs
+        if not self.total:
+            raise BenchError(f"{len(sequences)} training texts make no batch of {plan.batch_size}")
         self.best: dict[str, Tensor] = {}  # weights of the best validation bound
 
     def steps(self, saved: Saved | None) -> Iterator[tuple[int, float]]:
@@ -244,7 +247,7 @@ class Run:
             "epoch": round((progress.before + progress.step) / self.per_epoch, 4),
             "beta": round(self._beta(last), 6) if latent else "",
             "lr": self._rate(last),
-            "train_rec": rec / n if n else "",
+            "train_rec": rec / n if rec else "",  # a stage that trains the prior alone has none
             "train_kl": kl / n if n and known else "",
             "valid_rec": valid[0],
             "valid_kl": valid[1] if known else "",
