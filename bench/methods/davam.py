@@ -67,7 +67,7 @@ class Davam(Stepwise):
     def build_prior(self, options: DavamOptions) -> None:
         """The part that is trained in stage two."""
         self.end = options.length == "end"
-        self.gamma: nn.Module = PixelCNN(
+        self.gamma: PixelCNN | OneChoice = PixelCNN(
             nn.Embedding(options.codes, options.prior_width), options.codes + self.end, options
         )
         self.lengths = None if self.end else Lengths(self.backbone.max_tokens - 1)
@@ -121,17 +121,20 @@ class Davam(Stepwise):
     def _sequences(self, n: int, longest: int, used: Tensor | None, generator: torch.Generator | None) -> Tensor:
         """Codes one after the other, each sequence to its end code, or to its length where that is given."""
         vectors, end = self.codebook.vectors, self.options.codes
-        index = torch.zeros(n, 0, dtype=torch.long, device=vectors.device)
+        index = torch.zeros(n, longest, dtype=torch.long, device=vectors.device)
         ended = torch.full((n,), longest, device=vectors.device) if used is None else used.to(vectors.device)
+        rows = torch.arange(n, device=vectors.device)  # sequences that go on
         for step in range(longest):
-            gamma = self.log_gamma(index)[:, -1].exp()
-            if used is not None:
+            gamma = self.gamma.next(index[rows, :step]).softmax(-1)
+            if used is not None or step == 0:  # there is always a z_1
                 gamma = gamma[:, :end]
-            drawn = torch.multinomial(gamma, 1, generator=generator)
+            drawn = torch.multinomial(gamma, 1, generator=generator)[:, 0]
             if used is None:
-                ended = torch.where((drawn[:, 0] == end) & (ended == longest), step, ended)
-            index = torch.cat([index, drawn.clamp(max=end - 1)], 1)
-            if int(ended.max()) <= step:
+                ended[rows[drawn == end]] = step
+            goes = ended[rows] > step
+            index[rows[goes], step] = drawn[goes]
+            rows = rows[ended[rows] > step + 1] if used is not None else rows[goes]
+            if not len(rows):
                 break
         steps = int(ended.max())
         return mark_absent(vectors[index[:, :steps]], steps_present(ended, steps))
@@ -240,3 +243,7 @@ class OneChoice(nn.Module):
     def forward(self, index: Tensor) -> Tensor:
         """Codes [N, T], which do not matter -> [N, T + 1, K]."""
         return self.scores.expand(len(index), index.shape[1] + 1, -1)
+
+    def next(self, index: Tensor) -> Tensor:
+        """Codes [N, T], which do not matter -> [N, K]."""
+        return self.scores.expand(len(index), -1)

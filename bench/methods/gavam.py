@@ -90,11 +90,16 @@ class Gavam(Stepwise):
         return self._sequences(torch.full_like(self.lengths.log_p[:1], tokens + 1).long().expand(n), generator)
 
     def _sequences(self, used: Tensor, generator: torch.Generator | None) -> Tensor:
-        z = self.lengths.log_p.new_zeros(len(used), 0, self.options.latent)
-        for _ in range(int(used.max())):
-            prior = self.prior(torch.cat([z, z.new_zeros(len(z), 1, self.options.latent)], 1))
-            z = torch.cat([z, Gaussian(prior.mean[:, -1:], prior.logvar[:, -1:]).sample(generator)], 1)
+        z = self.lengths.log_p.new_zeros(len(used), int(used.max()), self.options.latent)
+        for step in range(z.shape[1]):
+            z[:, step] = self._next(z[:, :step]).sample(generator)
         return mark_absent(z, steps_present(used, z.shape[1]))
+
+    def _next(self, z: Tensor) -> Gaussian:
+        """p(z_{T+1} | z_1 ... z_T), [N, D]."""
+        if self.pixelcnn is None:
+            return standard_normal(z.new_zeros(len(z), self.options.latent))
+        return split_gaussian(self.pixelcnn.next(z), self.options.clamp)
 
     def stages(self) -> Sequence[Stage]:
         (whole,) = super().stages()

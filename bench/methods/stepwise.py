@@ -150,7 +150,16 @@ class PixelCNN(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """z_1 ... z_T [N, T, ...] -> parameters of z_1 ... z_{T+1}, each from those before it, [N, T + 1, outputs]."""
-        x = torch.cat([self.start.expand(len(z), 1, -1), self.read(z)], 1)
+        return self._pass(torch.cat([self.start.expand(len(z), 1, -1), self.read(z)], 1))
+
+    def next(self, z: Tensor) -> Tensor:
+        """The parameters of z_{T+1} alone, [N, outputs], from the last steps, which are all it depends on."""
+        field = len(self.gates) * (self.kernel - 1)
+        if z.shape[1] <= field:
+            return self(z)[:, -1]
+        return self._pass(self.read(z[:, -field - 1 :]))[:, -1]
+
+    def _pass(self, x: Tensor) -> Tensor:
         steps = x.shape[1]
         for gates, mix in zip(self.gates, self.mix, strict=True):
             before = F.pad(x, (0, 0, self.kernel - 1, 0))

@@ -410,3 +410,13 @@ def test_draws_are_the_generators(name: str) -> None:
     first, second, other = (method.sample_prior(9, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     torch.testing.assert_close(first, second, equal_nan=True, atol=0, rtol=0)
     assert first.shape != other.shape or not torch.equal(first.nan_to_num(), other.nan_to_num())
+
+
+def test_the_next_step_from_a_window_is_that_of_the_whole_sequence() -> None:
+    """Shorter than the receptive field, as long, and longer."""
+    torch.manual_seed(0)
+    options = StepwiseOptions(prior_layers=3, prior_width=8, prior_kernel=3)
+    net = PixelCNN(nn.Linear(4, 8), 5, options)
+    for steps in (0, 1, 5, 6, 7, 8, 20):
+        z = torch.randn(2, steps, 4)
+        torch.testing.assert_close(net.next(z), net(z)[:, -1])
