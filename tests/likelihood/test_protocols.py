@@ -248,7 +248,19 @@ ACTIVE = {"au_0.01", "au_0.1", "au_0.2", "paper:della/au_0.2", "paper:trace/au_0
 
 def first(n: int, stats: LikelihoodFile) -> LikelihoodFile:
     """Fewer test examples, as many importance-weighted ones."""
-    names = ("rec", "kl", "log_q", "log_q_full", "log_q_batch", "mean", "predicted", "words", "used", "separators")
+    names = (
+        "rec",
+        "kl",
+        "log_q",
+        "log_q_full",
+        "log_q_batch",
+        "length",
+        "mean",
+        "predicted",
+        "words",
+        "used",
+        "separators",
+    )
     return replace(stats, **{name: getattr(stats, name)[:n] for name in names})
 
 

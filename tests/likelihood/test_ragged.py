@@ -61,9 +61,9 @@ def test_the_aggregated_posterior_of_ragged_texts(name: str, monkeypatch: pytest
 def _watched(aggregate, at: int, drawn: list[Tensor]):  # type: ignore[no-untyped-def]
     """``aggregate``, which keeps its argument number ``at``: the z_i."""
 
-    def watched(*arguments) -> None:  # type: ignore[no-untyped-def]
+    def watched(*arguments, **options) -> None:  # type: ignore[no-untyped-def]
         drawn.append(arguments[at])
-        aggregate(*arguments)
+        aggregate(*arguments, **options)
 
     return watched
 

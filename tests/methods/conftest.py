@@ -60,6 +60,7 @@ TASKS = {
     "gpt2": UNCONDITIONAL, "gpt2-prompt": Task(conditional=True), "bart": Task("bart", conditional=True),
     "lstm": Task("lstm"),
 }  # fmt: skip
+TRANSFORMERS = {name: task for name, task in TASKS.items() if task.kind != "lstm"}
 TINY = UNCONDITIONAL.size
 
 

@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.methods.della import Della, DellaOptions, TensorProduct
 from bench.schema import MethodSpec
 
-from .conftest import SEQUENCES, TASKS, TINY, UNCONDITIONAL, Task, perturb
+from .conftest import SEQUENCES, TINY, TRANSFORMERS, UNCONDITIONAL, Task, perturb
 
 P, D = 32, TINY.width
 
@@ -77,7 +77,7 @@ def affine(module: torch.nn.Linear, inputs: list[np.ndarray]) -> Moments:
     return mean, np.clip(logvar, -5, 5)
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@pytest.mark.parametrize("task", TRANSFORMERS.values(), ids=TRANSFORMERS)
 @pytest.mark.parametrize(
     ("options", "groups"),
     [({}, 3), ({"latents": "separate"}, 3), ({"latents": "single"}, 1), ({"fusion": "memory"}, 3), ({"start": 2}, 2),

@@ -52,7 +52,10 @@ def test_maps_of_the_latent_variable_have_no_bias(optimus: Optimus) -> None:
     assert (optimus.options.free_bits, optimus.options.annealing) == (0.5, "one_cycle")
 
 
-@pytest.mark.parametrize("task", ["gpt2-prompt", "bart"])
-def test_it_is_unconditional(task: str) -> None:
-    with pytest.raises(BenchError, match="method 'optimus': it is unconditional"):
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [("gpt2-prompt", "it is unconditional"), ("bart", "its backbone is gpt2, not bart"), ("lstm", "not lstm")],
+)
+def test_what_it_is_not_for(task: str, reason: str) -> None:
+    with pytest.raises(BenchError, match=f"method 'optimus': .*{reason}"):
         build("optimus", TASKS[task])

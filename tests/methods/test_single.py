@@ -11,12 +11,12 @@ from bench.methods.single import MeanNorm
 from bench.metrics.au import active_units
 from bench.schema import Likelihood
 
-from .conftest import TASKS, UNCONDITIONAL, Task, build
+from .conftest import TRANSFORMERS, UNCONDITIONAL, Task, build
 
 D = 32
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@pytest.mark.parametrize("task", TRANSFORMERS.values(), ids=TRANSFORMERS)
 @pytest.mark.parametrize("name", ["embed", "memory", "softmax"])
 def test_posterior_and_prior_of_the_last_layer(name: str, task: Task) -> None:
     """Unconditional: W_q x and N(0, I). Conditional: W_q [x; c] and W_p c (DELLA Eq. 12, one layer)."""
@@ -61,7 +61,7 @@ def test_the_kl_of_a_training_batch_is_at_least_half_the_dimensions(name: str) -
 
 def test_a_posterior_that_follows_its_prior_is_not_active_however_much_both_vary_with_the_condition() -> None:
     """q(z|x, c) = p(z|c) by its weights: [x; c] -> W_p c."""
-    task = TASKS["gpt2-prompt"]
+    task = TRANSFORMERS["gpt2-prompt"]
     method = build("embed", task)
     with torch.no_grad():
         encoder, d = method.encoder, method.backbone.width
