@@ -16,7 +16,7 @@ from bench import model as models
 from bench.files import atomic, atomic_directory
 from bench.methods.base import Method
 
-SECONDS = 20.0  # between two checkpoints: what a kill can lose
+FIRST, SECONDS = 1.0, 20.0  # from the beginning to the first checkpoint, and at most between two: what a kill can lose
 
 
 @dataclass
@@ -64,12 +64,13 @@ class Checkpoint:
     """The checkpoint of one training. A half-written one, or one of other code, data or settings, is never read."""
 
     def __init__(self, folder: Path, key: str) -> None:
-        self.folder, self.key, self._saved = folder, key, time.monotonic()
+        self.folder, self.key = folder, key
+        self._saved, self._interval = time.monotonic(), FIRST
 
     @property
     def due(self) -> bool:
         """Whether the last one is so old that another one is worth its time."""
-        return time.monotonic() - self._saved >= SECONDS
+        return time.monotonic() - self._saved >= self._interval
 
     def load(self, method: Method) -> Saved | None:
         """Put the weights back where there are any, and return the rest."""
@@ -106,4 +107,4 @@ class Checkpoint:
             models.save_tensors(tensors, folder / "state.safetensors")
             with atomic(folder / "state.json") as stream:
                 stream.write(json.dumps({"key": self.key, **asdict(progress)}))
-        self._saved = time.monotonic()
+        self._saved, self._interval = time.monotonic(), min(SECONDS, 2 * self._interval)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import training
-from bench.checkpoint import SECONDS, Checkpoint, Progress
+from bench.checkpoint import FIRST, SECONDS, Checkpoint, Progress
 from bench.data.prepare import prepare
 from bench.errors import BenchError
 from bench.files import read_json, sha256
@@ -154,13 +154,13 @@ def test_a_damaged_checkpoint_is_not_used(workplace: CellPaths, monkeypatch: pyt
 
 
 def test_a_checkpoint_is_due_after_some_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the last one, or of the beginning of the run."""
+    """Of the last one, or of the beginning of the run: soon at first, then twice as long each time, up to a limit."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     checkpoint, method = Checkpoint(tmp_path / "resume", "key"), torch.nn.Linear(1, 1)
-    for _ in range(2):
+    for wait in (FIRST, 2 * FIRST, 4 * FIRST, 8 * FIRST, 16 * FIRST, SECONDS, SECONDS):
         assert not checkpoint.due
-        now[0] += SECONDS - 0.5
+        now[0] += wait - 0.5
         assert not checkpoint.due
         now[0] += 0.5
         assert checkpoint.due
