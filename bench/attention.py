@@ -39,6 +39,8 @@ def measure(suite: Suite, cell: Cell, device: str = "cpu") -> None:
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
     target = devices.select(device, suite.training.threads)
     method = models.load(paths.model).to(target)
+    if not method.backbone.heads:
+        raise BenchError(f"attention: method '{cell.method}' has no memory position to attend to")
     sequences = read_sequences(paths.data, "test", backbone_of(suite, cell.dataset, cell.method)).first(TEXTS)
     tokenizer = load_tokenizer(paths.model / "tokenizer.json")
     torch.manual_seed(cell.seed)

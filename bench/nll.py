@@ -30,15 +30,14 @@ class _TokenNLL(torch.autograd.Function):
         weights = logits.sub_(largest[:, None]).exp_()
         total = weights.sum(-1)
         ctx.mark_dirty(logits)
-        ctx.weights = weights
-        ctx.save_for_backward(total, targets)
+        ctx.save_for_backward(weights, total, targets)  # as a field of ctx it would live until the next collection
         return logits, total.log() + largest - chosen
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, _: Tensor, gradient: Tensor) -> tuple[Tensor, None]:
         """softmax(logits) - onehot(target), times the gradient of each."""
-        total, targets = ctx.saved_tensors
-        softmax = ctx.weights.mul_((gradient / total)[:, None])
+        weights, total, targets = ctx.saved_tensors
+        softmax = weights.mul_((gradient / total)[:, None])
         softmax[torch.arange(len(targets), device=targets.device), targets] -= gradient
         return softmax, None
