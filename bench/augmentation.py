@@ -27,6 +27,7 @@ from bench.data.prepare import read_split
 from bench.data.sequences import read_sequences
 from bench.errors import BenchError
 from bench.files import sha256, write_json
+from bench.generation import BATCH, draw
 from bench.likelihood import statistics
 from bench.methods.base import Method
 from bench.metrics.base import signature
@@ -40,7 +41,6 @@ from bench.training import fit
 from bench.vocabulary import BOS, EOS, PAD
 
 VERSION = 1
-BATCH = 256  # texts generated together
 
 
 def augment(suite: Suite, cell: Cell, part: str, key: str, device: str = "cpu") -> None:
@@ -84,7 +84,7 @@ def generated(method: Method, n: int, decoding: Decoding, max_tokens: int, seed:
     texts: list[list[int]] = []
     starts = range(0, n, BATCH)
     for _ in progress(starts, len(starts), "generate"):
-        for ids in method.decode(method.sample_prior(BATCH), decoding, max_tokens):
+        for ids in draw(method, BATCH, decoding, max_tokens):
             inner = [token for token in ids if token not in (BOS, EOS, PAD)]
             texts.append([BOS, *inner[: max_tokens - 2], EOS])
     return texts[:n]

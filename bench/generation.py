@@ -13,11 +13,12 @@ from bench import model as models
 from bench.cost import measured
 from bench.data.prepare import read_split
 from bench.data.sequences import read_sequences
+from bench.methods.base import Condition, Method
 from bench.paths import CellPaths
 from bench.progress import progress
 from bench.samples import write_samples
-from bench.schema import Suite
-from bench.suite import Cell, backbone_of, generation_of
+from bench.schema import Decoding, Suite
+from bench.suite import Cell, backbone_of, check_words, generation_of
 from bench.vocabulary import decode, load_tokenizer
 
 BATCH = 256  # sequences decoded together
@@ -32,6 +33,7 @@ def generate(suite: Suite, cell: Cell, device: str = "cpu") -> None:
     tokenizer = load_tokenizer(paths.model / "tokenizer.json")
     backbone = backbone_of(suite, cell.dataset, cell.method)
     plan = generation_of(suite, cell.dataset, cell.decoding)
+    check_words(suite, cell.dataset, plan.decoding)
     sequences = (
         read_sequences(paths.data, "test", backbone).first(plan.samples) if method.backbone.conditional else None
     )
@@ -45,12 +47,15 @@ def generate(suite: Suite, cell: Cell, device: str = "cpu") -> None:
         for start in progress(starts, len(starts), "generate"):
             rows = range(start, min(start + BATCH, wanted))
             condition = None if sequences is None else method.condition(sequences.batch(rows).to(target))
-            words = plan.decoding.words
-            if words is None:
-                z = method.sample_prior(len(rows), condition)
-            else:
-                z = method.sample_prior_for(len(rows), words)
-            ids = method.decode(z, plan.decoding, backbone.max_tokens, condition)
+            ids = draw(method, len(rows), plan.decoding, backbone.max_tokens, condition)
             meter.tokens += sum(map(len, ids))
             texts += decode(tokenizer, ids)
     write_samples(paths.samples, texts, plan.decoding.signature, cell.seed, sources)
+
+
+def draw(
+    method: Method, n: int, decoding: Decoding, max_tokens: int, condition: Condition | None = None
+) -> list[list[int]]:
+    """n token lists, as :meth:`Method.decode` gives them, from n draws of the prior, by torch's global seed."""
+    z = method.sample_prior(n, condition) if decoding.words is None else method.sample_prior_for(n, decoding.words)
+    return method.decode(z, decoding, max_tokens, condition)

@@ -17,7 +17,7 @@ from bench import registry
 from bench.errors import BenchError, suggest
 from bench.registry import MetricSource
 from bench.report import catalogue
-from bench.schema import Backbone, Generation, Likelihood, MethodSpec, Selection, Suite, Training
+from bench.schema import Backbone, Decoding, Generation, Likelihood, MethodSpec, Selection, Suite, Training
 from bench.validation import validate
 
 # Rows that score texts nobody generated: held-out human ones, and the sources of a conditional dataset taken as they
@@ -118,22 +118,22 @@ def _resolve_names(suite: Suite, where: str) -> None:
                 raise BenchError(f"{cell.method} on {cell.dataset}: backbone lstm reads no condition; it has one")
         for name in suite.reports or [""]:
             for cell in drawn(suite, name) if name else cells(suite):
-                _check_words(suite, cell)
+                check_words(suite, cell.dataset, generation_of(suite, cell.dataset, cell.decoding).decoding)
+                if name and "augmentation" in catalogue.find(name).reads:
+                    check_words(suite, cell.dataset, suite.augmentation.decoding)
     except BenchError as error:
         raise BenchError(f"{where}: {error}") from None
 
 
-def _check_words(suite: Suite, cell: Cell) -> None:
+def check_words(suite: Suite, dataset: str, decoding: Decoding) -> None:
     """A number of words can be had where tokens are words, the texts unconditional, and the limit is above it."""
-    words, size = generation_of(suite, cell.dataset, cell.decoding).decoding.words, backbone_of(suite, cell.dataset)
+    words, size = decoding.words, backbone_of(suite, dataset)
     if words is None:
         return
-    if size.tokenizer != "words" or registry.dataset(cell.dataset).conditional:
-        raise BenchError(f"decoding of {words} words: {cell.dataset} is no unconditional dataset with tokenizer: words")
+    if size.tokenizer != "words" or registry.dataset(dataset).conditional:
+        raise BenchError(f"decoding of {words} words: {dataset} is no unconditional dataset with tokenizer: words")
     if words + 2 > size.max_tokens:
-        raise BenchError(
-            f"decoding of {words} words: max_tokens of {cell.dataset} is {size.max_tokens}, with BOS and EOS"
-        )
+        raise BenchError(f"decoding of {words} words: max_tokens of {dataset} is {size.max_tokens}, with BOS and EOS")
 
 
 def augmented_parts(suite: Suite) -> dict[str, tuple[int, float]]:

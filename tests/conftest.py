@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 
@@ -23,3 +25,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "method_name" in metafunc.fixturenames:
         names = [*registry.methods(), *metafunc.config.getoption("--method")]
         metafunc.parametrize("method_name", names)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads only get in each other's way where every tensor is tiny."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import torch
 import torch.nn.functional as F
 from hypothesis import given
@@ -39,3 +42,17 @@ def test_no_copy_is_made() -> None:
     before = logits.data_ptr()
     token_nll(logits, torch.zeros(4, dtype=torch.long))
     assert logits.data_ptr() == before and torch.allclose(logits.amax(-1), torch.ones(4)), "e^(logits - largest)"
+
+
+def test_logits_are_freed_with_the_step() -> None:
+    """Not at the next collection of cycles: steps of a training would hold a hundred of these matrices."""
+    gc.disable()
+    try:
+        weight = torch.randn(6, 3, requires_grad=True)
+        nll = token_nll(F.linear(torch.randn(4, 3), weight), torch.zeros(4, dtype=torch.long))
+        alive = weakref.ref(nll.grad_fn)
+        nll.sum().backward()
+        del nll
+        assert alive() is None
+    finally:
+        gc.enable()

@@ -9,7 +9,6 @@ goes through the same batches, statistics file and metrics as every other method
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -33,13 +32,7 @@ W = np.array([[1.0, 0.4], [-0.6, 0.9], [0.3, -0.2]])
 B = np.array([0.2, -0.1, 0.4])
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads only get in each other's way here: every tensor is tiny."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class LinearGaussian(Method):

@@ -111,7 +111,7 @@ def _legend(figure: Figure, colours: Mapping[str, str], runs: Runs) -> None:
         handles.append(Line2D([], [], color="#5b6470", linewidth=0.9, linestyle=DASHED,
                               label=f"from here it trains: {', '.join(later)}"))  # fmt: skip
     seeds = max(len(of) for of in runs.values())
-    title = "Validation set. KL: summed over the latent sequence, with the cost of its length; linear below 0.1 nats"
+    title = "Validation set. KL: summed over the latent sequence; linear below 0.1 nats"
     title += "; a line a seed" if seeds > 1 else ""
     figure.legend(handles=handles, loc="upper left", ncols=len(handles), frameon=False, borderaxespad=0.2, title=title,
                   alignment="left", title_fontsize=8)  # fmt: skip

@@ -81,7 +81,7 @@ def build(table: PaperTable, found: Mapping[str, Results], published: Published,
 
 def words_of(results: Results, name: str) -> str:
     """The length of the texts of one decoding, in words; its name where it sets none."""
-    words = getattr(results.suite.decodings[name], "words", None) if name else None
+    words = results.suite.decodings[name].words if name else None
     return str(words or name or "any")
 
 
