@@ -23,8 +23,7 @@ from bench import model as models
 from bench.batch import Sequences
 from bench.checkpoint import Checkpoint
 from bench.cost import measured
-from bench.data.prepare import read_split
-from bench.data.sequences import read_sequences
+from bench.data.sequences import read_sequences, words_kept
 from bench.errors import BenchError
 from bench.files import sha256, write_json
 from bench.generation import BATCH, draw
@@ -66,7 +65,7 @@ def augment(suite: Suite, cell: Cell, part: str, key: str, device: str = "cpu") 
         fit(model, texts, valid, schedule, cell.seed, Checkpoint(resume, key), meter)
     one_weight = Likelihood(importance_samples=1, importance_examples=1, posterior_samples=1)
     nll = statistics(model.eval(), test, one_weight, cell.seed, target).rec
-    words = np.array([len(text.split()) for text in read_split(paths.data, "test").texts], dtype=np.float64) + 1
+    words = words_kept(paths.data, "test", backbone).astype(np.float64) + 1
     ppl = measured_perplexity(nll, words, Bootstrap.of("augmentation", DEFAULTS))
     write_json(paths.augmented(part), {
         "model": plan.model, "size": size, "factor": factor, "generated": wanted,

@@ -18,8 +18,7 @@ from bench import device as devices
 from bench import model as models
 from bench.batch import Batch, Sequences, sorted_batches
 from bench.cost import measured
-from bench.data.prepare import read_split
-from bench.data.sequences import read_sequences
+from bench.data.sequences import read_sequences, words_kept
 from bench.files import atomic
 from bench.methods.base import Gaussian, IndependentPosterior, Method, Posterior, standard_normal
 from bench.metrics import aggregate
@@ -38,16 +37,15 @@ def measure(suite: Suite, cell: Cell, device: str = "cpu") -> None:
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
     target = devices.select(device, suite.training.threads)
     method = models.load(paths.model).to(target)
-    texts = read_split(paths.data, "test").texts
-    sequences = read_sequences(paths.data, "test", backbone_of(suite, cell.dataset, cell.method))
+    backbone = backbone_of(suite, cell.dataset, cell.method)
+    sequences = read_sequences(paths.data, "test", backbone)
     with measured(paths.cost("likelihood")) as meter:
         meter.device = devices.describe(target)
         result = statistics(method, sequences, likelihood_of(suite, cell.dataset), cell.seed, target)
         passes = len(result.log_px) * result.log_px.shape[1]
-        meter.tokens = int(result.predicted.mean() * (passes + len(texts)))
-    words = np.array([len(text.split()) for text in texts], dtype=np.int64)
+        meter.tokens = int(result.predicted.mean() * (passes + len(sequences)))
     with atomic(paths.likelihood, "wb") as stream:
-        replace(result, words=words).write(stream)
+        replace(result, words=words_kept(paths.data, "test", backbone)).write(stream)
 
 
 @torch.inference_mode()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bench.batch import Sequences
 from bench.data.prepare import read_split
@@ -22,3 +24,12 @@ def read_sequences(folder: Path, part: str, backbone: Backbone) -> Sequences:
     if split.sentences is None:
         return Sequences(texts, sources)
     return Sequences(texts, sources, token_breaks(tokenizer, split.texts, split.sentences, backbone.max_tokens))
+
+
+def words_kept(folder: Path, part: str, backbone: Backbone) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Words of each text of which ``max_tokens`` leaves a token, those whose nats its likelihood has: [N]."""
+    texts, tokenizer = read_split(folder, part).texts, load_tokenizer(folder / "tokenizer.json")
+    encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
+    spans = [encoding.offsets[: backbone.max_tokens - 2] for encoding in encodings]
+    ends = [of_text[-1][1] if of_text else 0 for of_text in spans]
+    return np.array([len(text[:end].split()) for text, end in zip(texts, ends, strict=True)], dtype=np.int64)

@@ -44,7 +44,7 @@ class LikelihoodFile:
     mean, logvar: [N, G, D] posterior means and log-variances, averaged over ``draws`` of the lower groups. Of a
         conditional model the means are those of q(z_g|z_<g, x, c) minus those of p(z_g|z_<g, c): what x adds.
     predicted: [N] predicted tokens (x and EOS); + 1 counts BOS.
-    words: [N] white-space words.
+    words: [N] white-space words of which the predicted tokens hold a part.
     used: [N] how many groups an example really has, its first ones: G but for ragged segments or steps. The KL of the
         others is 0.
     separators: [N] predicted tokens that end a segment ([SEP]): in rec and log_px, not in ``predicted``.

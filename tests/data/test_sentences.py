@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.data.prepare import fit_tokenizer, prepare, read_split
 from bench.data.sentences import sentence_starts, token_breaks
-from bench.data.sequences import read_sequences
+from bench.data.sequences import read_sequences, words_kept
 from bench.errors import BenchError
 from bench.schema import Backbone, Dataset
+from bench.vocabulary import decode, load_tokenizer
 
 TEXTS = ["He came. Mr. Smith left at 5 p.m. today! Did he? Yes.", "One sentence", "", "A bell.  Cats din."]
 SIZE = Backbone(layers=1, width=8, heads=2, vocabulary=300, max_tokens=64)
@@ -96,3 +98,20 @@ def test_changed_sentences_are_noticed(folder: Path) -> None:
     (folder / "test.sentences").write_text("1\n\n")
     with pytest.raises(BenchError, match=r"test\.sentences: missing or changed"):
         read_split(folder, "test")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text(st.sampled_from("ab c.é\u4e2d!"), max_size=30), min_size=1, max_size=4), st.integers(4, 20))
+def test_words_of_a_cut_text_are_those_of_what_is_read(texts: list[str], max_tokens: int) -> None:
+    """The oracle is what is read, decoded and split; a byte of a letter, decoded as U+FFFD, stands for the letter."""
+    lines = [" ".join(text.split()) or "a" for text in texts]
+    for kind in ("bpe", "words"):
+        size = SIZE.model_copy(update={"tokenizer": kind, "max_tokens": max_tokens})
+        with TemporaryDirectory() as name:
+            raw, out = Path(name) / "raw", Path(name) / "out"
+            raw.mkdir()
+            for part in ("train", "valid", "test"):
+                (raw / f"{part}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            prepare("local", Dataset(data_dir=str(raw)), size, out)
+            decoded = decode(load_tokenizer(out / "tokenizer.json"), read_sequences(out, "test", size).texts)
+            assert words_kept(out, "test", size).tolist() == [len(text.split()) for text in decoded]
