@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,16 @@ class Batch:
     lengths: [B] int64, tokens including BOS and EOS (at least 2).
     condition: what each text is conditioned on, in the same order; None where texts are unconditional.
     breaks: [B, T] bool, True at the first token of every sentence but a text's first; None where nobody looked.
+    known_predictions, known_longest: ``predictions`` and ``longest`` where they are known already: a GPU would have to
+        be waited for to tell.
     """
 
     ids: Tensor
     lengths: Tensor
     condition: Batch | None = None
     breaks: Tensor | None = None
+    known_predictions: Tensor | None = None
+    known_longest: int | None = None
 
     def __len__(self) -> int:
         return self.ids.shape[0]
@@ -53,11 +57,22 @@ class Batch:
         """[B] number of predicted tokens, x and EOS (``targets`` that are not padding)."""
         return self.lengths - 1
 
+    @property
+    def predictions(self) -> Tensor:
+        """[P] int64, where the ``targets``, one row after the other, are not padding."""
+        known = self.known_predictions
+        return self.mask[:, 1:].flatten().nonzero()[:, 0] if known is None else known
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence, at most T."""
+        return int(self.lengths.max()) if self.known_longest is None else self.known_longest
+
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         condition = None if self.condition is None else self.condition.to(device)
-        breaks = None if self.breaks is None else self.breaks.to(device)
-        return Batch(self.ids.to(device), self.lengths.to(device), condition, breaks)
+        breaks, known = (None if part is None else part.to(device) for part in (self.breaks, self.known_predictions))
+        return Batch(self.ids.to(device), self.lengths.to(device), condition, breaks, known, self.known_longest)
 
 
 @dataclass(frozen=True)
@@ -99,7 +114,7 @@ class Sequences:
             breaks = torch.zeros(batch.ids.shape, dtype=torch.bool)
             for row, i in zip(breaks, rows, strict=True):
                 row[list(self.breaks[i])] = True
-        return Batch(batch.ids, batch.lengths, condition, breaks)
+        return replace(batch, condition=condition, breaks=breaks)
 
 
 def collate(sequences: Sequence[Sequence[int]]) -> Batch:
@@ -108,7 +123,8 @@ def collate(sequences: Sequence[Sequence[int]]) -> Batch:
     ids = np.full((len(sequences), max(lengths)), PAD, dtype=np.int64)
     for row, sequence in zip(ids, sequences, strict=True):
         row[: len(sequence)] = sequence
-    return Batch(torch.from_numpy(ids), torch.tensor(lengths, dtype=torch.int64))
+    batch = Batch(torch.from_numpy(ids), torch.tensor(lengths, dtype=torch.int64))
+    return replace(batch, known_predictions=batch.predictions, known_longest=batch.longest)
 
 
 def sorted_batches(sequences: Sequences, size: int) -> Iterator[tuple[np.ndarray, Batch]]:

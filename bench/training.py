@@ -79,6 +79,7 @@ def fit(
             meter.steps += 1
             meter.steps_s += seconds
             if checkpoint.due:
+                run.settle()
                 checkpoint.save(method, run.optimiser, run.best, progress)
         progress, saved = progress.next_stage(), None
     method.requires_grad_(True)
@@ -102,6 +103,7 @@ class Run:
         if not self.total:
             raise BenchError(f"{len(sequences)} training texts make no batch of {plan.batch_size}")
         self.best: dict[str, Tensor] = {}  # weights of the best validation bound
+        self.sums = torch.tensor(progress.sums, dtype=torch.float64, device=self.device)
 
     def steps(self, saved: Saved | None) -> Iterator[tuple[int, float]]:
         """Run the steps that are left, yielding the tokens each predicted and the seconds it took, validation apart.
@@ -119,14 +121,17 @@ class Run:
             if epoch not in batches:
                 batches = {epoch: self._batches(epoch)}
             began = time.perf_counter()
-            batch = self.sequences.batch(batches[epoch][step % self.per_epoch]).to(self.device)
-            self._step(batch, batches[epoch])
-            seconds = time.perf_counter() - began
+            batch = self.sequences.batch(batches[epoch][step % self.per_epoch])
+            tokens = int(batch.predicted.sum())
+            self._step(batch.to(self.device), batches[epoch])
             whole = progress.step % self.per_epoch == 0
-            if whole if self.halving else progress.step in log_at:
+            if logged := whole if self.halving else progress.step in log_at:
+                self.settle()
+            seconds = time.perf_counter() - began
+            if logged:
                 self._row()
             ended = whole and self._end_epoch()
-            yield int(batch.predicted.sum()), seconds
+            yield tokens, seconds
             if ended:
                 break
         if self.halving:
@@ -181,8 +186,12 @@ class Run:
         terms = self._backward(batch)[1]
         self._apply(kept=ahead)
         progress.step += 1
-        for i, value in enumerate((float(terms.rec.detach().sum()), float(terms.kl.detach().sum()), len(batch))):
-            progress.sums[i] += value  # on a GPU these wait for the step to end
+        self.sums[:2] += torch.stack([terms.rec.detach().sum(), terms.kl.detach().sum()])
+        self.sums[2] += len(batch)
+
+    def settle(self) -> None:
+        """Wait for the steps so far to end, and take note of their terms."""
+        self.progress.sums = self.sums.tolist()
 
     def _backward(self, batch: Batch) -> tuple[Tensor, Terms]:
         """The loss of a batch, its gradients left in the parameters, and its terms."""
@@ -238,6 +247,7 @@ class Run:
         progress = self.progress
         rec, kl, n = progress.sums
         progress.sums = [0.0, 0.0, 0.0]
+        self.sums.zero_()
         valid = validation_terms(self.method, self.valid, self.plan.batch_size, self.seed, self.device)
         last = max(0, progress.step - 1)
         latent, known = self.method.groups > 0, self.stage.judged == "bound"

@@ -1,22 +1,27 @@
 """Training steps of the LSTM family beside the same models written plainly, in one run.
 
-    python -m benchmarks.lstm [--threads 2] [--device cuda] [--out docs/lstm-speed.md]
+    python -m benchmarks.lstm [--threads 2] [--device cuda] [--side-by-side 8] [--out docs/lstm-speed.md]
 
 The plain form is the design of the public lagging-encoder code (He et al. 2019), as one writes it down in PyTorch: a
 batch of 32 sentences of one length, an LSTM, a linear layer to all words, cross entropy, SGD with clipping; for the VAE
 an encoder LSTM before it. Both are at the size of PTB, and both take a step on the same batches in turns: texts of the
 lengths that PTB has most of. The models are the same: with equal weights and without dropout their losses are equal,
-which is checked before anything is timed.
+which is checked before anything is timed. With ``--side-by-side n`` also n processes of ours at once, as rows of a
+table are trained, beside one of the plain form.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,34 +119,69 @@ def stepper(model: nn.Module, loss: Callable[[Batch], Tensor]) -> Callable[[Batc
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimiser.step()
         optimiser.zero_grad()
-        if batch.ids.is_cuda:
-            torch.cuda.synchronize()
 
     return step
 
 
+def our_stepper(name: str, device: str) -> Callable[[Batch], None]:
+    method = models.build(MethodSpec(use=name), SIZE, seed=0).to(device).train()
+    return stepper(method, lambda batch: loss(method, batch))
+
+
 def seconds(jobs: dict[str, Callable[[Batch], None]], batches: list[Batch], rounds: int) -> dict[str, list[float]]:
-    """Of each round over all batches, each job having its turn at each batch."""
+    """Of each round, in which each job has its turn at all batches, waited for at its end."""
     took: dict[str, list[float]] = {name: [] for name in jobs}
     for round_ in range(rounds + 1):
-        totals = dict.fromkeys(jobs, 0.0)
-        for batch in batches:
-            for name, job in jobs.items():
-                start = time.perf_counter()
+        for name, job in jobs.items():
+            start = time.perf_counter()
+            for batch in batches:
                 job(batch)
-                totals[name] += time.perf_counter() - start
-        if round_:  # the first is warm-up
-            for name, total in totals.items():
-                took[name].append(total)
+            if batches[0].ids.is_cuda:
+                torch.cuda.synchronize()
+            if round_:  # the first is warm-up
+                took[name].append(time.perf_counter() - start)
     return took
 
 
-def lines(device: str, rounds: int) -> Iterator[str]:
-    """Rows of Markdown."""
+def texts(device: str) -> list[Batch]:
     rng = np.random.default_rng(0)
-    texts = [[BOS, *rng.integers(4, SIZE.vocabulary, n).tolist(), EOS] for n in LENGTHS for _ in range(BATCH)]
-    batches = [Sequences(texts).batch(range(i, i + BATCH)).to(device) for i in range(0, len(texts), BATCH)]
-    tokens = sum(int(batch.predicted.sum()) for batch in batches)
+    drawn = [[BOS, *rng.integers(4, SIZE.vocabulary, n).tolist(), EOS] for n in LENGTHS for _ in range(BATCH)]
+    return [Sequences(drawn).batch(range(i, i + BATCH)).to(device) for i in range(0, len(drawn), BATCH)]
+
+
+def tokens_of(batches: list[Batch]) -> int:
+    return sum(int(batch.predicted.sum()) for batch in batches)
+
+
+def one_row(name: str, device: str, rounds: int) -> None:
+    """A process of ``side_by_side``: ready, told to go, its tokens a second."""
+    batches, step = texts(device), our_stepper(name, device)
+    seconds({name: step}, batches, 1)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(tokens_of(batches) / statistics.mean(seconds({name: step}, batches, rounds)[name]), flush=True)
+
+
+def side_by_side(name: str, rows: int, device: str, threads: int, rounds: int) -> float:
+    """Tokens a second of so many processes at once, all together."""
+    command = [sys.executable, "-m", "benchmarks.lstm", "--row", name, "--device", device, "--threads", str(threads)]
+    with contextlib.ExitStack() as stack:
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        started = [
+            stack.enter_context(subprocess.Popen([*command, "--rounds", str(rounds)], **pipes)) for _ in range(rows)
+        ]
+        for process in started:
+            process.stdout.readline()
+        for process in started:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return sum(float(process.stdout.readline()) for process in started)
+
+
+def lines(device: str, rounds: int, rows: int, threads: int) -> Iterator[str]:
+    """Rows of Markdown."""
+    batches = texts(device)
+    tokens = tokens_of(batches)
     yield "| method | plain, tokens/s | ours, tokens/s | ours / plain, median (min - max of rounds) |"
     yield "|---|---:|---:|---:|"
     for name, latent in (("lstm-lm", 0), ("lstm-vae", LATENT)):
@@ -159,10 +199,12 @@ def lines(device: str, rounds: int) -> Iterator[str]:
             f"| {name} | {speeds['plain']:,.0f} | {speeds['ours']:,.0f} | "
             f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f}) |"
         )
+        if rows > 1:
+            together = side_by_side(name, rows, device, threads, rounds)
+            yield f"| {name}, {rows} side by side | | {together:,.0f} | {together / speeds['plain']:.2f} |"
     for name in OURS_ALONE:
-        ours = models.build(MethodSpec(use=name), SIZE, seed=0).to(device).train()
-        job = {name: stepper(ours, lambda batch, ours=ours: loss(ours, batch))}  # type: ignore[misc]
-        yield f"| {name} | | {tokens / statistics.median(seconds(job, batches, max(1, rounds // 4))[name]):,.0f} | |"
+        took = seconds({name: our_stepper(name, device)}, batches, max(1, rounds // 4))
+        yield f"| {name} | | {tokens / statistics.median(took[name]):,.0f} | |"
 
 
 def main() -> None:
@@ -170,16 +212,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--side-by-side", type=int, default=1, help="processes of ours at once")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="also write the table here")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    if given.row:
+        one_row(given.row, given.device, given.rounds)
+        return
     where = torch.cuda.get_device_name() if given.device == "cuda" else f"{platform.machine()}, {given.threads} threads"
     text = "\n".join([
         "# Training steps of the LSTM family\n",
         f"Written by `python -m benchmarks.lstm --out docs/lstm-speed.md`; {where}, torch {torch.__version__}. "
         f"PTB's size: 256 / 256, {SIZE.vocabulary:,} words, {BATCH} texts a batch, of "
         f"{', '.join(map(str, LENGTHS))} words; {given.rounds} rounds, each form having its turn at each batch.\n",
-        *lines(given.device, given.rounds),
+        *lines(given.device, given.rounds, given.side_by_side, given.threads),
         "",
     ])  # fmt: skip
     print(text)

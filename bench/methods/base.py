@@ -371,10 +371,13 @@ class Method(nn.Module, ABC):
         else:
             repeated = None if context is None else context.repeat(samples)
             hidden = self.backbone.decode(batch.inputs.repeat(samples, 1), injection, repeated)
-        real = (torch.arange(batch.inputs.shape[1], device=z.device) < batch.predicted[:, None]).repeat(samples, 1)
-        targets = batch.targets.repeat(samples, 1)
-        nll = token_nll(self.logits(hidden[real]), targets[real])
-        return -torch.zeros(real.shape, device=z.device, dtype=nll.dtype).masked_scatter(real, nll).sum(-1).view(lead)
+        copies = torch.arange(samples, device=z.device)[:, None] * batch.targets.numel()
+        at = (copies + batch.predictions).flatten()
+        nll = token_nll(
+            self.logits(hidden.flatten(0, 1).index_select(0, at)), batch.targets.flatten().repeat(samples)[at]
+        )
+        by_position = nll.new_zeros(samples * batch.targets.numel()).index_copy(0, at, nll)
+        return -by_position.view(*lead, -1).sum(-1)
 
     def decode(
         self, z: Tensor, decoding: Decoding, max_tokens: int, condition: Condition | None = None,

@@ -40,7 +40,7 @@ class Codebook(nn.Module):
         drawn = torch.randperm(len(states))[: len(self.vectors)].to(states.device)
         self.vectors[: len(drawn)] = _aside(states[drawn])
         for _ in range(iterations):
-            counts, sums = self._gather(states)
+            counts, sums = self._gather(states, torch.ones_like(states[:, 0]))
             used = counts > 0
             self.vectors[used] = sums[used] / counts[used, None]
         # as if every batch so far had had the mean number of states a code
@@ -48,23 +48,27 @@ class Codebook(nn.Module):
         self.sums.copy_(self.vectors)
 
     @torch.no_grad()
-    def update(self, states: Tensor) -> None:
-        """One step of the moving averages with the states [N, D] of a batch; dead codes go to some of these states."""
-        counts, sums = self._gather(states)
-        fair = len(states) / len(self.counts)
+    def update(self, states: Tensor, present: Tensor | None = None) -> None:
+        """One step of the moving averages with the states [N, D] of a batch, or those of them that are ``present`` [N].
+
+        Dead codes go to some of these states.
+        """
+        weights = torch.ones_like(states[:, 0]) if present is None else present.to(states.dtype)
+        counts, sums = self._gather(states, weights)
+        fair = weights.sum() / len(self.counts)
         self.counts.lerp_(counts / fair, 1 - DECAY)
         self.sums.lerp_(sums / fair, 1 - DECAY)
-        dead = self.counts < DEAD
-        if dead.any():
-            to = torch.randint(len(states), (int(dead.sum()),)).to(states.device)
-            self.sums[dead], self.counts[dead] = _aside(states[to]), 1.0
+        dead = self.counts < DEAD  # how many is not asked: on a GPU that would wait for the step to end
+        to = states[torch.multinomial(weights, len(dead), replacement=True)]
+        self.sums.copy_(torch.where(dead[:, None], _aside(to), self.sums))
+        self.counts.masked_fill_(dead, 1.0)
         self.vectors.copy_(self.sums / self.counts[:, None])
 
-    def _gather(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """How many states each code is nearest to, [K], and their sum, [K, D]."""
+    def _gather(self, states: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """How many states [N, D], by ``weights`` [N], each code is nearest to, [K], and their sum, [K, D]."""
         index = self.nearest(states)
-        counts = torch.zeros_like(self.counts).index_add_(0, index, torch.ones_like(states[:, 0]))
-        return counts, torch.zeros_like(self.sums).index_add_(0, index, states)
+        counts = torch.zeros_like(self.counts).index_add_(0, index, weights)
+        return counts, torch.zeros_like(self.sums).index_add_(0, index, states * weights[:, None])
 
 
 def _aside(states: Tensor) -> Tensor:

@@ -168,7 +168,7 @@ class Davam(Stepwise):
         """Eq. 8; the codebook follows the states that it was compared with."""
         rec, states, codes = self._reconstruction(batch)
         distance = ((states - codes.mean.detach()).pow(2).sum(-1) * codes.present).sum(-1)
-        self.codebook.update(states.detach()[codes.present])
+        self.codebook.update(states.detach().flatten(0, 1), codes.present.flatten())
         return Terms(rec, rec.new_zeros(len(batch), 0, 1), beta * distance)
 
     def _prior_terms(self, batch: Batch, beta: float) -> Terms:

@@ -72,7 +72,7 @@ class Stepwise(Method):
 
     def states(self, batch: Batch) -> Tensor:
         """h_t^e of every token of x and of EOS, [B, T, d]."""
-        return self.encoder(batch)[:, 1 : int(batch.lengths.max())]
+        return self.encoder(batch)[:, 1 : batch.longest]
 
     def log_prior(self, z: Tensor, condition: Condition | None = None) -> Tensor:
         return super().log_prior(z, condition).masked_fill(z.isnan().any(-1), 0.0)

@@ -169,7 +169,7 @@ def test_choices_have_the_moments_of_their_probabilities() -> None:
 def test_the_encoder_gets_the_gradient_of_its_codes() -> None:
     """d rec / d h_t^e = d rec / d e_{z_t} (Fig. 2), and 2 beta (h - e) of the commitment (Eq. 8); the codebook none."""
     method, beta = build("davam-k128", codes=5), 0.7
-    method.codebook.update = lambda states: None  # type: ignore[method-assign]
+    method.codebook.update = lambda *_: None  # type: ignore[method-assign]
     plain, codes = method.coded(BATCH)
     at_codes = codes.sample(1)[0].requires_grad_()
     (of_codes,) = torch.autograd.grad(-method.log_likelihood(BATCH, at_codes).sum(), at_codes)

@@ -1,0 +1,52 @@
+"""A training step waits for nothing: on a GPU every number fetched from the device ends what runs ahead of it."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bench import objectives
+from bench.methods.base import Method
+from bench.methods.optimus import Optimus
+from bench.methods.trace import Trace
+
+from .conftest import Task
+
+FETCHES = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal"}
+
+
+class Fetches(TorchDispatchMode):
+    """Which lines fetched something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        masks = name in ("index", "index_put", "index_put_") and any(
+            isinstance(at, torch.Tensor) and at.dtype == torch.bool for at in args[1]
+        )
+        if name in FETCHES or masks:
+            frames = [frame for frame in traceback.extract_stack() if "/bench/" in frame.filename]
+            self.lines.add(f"{name}: {[f'{frame.filename}:{frame.lineno}' for frame in frames[-3:]]}")
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_training_step_fetches_nothing(variant: Method, task: Task) -> None:
+    """TRACE asks how many segments the texts have; transformers' BERT, whether its mask leaves anything out."""
+    if isinstance(variant, (Trace, Optimus)):
+        pytest.skip("it asks for sizes")
+    options = variant.options
+    for stage in variant.stages():
+        batch = task.batch()
+        with Fetches() as fetches:
+            terms = stage.terms(batch, 0.5)
+            objectives.loss(terms, 0.5, options.kl_reduction, options.free_bits).backward()
+        assert not fetches.lines, stage.name
