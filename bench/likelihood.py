@@ -41,7 +41,7 @@ def measure(suite: Suite, cell: Cell, device: str = "cpu") -> None:
     sequences = read_sequences(paths.data, "test", backbone)
     with measured(paths.cost("likelihood")) as meter:
         meter.device = devices.describe(target)
-        result = statistics(method, sequences, likelihood_of(suite, cell.dataset), cell.seed, target)
+        result = statistics(method, sequences, likelihood_of(suite, cell.dataset, cell.method), cell.seed, target)
         passes = len(result.log_px) * result.log_px.shape[1]
         meter.tokens = int(result.predicted.mean() * (passes + len(sequences)))
     with atomic(paths.likelihood, "wb") as stream:

@@ -96,7 +96,7 @@ class Backbone(Section):
         if self.kind != "lstm" and self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.kind == "lstm" and self.layers > 1:
-            raise ValueError(f"an LSTM has one layer, not {self.layers}")
+            raise ValueError(f"an LSTM has one layer, not {self.layers}: give layers: 1")
         if self.tokenizer == "bpe" and self.vocabulary < BYTES:
             raise ValueError(f"vocabulary {self.vocabulary} is less than the {BYTES} of byte-level BPE")
         return self
@@ -163,6 +163,7 @@ class MethodSpec(Section):
     options: dict[str, Any] = {}
     backbone: Resize = Resize()  # what is different about it for this method
     learning_rate: PositiveFloat | None = None  # in place of the suite's: another kind of network learns at another
+    importance_examples: PositiveInt | None = None  # in place of the dataset's: of a network that is fast, more
 
 
 class Selection(Section):

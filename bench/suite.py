@@ -265,6 +265,7 @@ def spec_of(suite: Suite, method: str) -> MethodSpec:
     return spec if spec.use else spec.model_copy(update={"use": method})
 
 
+OWN_PLANS = {"backbone", "learning_rate", "importance_examples"}  # of a method, which are part of other settings
 TRAINING = {"epochs", "batch_size", "learning_rate", "warmup_steps"}  # parts of the plan that a dataset may have
 
 
@@ -276,9 +277,9 @@ def training_of(suite: Suite, dataset: str, method: str = "") -> Training:
     return suite.training.model_copy(update=own)
 
 
-def likelihood_of(suite: Suite, dataset: str) -> Likelihood:
-    """The likelihood plan on one dataset, likewise."""
-    examples = suite.datasets[dataset].importance_examples
+def likelihood_of(suite: Suite, dataset: str, method: str) -> Likelihood:
+    """The likelihood plan of one cell, likewise."""
+    examples = suite.methods[method].importance_examples or suite.datasets[dataset].importance_examples
     return suite.likelihood.model_copy(update={"importance_examples": examples}) if examples else suite.likelihood
 
 
@@ -333,10 +334,10 @@ def settings(
             words = [size.tokenizer] if size.tokenizer != "bpe" else []
             return digest(*limits, *sources, *sentences, *words)
         case "train":
-            spec = spec_of(suite, method).model_dump(exclude={"backbone", "learning_rate"})
+            spec = spec_of(suite, method).model_dump(exclude=OWN_PLANS)
             return digest(spec, _backbone_settings(suite, dataset, method), training_of(suite, dataset, method))
         case "likelihood":
-            return digest(likelihood_of(suite, dataset), suite.training.threads)
+            return digest(likelihood_of(suite, dataset, method), suite.training.threads)
         case "generate":
             return digest(generation_of(suite, dataset, decoding), suite.training.threads)
         case "interpolate" | "attention":

@@ -217,6 +217,9 @@ def test_settings_change_exactly_with_what_a_stage_reads(write) -> None:
     assert changed(datasets={"bbe": {"train": 100, "max_tokens": 32}}) == {"prepare", "train"}
     assert changed(methods={"gpt2": {}, "della": {"backbone": {"layers": 2}}}) == {"train"}
     assert changed(methods={"gpt2": {"backbone": {"layers": 2}}, "della": {}}) == set()
+    assert changed(methods={"gpt2": {}, "della": {"learning_rate": 0.1}}) == {"train"}
+    assert changed(methods={"gpt2": {}, "della": {"importance_examples": 3}}) == {"likelihood"}
+    assert changed(methods={"gpt2": {"importance_examples": 3, "learning_rate": 0.1}, "della": {}}) == set()
     assert changed(backbone={"max_source_tokens": 7}) == set()  # bbe has no sources
     assert changed(reports={"table1": {"datasets": ["bbe"], "methods": ["della"]}}) == set()
     assert changed(metrics={"iw": {}, "bleu": {"resamples": 11}}) == {"score"}
@@ -238,10 +241,13 @@ def test_settings_of_a_named_decoding_change_with_it_alone(write) -> None:
 
 
 def test_plans_of_a_dataset_and_a_method(write) -> None:
-    changed = {"backbone": {"kind": "bart", "layers": 2}, "decoding": {"strategy": "greedy"}}
+    changed = {
+        "backbone": {"kind": "bart", "layers": 2}, "decoding": {"strategy": "greedy"}, "importance_examples": 2,
+    }  # fmt: skip
+    wide = {"use": "della", "backbone": {"layers": 6}, "importance_examples": 3}
     loaded = load(write(
         datasets={"bbe": {}, "kjv2bbe": changed},
-        methods={"gpt2": {}, "bart": {}, "wide": {"use": "della", "backbone": {"layers": 6}}},
+        methods={"gpt2": {}, "bart": {}, "wide": wide},
         metrics=["elbo", "rouge"],
     ))  # fmt: skip
     assert [(c.dataset, c.method) for c in cells(loaded) if c.seed == 1] == [
@@ -250,6 +256,10 @@ def test_plans_of_a_dataset_and_a_method(write) -> None:
     plain, bart = suite.backbone_of(loaded, "bbe", "gpt2"), suite.backbone_of(loaded, "kjv2bbe", "bart")
     assert plain == loaded.backbone and (bart.kind, bart.layers) == ("bart", 2)
     assert suite.backbone_of(loaded, "kjv2bbe", "wide").layers == 6
+    assert suite.likelihood_of(loaded, "bbe", "wide").importance_examples == 3
+    assert suite.likelihood_of(loaded, "kjv2bbe", "wide").importance_examples == 3
+    assert suite.likelihood_of(loaded, "kjv2bbe", "bart").importance_examples == 2
+    assert suite.likelihood_of(loaded, "bbe", "gpt2") == loaded.likelihood
     assert suite.generation_of(loaded, "kjv2bbe").decoding.signature == "greedy()"
     assert suite.generation_of(loaded, "bbe") == loaded.generation
     assert suite.untrained(loaded) == [Cell("kjv2bbe", "copy", 0)]  # no text metric without a reference of its own

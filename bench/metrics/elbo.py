@@ -25,6 +25,8 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
     columns = {"rec": stats.rec, "nelbo": stats.nelbo}
     if stats.groups:
         columns |= {"kl": stats.kl_total, "kl_per_group": stats.kl_averaged}
+    if stats.length.any():
+        columns["length"] = stats.length
     n = len(stats.rec)
     values = {}
     for key, measured in zip(columns, bootstrap.means(np.stack(list(columns.values()), axis=1)), strict=True):
@@ -52,11 +54,13 @@ METRIC = Metric(
                  (0, inf), "DELLA Eq. 6"),
         Quantity("kl_per_group", "KL/group", "none", "mean_i (1/G_i) sum_g KL(q(z_g|z_<g,x_i) || p(z_g|z_<g))",
                  "nats/example/group", (0, inf), "as kl, over the G_i groups of an example"),
+        Quantity("length", "Length", "none", "mean_i -log p(G_i)", "nats/example", (0, inf),
+                 "the part of kl that says how long a latent sequence is"),
         Quantity("nelbo", "-ELBO", "down", "rec + kl", "nats/example", (0, inf), "DELLA Eq. 2"),
     ),
     compute=_compute,
     signatures=(
-        "<rec, kl or nelbo>|protocol:exact|groups:sum|N:<examples>|v:1",
+        "<rec, kl, length or nelbo>|protocol:exact|groups:sum|N:<examples>|v:1",
         "kl|protocol:exact|groups:mean|N:<examples>|v:1",
     ),
     defaults=DEFAULTS,

@@ -53,8 +53,10 @@ def compute(stats: LikelihoodFile, **options: int) -> dict[str, Value]:
 
 def test_every_value_is_a_registered_quantity_within_its_range(stats: LikelihoodFile, ragged: LikelihoodFile) -> None:
     known = {quantity.key: quantity for metric in METRICS for quantity in metric.quantities}
-    for values in (compute(stats), compute(ragged)):
-        assert set(values) == set(known) - {"nll@100", "nll@1000", "ess@100", "ess@1000"}
+    priced = replace(ragged, length=np.linspace(1, 2, len(ragged.rec)))
+    without = {"nll@100", "nll@1000", "ess@100", "ess@1000"}
+    for values, more in ((compute(stats), {"length"}), (compute(ragged), {"length"}), (compute(priced), set())):
+        assert set(values) == set(known) - without - more
         for key, value in values.items():
             low, high = known[key].range
             assert low <= value.value <= high and value.signature.endswith("|v:1"), key

@@ -292,7 +292,7 @@ def test_a_length_is_in_every_bound_and_in_no_papers_number(name: str) -> None:
     paper = [paper_davam.METRIC.compute(of, {}) for of in (stats, longer)]
     assert paper[0] == paper[1]
     first, second = ({**elbo.METRIC.compute(of, {}), **iw.METRIC.compute(of, {})} for of in (stats, longer))
-    for key in ("nelbo", "kl", "nll"):
+    for key in ("nelbo", "kl", "nll", "length"):
         assert second[key].value - first[key].value == pytest.approx(more.mean())
     for key in ("rec", "kl_per_group"):
         assert second[key].value == first[key].value

@@ -18,7 +18,7 @@ rule likelihood:
         cost=cell.cost("likelihood"),
     params:
         code=lambda wildcards: dag.code("likelihood", dataset=wildcards.dataset, method=wildcards.method),
-        settings=lambda wildcards: dag.settings("likelihood", dataset=wildcards.dataset),
+        settings=lambda wildcards: dag.settings("likelihood", dataset=wildcards.dataset, method=wildcards.method),
         args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     log:
         dag.log(cell.root, "likelihood"),

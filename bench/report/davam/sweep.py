@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LEAST_RANGE = 0.02  # of the values in the middle
 DEFAULTS = {"codes": 512, "beta_max": 5.0, "latent": 32}  # of bench.methods.davam, which is torch
 SWEPT = {  # figure -> the option on its axis, and what the axis is called
     "davam/figure4a": ("codes", "codes K of the code book"),
@@ -117,6 +118,15 @@ def _line(axes: Axes, of: dict[str, list[float]], points: Sequence[Point], panel
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks([point.value for point in points], [f"{point.value:g}" for point in points])
     axes.margins(0.08, 0.15)
+    if here:
+        _widen(axes)
+
+
+def _widen(axes: Axes) -> None:
+    """A scale of at least a fiftieth of its values: what is smaller than that is not to fill a panel."""
+    low, high = axes.get_ylim()
+    middle, half = (low + high) / 2, max((high - low) / 2, LEAST_RANGE / 2 * abs(low + high) / 2)
+    axes.set_ylim(middle - half, middle + half)
 
 
 def _legend(figure: Figure, results: Results) -> None:

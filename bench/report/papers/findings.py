@@ -18,8 +18,9 @@ def means(results: Results, dataset: str, key: str) -> dict[str, float]:
 
 
 def collapsed(results: Results, dataset: str) -> list[str]:
-    """Which latent variables carry nothing."""
-    kl = means(results, dataset, "kl")
+    """Which latent variables carry nothing: their length, where they have one, is counted, and not theirs to choose."""
+    length = means(results, dataset, "length")
+    kl = {method: value - length.get(method, 0.0) for method, value in means(results, dataset, "kl").items()}
     if not kl:
         return []
     rows = {method: value for method, value in kl.items() if value < COLLAPSED}

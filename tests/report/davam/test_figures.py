@@ -74,6 +74,8 @@ def test_rec_and_both_kls_against_the_option(davam: Suite) -> None:
         assert list(line.get_xdata()) == [128, 256, 512]
         assert list(line.get_ydata()) == pytest.approx(means)
         assert len(marks.get_ydata()) == 6, "a mark a seed"
+        low, high = axes.get_ylim()
+        assert low < min(means) and max(means) < high and high - low >= 0.02 * means[0] * 0.99, "noise fills no panel"
     sweep.render(davam, "davam/figure4a", Path("f.png"))
     assert Path("f.svg").stat().st_size
 

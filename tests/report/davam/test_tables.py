@@ -102,6 +102,10 @@ def test_which_arithmetic_favours_whom(davam: Suite) -> None:
         "PPL is that of lstm-lm, 90.00; by the paper's arithmetic it is 94.85."
     )
     assert found[1] == "On bbe lstm-vae and gavam collapsed: KL below 0.1 nats."
+    fake_run.edit("bbe", "gavam", sets("kl", 3.5))
+    assert table2(davam).tables[0].findings[1] == "On bbe lstm-vae collapsed: KL below 0.1 nats."
+    fake_run.edit("bbe", "gavam", lambda record: record["values"].update(length=fake_run.value(3.45, "length|v:1")))
+    assert table2(davam).tables[0].findings[1] == found[1], "what the length costs says nothing of z"
     fake_run.edit("bbe", "davam-k512", sets("ppl_word", 20.0))
     assert table2(davam).tables[0].findings[0] == (
         "On bbe davam-k512 has the lowest PPL either way: 30.44 by the paper's arithmetic, 20.00 exactly."
