@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--frozen", required=True, metavar="RELEASE", help="a directory of results/frozen")
     freeze = verb("freeze", _freeze, "keep a finished run's records as results/frozen/RELEASE", _suite)
     freeze.add_argument("release", help="name of the release, e.g. 2026.11-embedded")
+    freeze.add_argument("--finished", action="store_true", help="keep what is finished, and name what is not")
     freeze.add_argument("--allow-dirty", action="store_true", help="accept records made from uncommitted code")
     verb("score", _score, "score any file of generated texts, with no suite", _score_options)
     metrics = verb("metrics", _metrics, "list metrics: formulas, directions, ranges, sources, signatures, options")
@@ -326,7 +327,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 def _freeze(arguments: argparse.Namespace) -> None:
     from bench.freeze import freeze
 
-    freeze(arguments.suite, arguments.release, arguments.allow_dirty)
+    freeze(arguments.suite, arguments.release, arguments.allow_dirty, arguments.finished)
 
 
 def _metrics(arguments: argparse.Namespace) -> None:

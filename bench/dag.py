@@ -5,6 +5,7 @@ Everything here is plain lookup in a validated suite: no data is read and nothin
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -213,15 +214,29 @@ def load(config: Mapping[str, Any]) -> Dag:
     if given["device"] not in ("cpu", "cuda"):
         raise BenchError(f"--config: 'device' is {given['device']!r}: expected cpu or cuda")
     suite = suites.load(str(given["suite"]), tuple(uses))
-    return Dag(str(given["suite"]), tuple(uses), suite, _release(str(given["frozen"])), given["device"])
+    return Dag(str(given["suite"]), tuple(uses), suite, _release(str(given["frozen"]), suite.name), given["device"])
 
 
-def _release(name: str) -> str:
-    """A frozen release by name; the newest (by name, numbers compared as numbers) for ""; "" where there is none."""
+def _release(name: str, suite: str) -> str:
+    """A frozen release by name; the newest of the suite for "", of any suite where it has none; "" without any.
+
+    The newest is so by name, numbers compared as numbers.
+    """
     known = [manifest.parent.name for manifest in FROZEN.glob("*/manifest.json")]
     if name and name not in known:
         raise BenchError(f"--config: 'frozen' is '{name}': no such release in {FROZEN}{suggest(name, known)}")
-    return name or max(known, key=_natural, default="")
+    if name:
+        return name
+    own = [release for release in known if _suite_of(release) == suite]
+    return max(own or known, key=_natural, default="")
+
+
+def _suite_of(release: str) -> str:
+    """The name of a release's suite; "" where its manifest is damaged, which whoever reads the release is told."""
+    try:
+        return str(json.loads((FROZEN / release / "manifest.json").read_text(encoding="utf-8"))["suite"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

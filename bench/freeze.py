@@ -45,11 +45,14 @@ class Release:
     cells: Mapping[Cell, FrozenCell]
 
 
-def freeze(suite_path: str, release: str, allow_dirty: bool = False, root: Path = Path()) -> Path:
+def freeze(
+    suite_path: str, release: str, allow_dirty: bool = False, finished: bool = False, root: Path = Path()
+) -> Path:
     """Write a finished run's release and return its folder; :class:`BenchError` says why not, and nothing is written.
 
-    Refused: a name that is taken or not a plain name, an unfinished cell, records made from uncommitted code (unless
-    ``allow_dirty``), from different data or code, or under settings that the suite no longer has.
+    Refused: a name that is taken or not a plain name, an unfinished cell (with ``finished`` the manifest names it, and
+    the others are kept), records made from uncommitted code (unless ``allow_dirty``), from different data or code, or
+    under settings that the suite no longer has.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", release):
         raise BenchError(f"release '{release}': expected letters, digits, '.', '_' and '-'")
@@ -57,28 +60,32 @@ def freeze(suite_path: str, release: str, allow_dirty: bool = False, root: Path 
     if folder.exists():
         raise BenchError(f"release '{release}': {folder} exists; a release never changes, choose another name")
     suite = suites.load(suite_path)
-    records = _finished(suite, root)
+    wanted = _wanted(suite)
+    missing = [cell for cell in wanted if not _record(suite, cell, root).exists()]
+    if missing and (not finished or len(missing) == len(wanted)):
+        path, cell = _record(suite, missing[0], root), missing[0]
+        raise BenchError(
+            f"suite '{suite.name}': cell {cell.dataset}/{cell.method}/seed{cell.seed} is not finished ({path})"
+        )
+    records = [read_cell(suite.name, cell, root) for cell in wanted if cell not in missing]
     _check(suite, records, allow_dirty, root)
     with atomic_directory(folder) as temporary:
         listed = [_write_cell(suite, record, temporary, root) for record in records]
-        write_json(temporary / "manifest.json", _manifest(release, suite, suite_path, records, listed, root))
+        write_json(temporary / "manifest.json", _manifest(release, suite, suite_path, records, missing, listed, root))
     return folder
 
 
-def _finished(suite: Suite, root: Path) -> list[Record]:
-    """The record of every cell, rows without a model included; the first that is missing is named.
+def _wanted(suite: Suite) -> list[Cell]:
+    """Every cell with a record, rows without a model included.
 
     A cell whose record no report reads has none: its training or its texts of named decodings are all that is shown.
     """
     trained = [cell for cell in suites.cells(suite) if suites.metrics_of(suite, cell.dataset, cell.method)]
-    wanted = [*trained, *suites.untrained(suite)]
-    for cell in wanted:
-        path = root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed).record
-        if not path.exists():
-            raise BenchError(
-                f"suite '{suite.name}': cell {cell.dataset}/{cell.method}/seed{cell.seed} is not finished ({path})"
-            )
-    return [read_cell(suite.name, cell, root) for cell in wanted]
+    return [*trained, *suites.untrained(suite)]
+
+
+def _record(suite: Suite, cell: Cell, root: Path) -> Path:
+    return root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed).record
 
 
 def _check(suite: Suite, records: Sequence[Record], allow_dirty: bool, root: Path) -> None:
@@ -132,8 +139,9 @@ def _cell_text(record: Record, statistics: PerExample) -> str:
 
 
 def _manifest(
-    release: str, suite: Suite, suite_path: str, records: Sequence[Record], listed: list[dict[str, Any]], root: Path
-) -> dict[str, Any]:
+    release: str, suite: Suite, suite_path: str, records: Sequence[Record], missing: Sequence[Cell],
+    listed: list[dict[str, Any]], root: Path,
+) -> dict[str, Any]:  # fmt: skip
     text = Path(suite_path).read_text(encoding="utf-8")
     signatures: dict[str, dict[str, set[str]]] = {}
     versions: dict[str, set[str]] = {}
@@ -149,6 +157,7 @@ def _manifest(
         "release": release,
         "suite": {"name": suite.name, "yaml": text, "digest": suites.digest(suite), "resolved": _resolved(suite)},
         "cells": listed,
+        **({"unfinished": [f"{cell.dataset}/{cell.method}/seed{cell.seed}" for cell in missing]} if missing else {}),
         "data": {name: _data(suite, name, records, root) for name in suite.datasets if name in recorded},
         "signatures": {d: {key: sorted(found) for key, found in by.items()} for d, by in signatures.items()},
         "versions": {package: sorted(found) for package, found in versions.items()},

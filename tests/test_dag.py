@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -155,6 +157,18 @@ def test_texts_of_named_decodings_lie_beside_the_cells_own() -> None:
 def test_the_newest_release_counts_numbers_as_numbers() -> None:
     assert dag.load({"suite": "tiny.yaml"}).frozen_manifest() == "results/frozen/v1.10/manifest.json"
     assert dag.load({"suite": "tiny.yaml", "frozen": "v1.2"}).frozen == "v1.2"
+
+
+def test_the_newest_release_is_one_of_the_suite_where_it_has_any() -> None:
+    manifest = Path("results/frozen/v1.3/manifest.json")
+    manifest.parent.mkdir()
+    try:
+        manifest.write_text(json.dumps({"suite": {"name": suite.load("tiny.yaml").name}}))
+        assert dag.load({"suite": "tiny.yaml"}).frozen == "v1.3"
+        manifest.write_text(json.dumps({"suite": {"name": "another"}}))
+        assert dag.load({"suite": "tiny.yaml"}).frozen == "v1.10"
+    finally:
+        shutil.rmtree(manifest.parent)
 
 
 def test_parameters_name_themselves_and_the_order_of_the_yaml_counts_in_reports() -> None:

@@ -97,6 +97,17 @@ def test_an_unfinished_cell_is_named(run: str, tmp_path: Path) -> None:
     refused(run, tmp_path, "cell bbe/della/seed2 is not finished")
 
 
+def test_what_is_finished_can_be_kept(run: str, tmp_path: Path) -> None:
+    (tmp_path / CellPaths("tiny", "bbe", "della", 2).record).unlink()
+    release = load_release(freeze(run, "r1", finished=True, root=tmp_path).name, tmp_path)
+    assert release.manifest["unfinished"] == ["bbe/della/seed2"]
+    assert Cell("bbe", "della", 1) in release.cells and Cell("bbe", "della", 2) not in release.cells
+    for record in (tmp_path / "results/runs").rglob("record.json"):
+        record.unlink()
+    with pytest.raises(BenchError, match="is not finished"):
+        freeze(run, "r2", finished=True, root=tmp_path)
+
+
 @pytest.mark.parametrize("git", [{"sha": "0123", "dirty": True}, {"sha": "", "dirty": False}])
 def test_uncommitted_code_is_refused_unless_allowed(run: str, tmp_path: Path, git: dict[str, Any]) -> None:
     edit(tmp_path, {"git": git})
