@@ -89,21 +89,21 @@ def draw(results: Results, points: Sequence[Point], axis: str) -> Figure:
     from matplotlib import pyplot
 
     height = 0.8 + 2.5 * len(results.datasets)
-    figure, grid = pyplot.subplots(len(results.datasets), len(PANELS), figsize=(8.6, height), squeeze=False)
+    figure, grid = pyplot.subplots(len(results.datasets), len(PANELS), figsize=(9.2, height), squeeze=False)
     for dataset, row in zip(results.datasets, grid, strict=True):
         for axes, panel in zip(row, PANELS, strict=True):
             _line(axes, by_seed(results, dataset, panel.key), points, panel)
             axes.set_ylabel(panel.label)
         row[1].set_xlabel(axis)
         row[0].set_title(dataset, loc="left", fontweight="bold")
-    figure.subplots_adjust(left=0.07, right=0.99, wspace=0.3, hspace=0.5, top=1 - 0.8 / height, bottom=0.45 / height)
+    figure.subplots_adjust(left=0.09, right=0.99, wspace=0.42, hspace=0.5, top=1 - 0.8 / height, bottom=0.45 / height)
     _legend(figure, results)
     return figure
 
 
 def _line(axes: Axes, of: dict[str, list[float]], points: Sequence[Point], panel: Panel) -> None:
     """A line through the means over seeds, a mark a seed; a logarithmic scale with a tick at each value there is."""
-    from matplotlib.ticker import NullLocator
+    from matplotlib.ticker import MaxNLocator, NullLocator
 
     here = [(point.value, of[point.method]) for point in points if point.method in of]
     if here:
@@ -117,6 +117,7 @@ def _line(axes: Axes, of: dict[str, list[float]], points: Sequence[Point], panel
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks([point.value for point in points], [f"{point.value:g}" for point in points])
+    axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.margins(0.08, 0.15)
     if here:
         _widen(axes)
