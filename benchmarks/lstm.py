@@ -220,10 +220,10 @@ def main() -> None:
     if given.row:
         one_row(given.row, given.device, given.rounds)
         return
-    where = torch.cuda.get_device_name() if given.device == "cuda" else f"{platform.machine()}, {given.threads} threads"
+    where = torch.cuda.get_device_name() if given.device == "cuda" else f"{platform.machine()}, {given.threads} thread(s) a process"
     text = "\n".join([
         "# Training steps of the LSTM family\n",
-        f"Written by `python -m benchmarks.lstm --out docs/lstm-speed.md`; {where}, torch {torch.__version__}. "
+        f"Written by `python -m benchmarks.lstm {' '.join(sys.argv[1:])}`; {where}, torch {torch.__version__}. "
         f"PTB's size: 256 / 256, {SIZE.vocabulary:,} words, {BATCH} texts a batch, of "
         f"{', '.join(map(str, LENGTHS))} words; {given.rounds} rounds, each form having its turn at each batch.\n",
         *lines(given.device, given.rounds, given.side_by_side, given.threads),
