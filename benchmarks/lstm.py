@@ -220,7 +220,8 @@ def main() -> None:
     if given.row:
         one_row(given.row, given.device, given.rounds)
         return
-    where = torch.cuda.get_device_name() if given.device == "cuda" else f"{platform.machine()}, {given.threads} thread(s) a process"
+    cpu = f"{platform.machine()}, {given.threads} thread(s) a process"
+    where = torch.cuda.get_device_name() if given.device == "cuda" else cpu
     text = "\n".join([
         "# Training steps of the LSTM family\n",
         f"Written by `python -m benchmarks.lstm {' '.join(sys.argv[1:])}`; {where}, torch {torch.__version__}. "
