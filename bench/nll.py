@@ -1,7 +1,8 @@
-"""-log p of tokens from their logits, in the memory of the logits.
+"""-log p of tokens from hidden states, in the memory of one matrix of logits.
 
 The softmax over the vocabulary is most of what training costs. Cross entropy as one composes it holds three matrices of
-[tokens, V]: logits, their log-softmax, and its gradient. Here one matrix is all three in turn.
+[tokens, V]: logits, their log-softmax, and its gradient. Here one matrix is all three in turn, and it is [V, tokens]:
+the libraries' matrix products are faster by a tenth that way round, on the CPU.
 """
 
 from __future__ import annotations
@@ -13,31 +14,28 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def token_nll(logits: Tensor, targets: Tensor) -> Tensor:
-    """-log softmax(logits)[target] of logits [N, V] and targets [N], nats: [N]. The logits are gone afterwards.
-
-    They must be the output of an operation that does not look at it again for its gradient: a linear map's.
-    """
-    nll: Tensor = _TokenNLL.apply(logits, targets)[1]
+def linear_nll(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """-log softmax(weight @ h)[target] of each h of ``hidden`` [N, d]; weight [V, d], targets [N]; nats: [N]."""
+    nll: Tensor = _LinearNLL.apply(hidden, weight, targets)
     return nll
 
 
-class _TokenNLL(torch.autograd.Function):
+class _LinearNLL(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        chosen = logits.gather(1, targets[:, None])[:, 0]
-        largest = logits.amax(-1)
-        weights = logits.sub_(largest[:, None]).exp_()
-        total = weights.sum(-1)
-        ctx.mark_dirty(logits)
-        ctx.save_for_backward(weights, total, targets)  # as a field of ctx it would live until the next collection
-        return logits, total.log() + largest - chosen
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        scores = weight @ hidden.T
+        chosen = scores.gather(0, targets[None])[0]
+        largest = scores.amax(0)
+        weights = scores.sub_(largest).exp_()
+        total = weights.sum(0)
+        ctx.save_for_backward(hidden, weight, targets, weights, total)  # as fields they would outlive the step
+        return total.log() + largest - chosen
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, _: Tensor, gradient: Tensor) -> tuple[Tensor, None]:
-        """softmax(logits) - onehot(target), times the gradient of each."""
-        weights, total, targets = ctx.saved_tensors
-        softmax = weights.mul_((gradient / total)[:, None])
-        softmax[torch.arange(len(targets), device=targets.device), targets] -= gradient
-        return softmax, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        """softmax - onehot(target), times the gradient of each, through the linear map."""
+        hidden, weight, targets, weights, total = ctx.saved_tensors
+        softmax = weights.mul_(gradient / total)
+        softmax[targets, torch.arange(len(targets), device=targets.device)] -= gradient
+        return softmax.T @ weight, softmax @ hidden, None

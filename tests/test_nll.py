@@ -1,16 +1,24 @@
-"""Token likelihoods in the memory of the logits, against PyTorch's cross entropy."""
+"""Token likelihoods in the memory of one matrix of logits, against PyTorch's cross entropy."""
 
 from __future__ import annotations
 
 import gc
 import weakref
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from bench.nll import token_nll
+from bench.nll import linear_nll
+
+
+def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(F.linear(hidden, weight), targets, reduction="none")
 
 
 @given(st.integers(1, 9), st.integers(2, 40), st.integers(0, 2**31), st.sampled_from([1e-3, 1.0, 30.0]))
@@ -21,9 +29,9 @@ def test_values_and_gradients_are_those_of_cross_entropy(n: int, vocabulary: int
     targets = torch.randint(vocabulary, (n,), generator=generator)
     upstream = torch.randn(n, generator=generator, dtype=torch.float64)
     results = []
-    for of in (token_nll, lambda logits, targets: F.cross_entropy(logits, targets, reduction="none")):
+    for of in (linear_nll, cross_entropy):
         h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
-        nll = of(F.linear(h, w), targets)
+        nll = of(h, w, targets)
         nll.backward(upstream)
         results.append((nll.detach(), h.grad, w.grad))
     torch.testing.assert_close(*results, rtol=1e-10, atol=1e-12)
@@ -32,16 +40,34 @@ def test_values_and_gradients_are_those_of_cross_entropy(n: int, vocabulary: int
 def test_logits_far_apart_are_neither_infinite_nor_nan() -> None:
     logits = torch.tensor([[1e4, -1e4, 0.0], [-3e38, 3e38, 0.0]])
     targets = torch.tensor([1, 1])
-    expected = F.cross_entropy(logits.clone(), targets, reduction="none")
-    torch.testing.assert_close(token_nll(logits, targets), expected)
+    nll = linear_nll(torch.eye(2), logits.T.contiguous(), targets)
+    torch.testing.assert_close(nll, F.cross_entropy(logits, targets, reduction="none"))
 
 
-def test_no_copy_is_made() -> None:
-    hidden, weight = torch.randn(4, 3, requires_grad=True), torch.randn(6, 3, requires_grad=True)
-    logits = F.linear(hidden, weight)
-    before = logits.data_ptr()
-    token_nll(logits, torch.zeros(4, dtype=torch.long))
-    assert logits.data_ptr() == before and torch.allclose(logits.amax(-1), torch.ones(4)), "e^(logits - largest)"
+class Largest(TorchDispatchMode):
+    """How many tensors as large as the logits, or larger, are made."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.made: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.made |= {t.data_ptr() for t in tree_leaves(out) if isinstance(t, Tensor) and t.numel() >= self.size}
+        return out
+
+
+def test_one_matrix_is_all_there_is() -> None:
+    made = {}
+    for of in (linear_nll, cross_entropy):
+        hidden, weight = torch.randn(40, 3, requires_grad=True), torch.randn(60, 3, requires_grad=True)
+        with Largest(40 * 60) as largest:
+            of(hidden, weight, torch.zeros(40, dtype=torch.long)).sum().backward()
+        made[of] = len(largest.made)
+    assert made[linear_nll] == 1 < made[cross_entropy]
 
 
 def test_logits_are_freed_with_the_step() -> None:
@@ -49,7 +75,7 @@ def test_logits_are_freed_with_the_step() -> None:
     gc.disable()
     try:
         weight = torch.randn(6, 3, requires_grad=True)
-        nll = token_nll(F.linear(torch.randn(4, 3), weight), torch.zeros(4, dtype=torch.long))
+        nll = linear_nll(torch.randn(4, 3), weight, torch.zeros(4, dtype=torch.long))
         alive = weakref.ref(nll.grad_fn)
         nll.sum().backward()
         del nll

@@ -88,9 +88,10 @@ class BART(Backbone):
             cache.positions += ids.shape[1]
         return x if injection.hidden is None else x + injection.hidden
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """[..., d] -> [..., V], by the tied word embeddings; BART's ``final_logits_bias`` is a constant 0."""
-        return F.linear(hidden, self.transformer.shared.weight)
+    @property
+    def output_weight(self) -> Tensor:
+        """[V, d], the word embeddings; BART's ``final_logits_bias`` is a constant 0."""
+        return self.transformer.shared.weight
 
     def _embed(self, stack: nn.Module, ids: Tensor, past: int = 0, injected: Tensor | None = None) -> Tensor:
         """ids [N, T], the first of them at position ``past``, into the encoder or the decoder: [N, T, d]."""

@@ -150,9 +150,10 @@ class Backbone(nn.Module, ABC):
         keys and mask of every self-attention.
         """
 
+    @property
     @abstractmethod
-    def logits(self, hidden: Tensor) -> Tensor:
-        """[..., d] -> [..., V]."""
+    def output_weight(self) -> Tensor:
+        """[V, d], the linear map from last hidden states to logits."""
 
 
 class AttentionPooling(nn.Module):

@@ -93,9 +93,10 @@ class GPT2(Backbone):
     def context(self, condition: Batch, states: Sequence[Tensor] | None = None) -> Context:
         return Context(condition.ids, condition.mask)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """[..., d] -> [..., V], by the tied word embeddings."""
-        return F.linear(hidden, self.transformer.wte.weight)
+    @property
+    def output_weight(self) -> Tensor:
+        """[V, d], the word embeddings."""
+        return self.transformer.wte.weight
 
     def extend(self, tokens: int, positions: int) -> None:
         """More entries of the vocabulary and more positions, after those there are; they start as fresh ones do."""

@@ -72,10 +72,9 @@ class LSTM(Backbone):
         hidden = self.dropout(hidden)
         return hidden if injection.hidden is None else hidden + injection.hidden
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """[..., d] -> [..., V]."""
-        logits: Tensor = self.output(hidden)
-        return logits
+    @property
+    def output_weight(self) -> Tensor:
+        return self.output.weight
 
     def _first(self, n: int, injection: Injection) -> State:
         """The state before BOS: c_0 as injected and h_0 = tanh(c_0), or zeros."""

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ from bench import objectives
 from bench.backbones.base import Backbone, Context, Injection
 from bench.batch import Batch, Sequences
 from bench.decoding import Steering, decode
-from bench.nll import token_nll
+from bench.nll import linear_nll
 from bench.registry import BACKBONES
 
 if TYPE_CHECKING:
@@ -319,9 +320,14 @@ class Method(nn.Module, ABC):
         """n draws for texts of so many tokens and EOS; without a latent sequence just any."""
         return self.sample_prior(n, generator=generator)
 
+    @property
+    def output_weight(self) -> Tensor:
+        """[V, d], the linear map from last hidden states to logits."""
+        return self.backbone.output_weight
+
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., d] -> [..., V]."""
-        return self.backbone.logits(hidden)
+        return F.linear(hidden, self.output_weight)
 
     def stages(self) -> Sequence[Stage]:
         """What is trained, one stage after the other; by default everything, on the ELBO, in one."""
@@ -373,9 +379,8 @@ class Method(nn.Module, ABC):
             hidden = self.backbone.decode(batch.inputs.repeat(samples, 1), injection, repeated)
         copies = torch.arange(samples, device=z.device)[:, None] * batch.targets.numel()
         at = (copies + batch.predictions).flatten()
-        nll = token_nll(
-            self.logits(hidden.flatten(0, 1).index_select(0, at)), batch.targets.flatten().repeat(samples)[at]
-        )
+        targets = batch.targets.flatten().repeat(samples)[at]
+        nll = linear_nll(hidden.flatten(0, 1).index_select(0, at), self.output_weight, targets)
         by_position = nll.new_zeros(samples * batch.targets.numel()).index_copy(0, at, nll)
         return -by_position.view(*lead, -1).sum(-1)
 

@@ -169,8 +169,9 @@ class Della(Method):
             places[layer] = fuse.at(of_layer) if isinstance(fuse, TensorProduct) else fuse(of_layer)[:, None]
         return Injection(memory=places) if self.options.fusion == "memory" else Injection(value=places)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        return super().logits(hidden) if self.head is None else self.head(hidden)
+    @property
+    def output_weight(self) -> Tensor:
+        return super().output_weight if self.head is None else self.head.weight
 
     def _pooled(self, condition: Condition | None) -> list[Tensor] | list[None]:
         """c^(l), G × [B, d]."""

@@ -64,14 +64,14 @@ def assert_close(ours: Tensor, expected: Tensor) -> None:
 
 
 def test_equals_transformers_with_nothing_injected(backbone: BART) -> None:
-    ours = backbone.logits(backbone.decode(TEXTS.ids, context=backbone.context(SOURCES)))
+    ours = backbone.decode(TEXTS.ids, context=backbone.context(SOURCES)) @ backbone.output_weight.T
     assert_close(ours[TEXTS.mask], their_logits(transformers_own(backbone))[TEXTS.mask])
 
 
 def test_gradients_equal_transformers(backbone: BART) -> None:
     theirs = transformers_own(backbone)
     their_logits(theirs)[TEXTS.mask].square().mean().backward()
-    ours = backbone.logits(backbone.decode(TEXTS.ids, context=backbone.context(SOURCES)))
+    ours = backbone.decode(TEXTS.ids, context=backbone.context(SOURCES)) @ backbone.output_weight.T
     ours[TEXTS.mask].square().mean().backward()
     expected = dict(theirs.model.named_parameters())
     for name, parameter in backbone.transformer.named_parameters():
@@ -85,7 +85,7 @@ def test_dropout_is_where_transformers_has_it() -> None:
     torch.manual_seed(5)
     expected = their_logits(theirs)
     torch.manual_seed(5)
-    ours = backbone.logits(backbone.decode(TEXTS.ids, context=backbone.context(SOURCES)))
+    ours = backbone.decode(TEXTS.ids, context=backbone.context(SOURCES)) @ backbone.output_weight.T
     assert_close(ours[TEXTS.mask], expected[TEXTS.mask])
 
 
