@@ -53,9 +53,13 @@ class Progress:
 
 @dataclass
 class Saved:
-    """A checkpoint as it was read: progress, tensors by the optimiser's parameter names, the best weights so far."""
+    """A checkpoint as it was read: progress, tensors by the optimiser's parameter names, the best weights so far.
+
+    ``spent`` is what it cost.
+    """
 
     progress: Progress
+    spent: dict[str, float]
     moments: dict[str, dict[str, Tensor]]
     best: dict[str, Tensor]
 
@@ -88,15 +92,17 @@ class Checkpoint:
             part, _, name = name.partition(":")
             parts[part][name] = tensor.to(device)
         method.load_state_dict(parts["weights"])
+        spent = saved.pop("spent")
         moments: dict[str, dict[str, Tensor]] = {}
         for name, tensor in parts["moments"].items():
             parameter, _, moment = name.rpartition(":")
             moments.setdefault(parameter, {})[moment] = tensor
-        return Saved(Progress(**saved), moments, parts["best"])
+        return Saved(Progress(**saved), spent, moments, parts["best"])
 
     def save(
-        self, method: Method, optimiser: torch.optim.Optimizer, best: dict[str, Tensor], progress: Progress
-    ) -> None:
+        self, method: Method, optimiser: torch.optim.Optimizer, best: dict[str, Tensor], progress: Progress,
+        spent: dict[str, float],
+    ) -> None:  # fmt: skip
         """Replace the checkpoint."""
         tensors = {f"weights:{name}": tensor for name, tensor in method.state_dict().items()}
         tensors |= {f"best:{name}": tensor for name, tensor in best.items()}
@@ -106,5 +112,5 @@ class Checkpoint:
         with atomic_directory(self.folder) as folder:
             models.save_tensors(tensors, folder / "state.safetensors")
             with atomic(folder / "state.json") as stream:
-                stream.write(json.dumps({"key": self.key, **asdict(progress)}))
+                stream.write(json.dumps({"key": self.key, "spent": spent, **asdict(progress)}))
         self._saved, self._interval = time.monotonic(), min(SECONDS, 2 * self._interval)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.files import write_json
@@ -16,21 +16,38 @@ from bench.files import write_json
 class Meter:
     """Filled in by the stage: how many tokens it processed, on which device; of training also its steps.
 
-    ``steps`` and their seconds are of this process: a resumed training has the rest of its steps.
+    What a training that is resumed cost before counts too, up to the checkpoint that it goes on from.
     """
 
     tokens: int = 0
     steps: int = 0
     steps_s: float = 0.0
     device: str = "cpu"
+    before_s: float = 0.0
+    began: float = field(default_factory=lambda: time.monotonic())
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds so far."""
+        return self.before_s + time.monotonic() - self.began
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """What a checkpoint keeps."""
+        return {"tokens": self.tokens, "steps": self.steps, "steps_s": self.steps_s, "before_s": self.wall_s}
+
+    def resume(self, spent: Mapping[str, float]) -> None:
+        """Go on from what a checkpoint has."""
+        self.tokens, self.steps = int(spent["tokens"]), int(spent["steps"])
+        self.steps_s, self.before_s = spent["steps_s"], spent["before_s"]
 
 
 @contextmanager
 def measured(path: Path) -> Iterator[Meter]:
     """Time the block and write ``{wall_s, peak_mb, tokens_per_s, step_s, device}`` when it succeeds."""
-    meter, began = Meter(), time.monotonic()
+    meter = Meter()
     yield meter
-    wall = time.monotonic() - began
+    wall = meter.wall_s
     write_json(
         path,
         {

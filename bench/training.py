@@ -71,6 +71,8 @@ def fit(
     """Train a method to the end of its last stage, from a checkpoint where there is one; the rows of its history."""
     saved = checkpoint.load(method)
     progress = Progress() if saved is None else saved.progress
+    if saved is not None:
+        meter.resume(saved.spent)
     stages = method.stages()
     while progress.stage < len(stages):
         run = Run(method, stages[progress.stage], sequences, valid, plan, seed, progress)
@@ -80,7 +82,7 @@ def fit(
             meter.steps_s += seconds
             if checkpoint.due:
                 run.settle()
-                checkpoint.save(method, run.optimiser, run.best, progress)
+                checkpoint.save(method, run.optimiser, run.best, progress, meter.spent)
         progress, saved = progress.next_stage(), None
     method.requires_grad_(True)
     return progress.rows

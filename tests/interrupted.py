@@ -36,9 +36,9 @@ def saved_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The steps, all stages counted, at which checkpoints are written from now on."""
     steps, save = [], Checkpoint.save
 
-    def watched(checkpoint: Checkpoint, method, optimiser, best, progress) -> None:  # type: ignore[no-untyped-def]
+    def watched(checkpoint: Checkpoint, method, optimiser, best, progress, spent) -> None:  # type: ignore[no-untyped-def]
         steps.append(progress.before + progress.step)
-        save(checkpoint, method, optimiser, best, progress)
+        save(checkpoint, method, optimiser, best, progress, spent)
 
     monkeypatch.setattr(Checkpoint, "save", watched)
     return steps

@@ -10,6 +10,7 @@ import torch
 
 from bench import training
 from bench.checkpoint import FIRST, SECONDS, Checkpoint, Progress
+from bench.cost import Meter, measured
 from bench.data.prepare import prepare
 from bench.errors import BenchError
 from bench.files import read_json, sha256
@@ -126,8 +127,22 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     training.train(SUITE, CELL, "key")
     assert hashes(workplace) == undisturbed
     assert steps == [s for s in range(5, 33, 5) if s > stop_after]  # it went on from the checkpoint
-    # a resumed run counts only its own steps
-    assert (tokens_of(workplace) < 0.95 * undisturbed_tokens) == (stop_after >= 5)
+    assert tokens_of(workplace) == pytest.approx(undisturbed_tokens, rel=0.05), "all of its steps are counted, once"
+
+
+def test_a_resumed_run_costs_what_its_parts_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    first = Meter(tokens=7, steps=2, steps_s=3.0)
+    now[0] += 5.0
+    spent = first.spent
+    now[0] += 1000.0  # killed, and a night later
+    with measured(tmp_path / "cost.json") as meter:
+        meter.resume(spent)
+        meter.tokens, meter.steps, meter.steps_s = meter.tokens + 8, meter.steps + 1, meter.steps_s + 3.0
+        now[0] += 10.0
+    cost = read_json(tmp_path / "cost.json")
+    assert (cost["wall_s"], cost["tokens_per_s"], cost["step_s"]) == (15.0, 1.0, 2.0)
 
 
 def test_a_checkpoint_of_other_code_or_data_is_not_used(workplace: CellPaths, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +150,7 @@ def test_a_checkpoint_of_other_code_or_data_is_not_used(workplace: CellPaths, mo
     undisturbed = hashes(workplace)
     method = load(workplace.model)
     others = Checkpoint(workplace.resume, "another key")
-    others.save(method, torch.optim.AdamW(method.parameters()), {}, Progress(step=20))
+    others.save(method, torch.optim.AdamW(method.parameters()), {}, Progress(step=20), {})
     steps = saved_steps(monkeypatch)
     training.train(SUITE, CELL, "key")
     assert hashes(workplace) == undisturbed and steps == list(range(5, 33, 5))
@@ -164,7 +179,7 @@ def test_a_checkpoint_is_due_after_some_seconds(tmp_path: Path, monkeypatch: pyt
         assert not checkpoint.due
         now[0] += 0.5
         assert checkpoint.due
-        checkpoint.save(method, torch.optim.SGD(method.parameters()), {}, Progress())  # type: ignore[arg-type]
+        checkpoint.save(method, torch.optim.SGD(method.parameters()), {}, Progress(), {})  # type: ignore[arg-type]
 
 
 def test_seeds_differ(workplace: CellPaths) -> None:

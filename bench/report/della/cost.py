@@ -123,9 +123,9 @@ def _measured(results: Results) -> Table:
 def _caption(spread: bool) -> str:
     return ("Mean ± half-width of the 95 % t interval over seeds. " if spread else "") + (
         "Time: the whole training job, validation terms of the learning curve included, beside whatever else ran on "
-        "the machine; of an interrupted job since it was resumed. Time / plain model: over that of gpt2 or bart on the "
-        "same dataset. Steps: the same for all methods of a dataset. Peak memory: of the process, without that of a "
-        "GPU. -: not measured."
+        "the machine; of an interrupted job without what was lost. Time / plain model: over that of gpt2 or bart on "
+        "the same dataset. Steps: the same for all methods of a dataset. Peak memory: of the process, without that of "
+        "a GPU. -: not measured."
     )
 
 
