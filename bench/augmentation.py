@@ -71,7 +71,7 @@ def augment(suite: Suite, cell: Cell, part: str, key: str, device: str = "cpu") 
         "model": plan.model, "size": size, "factor": factor, "generated": wanted,
         "decoding": plan.decoding.signature, "seed": cell.seed, "data": sha256(paths.manifest),
         "trained_on": len(train), "n": len(nll), "ppl_word": ppl.value, "ci95": ppl.ci95,
-        "signature": signature("ppl", VERSION, protocol="exact", per="word", tokens="words+eos", N=len(nll)),
+        "signature": signature("ppl", VERSION, protocol="exact", per="word", tokens="words_read+eos", N=len(nll)),
     })  # fmt: skip
     shutil.rmtree(resume, ignore_errors=True)
 

@@ -52,7 +52,7 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
             m, _signature("ppl", stats, stats.samples, per="token", tokens="x+eos"), note
         ),
         "ppl_word": measured_perplexity(nll, words, bootstrap).signed(
-            m, _signature("ppl", stats, stats.samples, per="word", tokens="words+eos"), note
+            m, _signature("ppl", stats, stats.samples, per="word", tokens="words_read+eos"), note
         ),
         "nll": _mean("nll", nll, stats, bootstrap, note, stats.samples),
     }
@@ -87,7 +87,7 @@ METRIC = Metric(
         Quantity("ppl", "PPL", "down", "exp(sum_i NLL_K(x_i) / sum_i (|x_i| + 1))", "1/token", (1, inf),
                  "DELLA Eq. 13; Burda et al. 2016 Eq. 8"),
         Quantity("ppl_word", "PPL/word", "down", "exp(sum_i NLL_K(x_i) / sum_i (words_i + 1))", "1/word", (1, inf),
-                 "as ppl, over words and EOS: comparable across tokenisers"),
+                 "as ppl, over the words that are read and EOS: comparable across tokenisers"),
         Quantity("nll", "NLL", "down", "mean_i NLL_K(x_i)", "nats/example", (0, inf), "Burda et al. 2016 Eq. 8"),
         Quantity("ess", "ESS", "none", "mean_i (sum_k w_k)^2 / sum_k w_k^2", "samples", (0, inf),
                  "Kong 1992, effective sample size"),
@@ -100,7 +100,7 @@ METRIC = Metric(
     signatures=(
         "<nll or ess>|protocol:exact|groups:sum|K:<samples a block>|of:<samples in all blocks>|N:<examples>|v:1",
         "ppl|protocol:exact|groups:sum|K:<samples>|per:token|tokens:x+eos|N:<examples>|v:1",
-        "ppl|protocol:exact|groups:sum|K:<samples>|per:word|tokens:words+eos|N:<examples>|v:1",
+        "ppl|protocol:exact|groups:sum|K:<samples>|per:word|tokens:words_read+eos|N:<examples>|v:1",
     ),
     defaults=DEFAULTS,
 )  # fmt: skip

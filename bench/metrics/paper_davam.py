@@ -25,7 +25,7 @@ from bench.metrics.paper import Paper
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
     paper = Paper.of(METRIC, stats, options)
     columns = {"rec": stats.rec, **({"kl": stats.kl_averaged} if stats.groups else {})}
-    perplexity = paper.perplexity(stats.rec + stats.kl_averaged, stats.words + 1, tokens="words+eos")
+    perplexity = paper.perplexity(stats.rec + stats.kl_averaged, stats.words + 1, tokens="words_read+eos")
     return {**paper.means(columns), **perplexity}
 
 
@@ -43,7 +43,7 @@ METRIC = Metric(
     compute=_compute,
     signatures=(
         "<rec or kl>|protocol:paper:davam|groups:mean|N:<examples>|v:1",
-        "ppl|protocol:paper:davam|groups:mean|tokens:words+eos|N:<examples>|v:1",
+        "ppl|protocol:paper:davam|groups:mean|tokens:words_read+eos|N:<examples>|v:1",
     ),
     defaults=DEFAULTS,
 )  # fmt: skip

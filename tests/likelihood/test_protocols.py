@@ -324,7 +324,7 @@ def test_signatures_tell_quantities_apart_and_not_intervals(stats: LikelihoodFil
     signatures = {key: value.signature for key, value in values.items()}
     assert len(set(signatures.values())) == len(signatures)
     assert signatures == {key: value.signature for key, value in compute(stats, resamples=0, seed=5).items()}
-    for protocol, tokens in (("della", "bos+x+eos"), ("trace", "x+sep+eos"), ("davam", "words+eos")):
+    for protocol, tokens in (("della", "bos+x+eos"), ("trace", "x+sep+eos"), ("davam", "words_read+eos")):
         signed = signatures[f"paper:{protocol}/ppl"]
         assert f"|protocol:paper:{protocol}|groups:mean|" in signed and f"|tokens:{tokens}|" in signed
     assert "|protocol:exact|groups:sum|K:40|per:token|tokens:x+eos|N:4|" in signatures["ppl"]

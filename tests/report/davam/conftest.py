@@ -107,7 +107,7 @@ def augmented(cell: Cell, size: int, factor: float) -> dict[str, Any]:
     return {
         "model": "lstm-lm", "size": size, "factor": factor, "generated": int(factor * size), "decoding": "sample()",
         "seed": cell.seed, "data": "0" * 64, "trained_on": 20, "n": 5, "ppl_word": ppl, "ci95": [ppl - 4, ppl + 4],
-        "signature": "ppl|protocol:exact|per:word|tokens:words+eos|N:5|v:1",
+        "signature": "ppl|protocol:exact|per:word|tokens:words_read+eos|N:5|v:1",
     }  # fmt: skip
 
 
@@ -131,9 +131,9 @@ def _likelihood(cell: Cell) -> dict[str, Any]:
     found = {
         "rec": fake_run.value(rec, f"rec|{exact}|N:5|v:1"),
         "nelbo": fake_run.value(rec + kl, f"nelbo|{exact}|N:5|v:1"),
-        "ppl_word": fake_run.value(ppl, f"ppl|{exact}|K:100|per:word|tokens:words+eos|N:5|v:1"),
+        "ppl_word": fake_run.value(ppl, f"ppl|{exact}|K:100|per:word|tokens:words_read+eos|N:5|v:1"),
         "paper:davam/rec": fake_run.value(rec, f"rec|{paper}|N:5|v:1"),
-        "paper:davam/ppl": fake_run.value(averaged, f"ppl|{paper}|tokens:words+eos|N:5|v:1"),
+        "paper:davam/ppl": fake_run.value(averaged, f"ppl|{paper}|tokens:words_read+eos|N:5|v:1"),
     }
     if not plain:
         found |= {
