@@ -326,7 +326,7 @@ class Method(nn.Module, ABC):
         return self.backbone.output_weight
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[..., d] -> [..., V]."""
+        """[..., d] -> [..., V], for decoding; a likelihood has them of ``output_weight`` itself."""
         return F.linear(hidden, self.output_weight)
 
     def stages(self) -> Sequence[Stage]:
