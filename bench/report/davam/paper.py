@@ -27,7 +27,7 @@ DIVERSITY = columns(
 )
 
 _TWO_ARITHMETICS = (
-    "printed: the paper's number, on the paper's data. paper: its arithmetic on our models, of one posterior sample: "
+    "paper: its arithmetic on our models, of one posterior sample: "
     "PPL is exp of Rec and of the KL averaged over the latent sequence, by words and EOS. exact: the bound, and PPL "
     "from importance-weighted samples. Rec is the same either way.",
     "The two differ because the bound sums the KL over the steps of the latent sequence, where the paper's arithmetic "

@@ -87,6 +87,18 @@ def test_a_language_model_has_one_perplexity(davam: Suite) -> None:
     assert any("LSTM-LM" in text and "same under both" in text for text in report.tables[0].paragraphs)
 
 
+def test_of_datasets_that_the_paper_has_not_nothing_is_said_to_be_printed(davam: Suite) -> None:
+    report = table2(davam)
+    assert "as the paper prints it, by" in report.lead and report.tables[0].title.endswith(
+        "beside what the paper prints"
+    )
+    elsewhere = [row for row in load_published().rows if (row.paper, row.dataset) != ("davam", "ptb")]
+    report = tables.build(gather(davam, "davam/table2"), Published(elsewhere))
+    assert not any(column.key.startswith("printed/") for column in report.tables[0].columns)
+    assert "as the paper prints it" not in report.lead
+    assert report.tables[0].title == "The same models by two arithmetics" and "printed" not in report.tables[0].caption
+
+
 def test_perplexities_of_other_texts_are_told_apart(davam: Suite) -> None:
     assert "exact PPL is of" not in table2(davam).tables[0].caption
     for method in suites.select(davam, "davam/table2").methods:
