@@ -51,7 +51,8 @@ def augment(suite: Suite, cell: Cell, part: str, key: str, device: str = "cpu") 
     train, valid, test = (read_sequences(paths.data, name, backbone) for name in ("train", "valid", "test"))
     if size > len(train):
         raise BenchError(f"augmentation: {size} texts of '{cell.dataset}' are asked for, and there are {len(train)}")
-    model = models.build(spec_of(suite, plan.model), backbone, cell.seed, conditional=False).to(target)
+    backbone, start = models.resolve(backbone, paths)
+    model = models.build(spec_of(suite, plan.model), backbone, cell.seed, start=start).to(target)
     if model.groups:
         raise BenchError(f"augmentation: model '{plan.model}' has latent variables: its perplexity would be a bound")
     wanted = round(factor * size)

@@ -68,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     verb("prepare", _prepare, "write a dataset's splits, tokenizer and manifest", _suite, _dataset)
+    adopt = verb("pretrained", _pretrained, "take over a pretrained model for backbones", _suite)
+    adopt.add_argument("--model", required=True, metavar="NAME", help="of the suite, e.g. smollm2")
     verb("train", _train, "train one cell", _suite, _cell, _device)
     verb("likelihood", _likelihood, "measure a trained cell's per-example statistics", _suite, _cell, _device)
     verb("generate", _generate, "draw a trained cell's samples", _suite, _cell, _decoding, _device)
@@ -196,23 +198,35 @@ def _prepare(arguments: argparse.Namespace) -> None:
     from bench.paths import CellPaths
 
     suite, dataset = _load_dataset(arguments)
-    prepare(
-        dataset, suite.datasets[dataset], suites.backbone_of(suite, dataset), CellPaths(suite.name, dataset, "", 0).data
-    )
+    paths, backbone = CellPaths(suite.name, dataset, "", 0), suites.backbone_of(suite, dataset)
+    models = suites.pretrained_of(suite, dataset)
+    prepare(dataset, suite.datasets[dataset], backbone, paths.data, *map(paths.pretrained, models))
+
+
+def _pretrained(arguments: argparse.Namespace) -> None:
+    from bench import suite as suites
+    from bench.data.pretrained import prepare
+    from bench.paths import CellPaths
+
+    suite = suites.load(arguments.suite, tuple(arguments.use))
+    prepare(suite, arguments.model, CellPaths(suite.name, "", "", 0).pretrained(arguments.model))
 
 
 def _train(arguments: argparse.Namespace) -> None:
     from bench import closure
     from bench.files import sha256
     from bench.paths import CellPaths
-    from bench.suite import digest, settings
+    from bench.suite import digest, pretrained_of, settings
     from bench.training import train
 
     suite, cell = _load_cell(arguments)
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+    models = pretrained_of(suite, cell.dataset, cell.method)
     key = digest(
         closure.stage_fingerprint(suite, "train", cell.dataset, cell.method),
         settings(suite, "train", cell.dataset, cell.method),
-        sha256(CellPaths(suite.name, cell.dataset, cell.method, cell.seed).manifest),
+        sha256(paths.manifest),
+        *(sha256(paths.pretrained(model) / "manifest.json") for model in models),
         cell.seed,
         arguments.device,
     )

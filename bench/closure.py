@@ -30,19 +30,20 @@ PACKAGE = Path(__file__).parent
 # What they decide reaches the DAG by other ways: suite and validation as the settings digest of each stage, registry
 # as the choice of entry modules, paths as the declared files. files, cost and progress decide when bytes reach the
 # disk, what it took and what is printed meanwhile; cli parses; dag, provenance and this module describe results;
-# bench.metrics (its __init__) is the list of public names, bench.report.catalogue that of reports.
+# bench.metrics (its __init__), bench.report.catalogue and bench.pretrained are lists of names.
 # If such an edit does change values after all, `snakemake --forcerun <rule>` says so.
 HARNESS = frozenset(
     f"bench.{name}"
     for name in (
-        "cli", "closure", "cost", "cpus", "dag", "errors", "files", "metrics", "paths", "progress", "provenance",
-        "registry", "report", "report.catalogue", "schema", "suite", "validation", "__main__",
+        "cli", "closure", "cost", "cpus", "dag", "errors", "files", "metrics", "paths", "pretrained", "progress",
+        "provenance", "registry", "report", "report.catalogue", "schema", "suite", "validation", "__main__",
     )
 )  # fmt: skip
 
 # Stage -> the modules its verb starts from; the method's, dataset's and metrics' own modules come on top.
 STAGES: Mapping[str, tuple[str, ...]] = {
     "prepare": ("bench.data.prepare",),
+    "pretrained": ("bench.data.pretrained",),
     "train": ("bench.training",),
     "likelihood": ("bench.likelihood",),
     "generate": ("bench.generation",),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bench import closure, registry
+from bench import closure, pretrained, registry
 from bench import suite as suites
 from bench.errors import BenchError, suggest
 from bench.paths import DECODING, FROZEN, PUBLISHED, CellPaths
@@ -105,6 +105,13 @@ class Dag:
                     files += [self.paths(cell).augmented(part) for cell in trained for part in parts]
         return list(map(str, files))
 
+    def pretrained(self, dataset: str, method: str = "") -> list[str]:
+        """The pretrained models that a dataset or, with a method, a cell starts from."""
+        cell = self.paths(Cell(dataset, method, 0))
+        return [
+            str(cell.pretrained(name) / "manifest.json") for name in suites.pretrained_of(self.suite, dataset, method)
+        ]
+
     def compared(self) -> list[str]:
         """Records and per-example statistics of the methods given from outside, or else of all of the first report."""
         cells = suites.compared(self.suite, [name for name, _ in map(suites.named_spec, self.uses)])
@@ -194,6 +201,7 @@ class Dag:
             "row": _one_of(UNTRAINED),
             "family": _one_of({registry.metric(name).family for name in self.suite.metrics}),
             "seed": r"\d+",
+            "model": _one_of([*pretrained.KNOWN, *self.suite.models]),
             "part": _one_of(suites.augmented_parts(self.suite)),
             "decoding": f"(/{re.escape(DECODING)}({_one_of(self.suite.decodings)}))?",
             **{

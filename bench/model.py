@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench import registry
 from bench.backbones.base import Backbone
 from bench.errors import BenchError
 from bench.files import atomic, read_json, write_json
 from bench.methods.base import Method
+from bench.paths import CellPaths
+from bench.schema import FITTED, FRESH
 from bench.validation import validate
 
 if TYPE_CHECKING:
@@ -22,8 +25,13 @@ if TYPE_CHECKING:
     from bench.schema import MethodSpec
 
 
-def build(spec: MethodSpec, backbone: schema.Backbone, seed: int, conditional: bool = False) -> Method:
-    """A freshly initialised method of a suite; the same seed gives the same weights, bit for bit."""
+def build(
+    spec: MethodSpec, backbone: schema.Backbone, seed: int, conditional: bool = False, start: Start | None = None
+) -> Method:
+    """A method of a suite before its training; the same seed gives the same weights, bit for bit.
+
+    All are fresh, or the backbone's are those it has to ``start`` from.
+    """
     source = registry.describe(spec.use)
     cls = registry.load_class(source)
     missing = [part for part in ("posterior", "inject", "Options") if not hasattr(cls, part)]
@@ -37,16 +45,43 @@ def build(spec: MethodSpec, backbone: schema.Backbone, seed: int, conditional: b
         )
     torch.manual_seed(seed)
     try:
-        made: Method = cls(make_backbone(backbone, conditional), options)
+        made: Method = cls(make_backbone(backbone, conditional, start), options)
     except BenchError as error:
         raise BenchError(f"method '{source.name}': {error}") from None
     return made
 
 
-def make_backbone(size: schema.Backbone, conditional: bool) -> Backbone:
-    """The backbone of a suite with fresh weights: ``make`` of the file in bench/backbones named after its kind."""
-    made: Backbone = importlib.import_module(f"bench.backbones.{size.kind}").make(size, conditional)
+@dataclass(frozen=True)
+class Start:
+    """A pretrained model as bench/pretrained.py writes it: its configuration, and where its weights are."""
+
+    config: dict[str, Any]
+    weights: Path | None = None  # None: a trained model of that configuration is about to be loaded
+
+
+def resolve(size: schema.Backbone, paths: CellPaths) -> tuple[schema.Backbone, Start | None]:
+    """A backbone of a suite with what the data stage knows of it, and the pretrained weights it starts from."""
+    if size.tokenizer in FITTED:
+        return size, None
+    tokenizer = read_json(paths.manifest, "manifest")["tokenizer"]
+    size = size.model_copy(update={"vocabulary": tokenizer["vocabulary"]})
+    if size.weights == FRESH:
+        return size, None
+    folder = paths.pretrained(size.weights)
+    manifest = read_json(folder / "manifest.json", "manifest")
+    if manifest["sha256"]["tokenizer.json"] != tokenizer["sha256"]:
+        raise BenchError(f"weights '{size.weights}' do not read the tokens of '{size.tokenizer}': their own differ")
+    return size, Start(read_json(folder / "config.json", "model configuration"), folder / "weights.safetensors")
+
+
+def make_backbone(size: schema.Backbone, conditional: bool, start: Start | None = None) -> Backbone:
+    """The backbone of a suite: ``make`` of the file in bench/backbones named after its kind."""
+    make = importlib.import_module(f"bench.backbones.{size.kind}").make
+    made: Backbone = make(size, conditional) if start is None else make(size, conditional, start.config)
     made.has_unknown = size.tokenizer == "words"
+    if start is not None and start.weights is not None:
+        made.pretrained = True
+        _load_into(made, start.weights)
     return made
 
 
@@ -66,9 +101,6 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 def load(path: str | Path) -> Method:
     """The trained method in a model directory, in evaluation mode."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from bench import schema
 
     folder = Path(path)
@@ -77,12 +109,20 @@ def load(path: str | Path) -> Method:
         schema.MethodSpec, {"use": config["use"], "options": config["options"]}, str(folder / "config.json")
     )
     backbone = validate(schema.Backbone, config["backbone"], str(folder / "config.json"))
-    method = build(spec, backbone, seed=0, conditional=config.get("conditional", False))
-    weights = folder / "weights.safetensors"
-    try:
-        method.load_state_dict(load_file(weights))
-    except (OSError, SafetensorError) as error:
-        raise BenchError(f"{weights}: missing or damaged ({error}); delete {folder} and run again") from None
-    except RuntimeError as error:
-        raise BenchError(f"{weights}: does not fit {config['use']} ({str(error).splitlines()[0]})") from None
+    start = Start(config["pretrained"]) if config.get("pretrained") else None
+    method = build(spec, backbone, seed=0, conditional=config.get("conditional", False), start=start)
+    _load_into(method, folder / "weights.safetensors")
     return method.eval()
+
+
+def _load_into(module: nn.Module, weights: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        module.load_state_dict(load_file(weights))
+    except (OSError, SafetensorError) as error:
+        raise BenchError(f"{weights}: missing or damaged ({error}); delete {weights.parent} and run again") from None
+    except RuntimeError as error:
+        what = type(module).__name__
+        raise BenchError(f"{weights}: does not fit {what} ({str(error).splitlines()[0]})") from None

@@ -34,6 +34,10 @@ class CellPaths:
         """The small file that stands for the data in the DAG (it holds the checksums of the rest)."""
         return self.data / "manifest.json"
 
+    def pretrained(self, name: str) -> Path:
+        """A pretrained model as backbones take it, shared by the cells of a suite; its manifest stands for it."""
+        return RUNS / self.suite / "pretrained" / name
+
     @property
     def root(self) -> Path:
         """The directory of what is trained, and of everything else under the dataset's own decoding."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bench.metrics.base import Metric
 
 PACKAGE = Path(__file__).parent
-BACKBONES = ("gpt2", "bart")  # of a method that does not say
+BACKBONES = ("gpt2", "llama", "bart")  # of a method that does not say
 T = TypeVar("T")
 
 

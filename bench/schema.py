@@ -6,10 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from bench import pretrained
+
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]  # also a folder's
 
 
+FRESH = "fresh"  # weights that are not pretrained
+FITTED = ("bpe", "words")  # tokenizers that are fitted on train
 BYTES = 260  # the smallest vocabulary of byte-level BPE: every byte and four special tokens
 
 
@@ -42,11 +46,13 @@ class Decoding(Section):
 class Resize(Section):
     """Parts of a backbone that differ on a dataset or for a method; what the data stage reads is none of them."""
 
-    kind: Literal["gpt2", "bart", "lstm"] | None = None
+    kind: Literal["gpt2", "llama", "bart", "lstm"] | None = None
+    weights: Name | None = None
     layers: PositiveInt | None = None
     width: PositiveInt | None = None
     embedding: PositiveInt | None = None
     heads: PositiveInt | None = None
+    kv_heads: PositiveInt | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
 
 
@@ -69,7 +75,7 @@ class Dataset(Section):
     warmup_steps: Annotated[int, Field(ge=0)] | None = None
     importance_examples: PositiveInt | None = None
     decoding: Decoding | None = None
-    tokenizer: Literal["bpe", "words"] | None = None
+    tokenizer: Name | None = None
     vocabulary: Annotated[int, Field(ge=5)] | None = None
     max_tokens: Annotated[int, Field(ge=4)] | None = None
     max_source_tokens: Annotated[int, Field(ge=4)] | None = None
@@ -77,22 +83,44 @@ class Dataset(Section):
 
 
 class Backbone(Section):
-    """A network from scratch: its size and its tokenizer's. BART has that many layers twice, unshared."""
+    """A network: its size and its tokenizer's. BART has that many layers twice, unshared.
 
-    kind: Literal["gpt2", "bart", "lstm"] = "gpt2"
+    With pretrained weights the size is theirs: layers, width, heads and vocabulary given here count for nothing.
+    """
+
+    kind: Literal["gpt2", "llama", "bart", "lstm"] = "gpt2"
+    weights: Name = FRESH  # or a pretrained model's, by name: see bench/pretrained.py and ``models`` of a suite
     layers: PositiveInt = 12
     width: PositiveInt = 768
     embedding: PositiveInt | None = None  # of an LSTM's words; None: as wide as its states
     heads: PositiveInt = 12  # of attention; an LSTM has none
-    tokenizer: Literal["bpe", "words"] = "bpe"  # words: those between white space, the most frequent ones of train
+    kv_heads: PositiveInt | None = None  # of keys and values, in a LLaMA; None: as many
+    # words: those between white space, the most frequent ones of train; or a pretrained model's, by its name
+    tokenizer: Name = "bpe"
     # bpe: bytes, four special tokens, at least one merge, and up; words: with the four special tokens
     vocabulary: Annotated[int, Field(ge=5)] = 16000
     max_tokens: Annotated[int, Field(ge=4)] = 256  # BOS x EOS; longer texts are cut, and counted in the manifest
     max_source_tokens: Annotated[int, Field(ge=4)] = 256  # likewise, of what a conditional dataset's texts go with
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_weights(cls, value: Any) -> Any:
+        """Pretrained weights are of one kind, and read what their own tokenizer makes of a text."""
+        if isinstance(value, dict) and value.get("weights", FRESH) != FRESH:
+            known = pretrained.KNOWN.get(str(value["weights"]))
+            own = {"tokenizer": value["weights"], **({"kind": known.kind} if known else {})}
+            return {**own, **value}
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Backbone:
+        if self.weights != FRESH and self.tokenizer in FITTED:
+            raise ValueError(f"weights '{self.weights}' read tokens of their own: give tokenizer: {self.weights}")
+        if self.weights in pretrained.KNOWN and self.kind != (kind := pretrained.KNOWN[self.weights].kind):
+            raise ValueError(f"weights '{self.weights}' are of kind {kind}, not {self.kind}")
+        if self.kv_heads and (self.kind != "llama" or self.heads % self.kv_heads):
+            raise ValueError(f"kv_heads {self.kv_heads}: a number of a LLaMA's that divides its heads, {self.heads}")
         if self.kind != "lstm" and self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.kind == "lstm" and self.layers > 1:
@@ -166,6 +194,16 @@ class MethodSpec(Section):
     importance_examples: PositiveInt | None = None  # in place of the dataset's: of a network that is fast, more
 
 
+class Pretrained(Section):
+    """A pretrained model that backbones and tokenizers name.
+
+    Of one that bench/pretrained.py knows only ``model_dir``: local files in place of the hub's.
+    """
+
+    kind: Literal["gpt2", "llama", "bart"] | None = None
+    model_dir: str | None = None
+
+
 class Selection(Section):
     """Which of a suite's cells a report shows."""
 
@@ -189,6 +227,7 @@ class Suite(Section):
     name: Name
     datasets: dict[str, Dataset]
     methods: dict[str, MethodSpec]
+    models: dict[Name, Pretrained] = {}
     seeds: list[Seed]
     metrics: dict[str, dict[str, Any]]
     backbone: Backbone = Backbone()

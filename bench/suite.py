@@ -13,11 +13,22 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel
 
-from bench import registry
+from bench import pretrained, registry
 from bench.errors import BenchError, suggest
 from bench.registry import MetricSource
 from bench.report import catalogue
-from bench.schema import Backbone, Decoding, Generation, Likelihood, MethodSpec, Selection, Suite, Training
+from bench.schema import (
+    FITTED,
+    FRESH,
+    Backbone,
+    Decoding,
+    Generation,
+    Likelihood,
+    MethodSpec,
+    Selection,
+    Suite,
+    Training,
+)
 from bench.validation import validate
 
 # Rows that score texts nobody generated: held-out human ones, and the sources of a conditional dataset taken as they
@@ -85,6 +96,8 @@ def _resolve_names(suite: Suite, where: str) -> None:
                     f"metric '{metric}' pairs each generated text with a reference of its own, and the datasets of "
                     "this suite are unconditional; `python -m bench score` computes it on any two files"
                 )
+        for name in suite.models:
+            pretrained.kind_of(suite, name)
         augmented = any("augmentation" in catalogue.find(name).reads for name in suite.reports)
         if augmented and (model := suite.augmentation.model) not in suite.methods:
             raise BenchError(f"'augmentation.model': no method '{model}' in the suite{suggest(model, suite.methods)}")
@@ -107,8 +120,14 @@ def _resolve_names(suite: Suite, where: str) -> None:
             if not cells(suite, name):
                 raise BenchError(f"'reports.{name}': no cell, since none of its methods is of its datasets' backbone")
         for cell in cells(suite):
-            kind = backbone_of(suite, cell.dataset, cell.method).kind
-            conditional = registry.dataset(cell.dataset).conditional
+            size = backbone_of(suite, cell.dataset, cell.method)
+            kind, conditional = size.kind, registry.dataset(cell.dataset).conditional
+            for model in pretrained_of(suite, cell.dataset, cell.method):
+                found = pretrained.kind_of(suite, model)
+                if model == size.weights and kind != found:
+                    raise BenchError(
+                        f"{cell.method} on {cell.dataset}: weights '{model}' are of kind {found}, not {kind}"
+                    )
             if kind == "bart" and not conditional:
                 raise BenchError(f"{cell.method} on {cell.dataset}: backbone bart attends to a condition; it has none")
             kinds = registry.describe(spec_of(suite, cell.method).use).backbones
@@ -304,10 +323,20 @@ def generation_of(suite: Suite, dataset: str, decoding: str = "") -> Generation:
     return suite.generation.model_copy(update={"decoding": chosen}) if chosen else suite.generation
 
 
+def pretrained_of(suite: Suite, dataset: str, method: str = "") -> list[str]:
+    """The pretrained models that a dataset's tokenizer, and with a method a cell's weights, are of."""
+    size = backbone_of(suite, dataset, method)
+    weights = [size.weights] if method and size.weights != FRESH else []
+    return sorted({*weights, *([size.tokenizer] if size.tokenizer not in FITTED else [])})
+
+
 def _backbone_settings(suite: Suite, dataset: str, method: str) -> dict[str, Any]:
     """What a cell's model depends on: an unconditional dataset has no sources to cut."""
+    size = backbone_of(suite, dataset, method)
     unread = set() if registry.dataset(dataset).conditional else {"max_source_tokens"}
-    return backbone_of(suite, dataset, method).model_dump(mode="json", exclude=unread)
+    unread |= {"weights"} if size.weights == FRESH else {"layers", "width", "heads", "embedding", "vocabulary"}
+    unread |= set() if size.kv_heads else {"kv_heads"}
+    return size.model_dump(mode="json", exclude=unread)
 
 
 def settings(
@@ -318,6 +347,7 @@ def settings(
     family: str = "",
     report: str = "",
     decoding: str = "",
+    model: str = "",
 ) -> str:
     """The digest of exactly those suite settings that one stage of one cell depends on.
 
@@ -331,8 +361,10 @@ def settings(
             sources = [size.max_source_tokens] if registry.dataset(dataset).conditional else []
             sentences = [part.sentences] if part.sentences else []
             limits = (part.train, part.valid, part.test, part.data_dir, size.vocabulary, size.max_tokens)
-            words = [size.tokenizer] if size.tokenizer != "bpe" else []
-            return digest(*limits, *sources, *sentences, *words)
+            kind = [size.tokenizer] if size.tokenizer != "bpe" else []
+            return digest(*limits, *sources, *sentences, *kind)
+        case "pretrained":
+            return digest(suite.models.get(model))
         case "train":
             spec = spec_of(suite, method).model_dump(exclude=OWN_PLANS)
             return digest(spec, _backbone_settings(suite, dataset, method), training_of(suite, dataset, method))
@@ -343,8 +375,7 @@ def settings(
         case "interpolate" | "attention":
             return digest(suite.training.threads)
         case "augment":
-            model = suite.augmentation.model
-            trained = settings(suite, "train", dataset, model)
+            trained = settings(suite, "train", dataset, suite.augmentation.model)
             return digest(trained, suite.augmentation.decoding, suite.training.threads)
         case "untrained":
             return digest(suite.generation.samples)

@@ -45,12 +45,14 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
     spec, backbone = spec_of(suite, cell.method), backbone_of(suite, cell.dataset, cell.method)
     sequences, valid = (read_sequences(paths.data, part, backbone) for part in ("train", "valid"))
     plan = training_of(suite, cell.dataset, cell.method)
-    method = models.build(spec, backbone, cell.seed, conditional=valid.sources is not None).to(target)
+    backbone, start = models.resolve(backbone, paths)
+    method = models.build(spec, backbone, cell.seed, conditional=valid.sources is not None, start=start).to(target)
     with measured(paths.cost("train")) as meter:
         meter.device = devices.describe(target)
         rows = fit(method, sequences, valid, plan, cell.seed, Checkpoint(paths.resume, key), meter)
     config = {
         "method": cell.method, "use": spec.use, "options": spec.options, "backbone": backbone.model_dump(),
+        **({"pretrained": start.config} if start else {}),
         "conditional": method.backbone.conditional,
         "parameters": sum(p.numel() for p in method.parameters()), "groups": method.groups,
     }  # fmt: skip

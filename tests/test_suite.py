@@ -139,8 +139,11 @@ LSTM = {"kind": "lstm", "layers": 1, "width": 8, "tokenizer": "words", "vocabula
     [
         ({"methods": ["davam-k512"]}, "davam-k512 on bbe: its backbone is lstm, not gpt2"),
         ({"methods": ["lstm-vae+fbp"]}, "lstm-vae+fbp on bbe: its backbone is lstm, not gpt2"),
-        ({"methods": ["della"], "backbone": LSTM}, "della on bbe: its backbone is gpt2 or bart, not lstm"),
-        ({"methods": ["gavam", "memory"], "backbone": LSTM}, "memory on bbe: its backbone is gpt2 or bart, not lstm"),
+        ({"methods": ["della"], "backbone": LSTM}, "della on bbe: its backbone is gpt2 or llama or bart, not lstm"),
+        (
+            {"methods": ["gavam", "memory"], "backbone": LSTM},
+            "memory on bbe: its backbone is gpt2 or llama or bart, not lstm",
+        ),
         (
             {"methods": {"mine": {"use": "davam-q", "backbone": {"kind": "bart"}}}, "datasets": ["quora"]},
             "mine on quora: its backbone is lstm, not bart",

@@ -7,8 +7,8 @@ transformers' forward (tested), so pretrained BART weights load unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -34,18 +34,13 @@ class BART(Backbone):
     kind = "bart"
     conditional = True
 
-    def __init__(self, layers: int, width: int, heads: int, vocabulary: int, positions: int, dropout: float) -> None:
+    def __init__(self, config: BartConfig) -> None:
         super().__init__()
-        self.layers, self.width, self.heads, self.vocabulary = layers, width, heads, vocabulary
-        self.config = BartConfig(
-            encoder_layers=layers, decoder_layers=layers, d_model=width, vocab_size=vocabulary,
-            encoder_attention_heads=heads, decoder_attention_heads=heads, max_position_embeddings=positions,
-            encoder_ffn_dim=4 * width, decoder_ffn_dim=4 * width,
-            dropout=dropout, attention_dropout=dropout, activation_dropout=dropout,
-            bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD, decoder_start_token_id=BOS, forced_eos_token_id=None,
-            attn_implementation="sdpa",
-        )  # fmt: skip
-        self.transformer = BartModel(self.config)
+        self.layers, self.width = int(config.decoder_layers or 0), int(config.d_model or 0)
+        self.heads = int(config.decoder_attention_heads or 0)
+        self.vocabulary = config.vocab_size
+        self.config = config
+        self.transformer = BartModel(config)
         # Both name the one table ``shared`` over again, and a weight file holds a tensor once.
         del self.transformer.encoder.embed_tokens, self.transformer.decoder.embed_tokens
 
@@ -147,12 +142,26 @@ class BART(Backbone):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-def make(size: schema.Backbone, conditional: bool) -> BART:
-    """With fresh weights. Condition and text each start at position 0."""
+def make(size: schema.Backbone, conditional: bool, pretrained: Mapping[str, Any] | None = None) -> BART:
+    """Of a suite's size with fresh weights, or of a ``pretrained`` configuration, whose weights are then to be loaded.
+
+    Condition and text each start at position 0.
+    """
     if not conditional:
         raise BenchError("backbone 'bart' attends to a condition, and an unconditional dataset has none")
-    positions = max(size.max_tokens, size.max_source_tokens)
-    return BART(size.layers, size.width, size.heads, size.vocabulary, positions, size.dropout)
+    layers, width, heads, dropout = size.layers, size.width, size.heads, size.dropout
+    own = pretrained or {
+        "encoder_layers": layers, "decoder_layers": layers, "d_model": width, "vocab_size": size.vocabulary,
+        "encoder_attention_heads": heads, "decoder_attention_heads": heads,
+        "max_position_embeddings": max(size.max_tokens, size.max_source_tokens),
+        "encoder_ffn_dim": 4 * width, "decoder_ffn_dim": 4 * width,
+    }  # fmt: skip
+    return BART(BartConfig(**{
+        **own,
+        "dropout": dropout, "attention_dropout": dropout, "activation_dropout": dropout,
+        "bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD, "decoder_start_token_id": BOS,
+        "forced_eos_token_id": None, "attn_implementation": "sdpa",
+    }))  # fmt: skip
 
 
 def _causal_mask(queries: int, keys: int, device: torch.device) -> Tensor | None:

@@ -20,8 +20,8 @@ class Injection:
     Attributes
     ----------
     embedding: [N, 1, d] added to every input embedding (word + position); DELLA Sec. 3.3 "Embedding".
-    memory: one [N, M, d] a layer, M extra positions whose key and value it is, seen by all; Sec. 3.3 "Memory".
-    value: one function [N, T, d] -> [N, T, d] a layer, on the value vectors before the head split; DELLA Eq. 9.
+    memory: one [N, M, v] a layer, M extra positions whose key and value it is, seen by all; Sec. 3.3 "Memory".
+    value: one function [N, T, v] -> [N, T, v] a layer, on the value vectors before the head split; DELLA Eq. 9.
     hidden: [N, 1 or T, d] added to the last hidden states before the LM head; Sec. 3.3 "Softmax".
     positions: [N, T, d] added to the input embeddings of the T positions of text that are read, each its own, and to
         none of a prompt; TRACE Sec. 4.1.
@@ -29,7 +29,8 @@ class Injection:
     cell: [N, d], the cell c_0 an LSTM starts from, with h_0 = tanh(c_0).
     attend: [N, d] -> [N, D], what an LSTM reads beside the next word, of its state before it; DAVAM Eq. 3.
 
-    A layer's ``memory`` or ``value`` may be None: the layers of Fig. 2 that have no latent variable.
+    v is the width of value vectors, ``Backbone.values``. A layer's ``memory`` or ``value`` may be None: the layers of
+    Fig. 2 that have no latent variable.
     """
 
     embedding: Tensor | None = None
@@ -114,6 +115,7 @@ class Backbone(nn.Module, ABC):
     vocabulary: V.
     conditional: whether texts are generated given a condition.
     has_unknown: whether <unk> is a word of the texts, as among words, or never there, as in byte-level BPE.
+    pretrained: whether it starts from the weights of a pretrained model.
     """
 
     kind: ClassVar[str]
@@ -123,6 +125,12 @@ class Backbone(nn.Module, ABC):
     vocabulary: int
     conditional: bool
     has_unknown: bool = False
+    pretrained: bool = False
+
+    @property
+    def values(self) -> int:
+        """Width of the value vectors of a layer, and of its memory slots: d, but for grouped-query attention."""
+        return self.width
 
     def cache(self) -> Cache:
         """What is kept of the positions decoded so far, empty."""

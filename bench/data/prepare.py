@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.data.base import SPLITS, Source
 from bench.data.sentences import sentence_starts
 from bench.errors import BenchError
 from bench.files import atomic, atomic_directory, read_json, sha256, write_json
-from bench.vocabulary import SPECIALS, UNK
+from bench.vocabulary import SPECIALS, UNK, load_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -42,10 +42,11 @@ class Split:
         return [f"{source}\t{text}" for source, text in zip(self.sources, self.texts, strict=True)]
 
 
-def prepare(name: str, part: Dataset, backbone: Backbone, out: Path) -> None:
+def prepare(name: str, part: Dataset, backbone: Backbone, out: Path, pretrained: Path | None = None) -> None:
     """Write ``out/{train,valid,test}.txt``, ``out/tokenizer.json`` and ``out/manifest.json``, all or nothing.
 
-    Where the suite asks for sentences also ``{train,valid,test}.sentences``, their beginnings, a line for each text.
+    The tokenizer is fitted on train, or that of the ``pretrained`` model in a directory. Where the suite asks for
+    sentences also ``{train,valid,test}.sentences``, their beginnings, a line for each text.
     """
     module = importlib.import_module(registry.dataset(name).module)
     source: Source = module.read(name, Path(part.data_dir).expanduser() if part.data_dir else None)
@@ -55,7 +56,10 @@ def prepare(name: str, part: Dataset, backbone: Backbone, out: Path) -> None:
         for key in SPLITS
     }
     texts = [*splits["train"].texts, *(splits["train"].sources or ())]
-    tokenizer = fit_tokenizer(texts, backbone.vocabulary, backbone.tokenizer)
+    if pretrained is not None:
+        tokenizer = load_tokenizer(pretrained / "tokenizer.json")
+    else:
+        tokenizer = fit_tokenizer(texts, backbone.vocabulary, backbone.tokenizer)
     with atomic_directory(out) as folder:
         for key in SPLITS:
             with atomic(folder / f"{key}.txt") as stream:
@@ -69,7 +73,7 @@ def prepare(name: str, part: Dataset, backbone: Backbone, out: Path) -> None:
         write_json(folder / "manifest.json", _manifest(name, source, splits, tokenizer, backbone, folder))
 
 
-def fit_tokenizer(texts: Sequence[str], vocabulary: int, kind: Literal["bpe", "words"] = "bpe") -> Tokenizer:
+def fit_tokenizer(texts: Sequence[str], vocabulary: int, kind: str = "bpe") -> Tokenizer:
     """A tokenizer of at most ``vocabulary`` entries, the four special ones among them, fitted on train alone."""
     return _fit_words(texts, vocabulary) if kind == "words" else _fit_bpe(texts, vocabulary)
 
@@ -149,7 +153,7 @@ def _manifest(
         **({"verified": source.verified} if source.verified else {}),
         "splits": counts,
         "tokenizer": {
-            "kind": KINDS[backbone.tokenizer],
+            "kind": KINDS.get(backbone.tokenizer, f"byte-level BPE of pretrained {backbone.tokenizer}"),
             "vocabulary": tokenizer.get_vocab_size(),
             "sha256": sha256(folder / "tokenizer.json"),
         },

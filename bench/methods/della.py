@@ -80,7 +80,7 @@ class Della(Method):
     def __init__(self, backbone: Backbone, options: DellaOptions) -> None:
         self.layers = _layers(backbone.layers, options)
         super().__init__(backbone, options)
-        d, p, groups = backbone.width, options.latent, self.groups
+        d, values, p, groups = backbone.width, backbone.values, options.latent, self.groups
         lower = p if options.latents == "layerwise" else 0  # width of z_<l
         c = d if backbone.conditional else 0  # and of c^(l)
         chained = groups if lower else 1
@@ -92,7 +92,7 @@ class Della(Method):
         )
         self.w_q = nn.ModuleList(linear(lower + d + c, 2 * p) for _ in range(groups))
         self.fusion = nn.ModuleList(
-            linear(p, d) if options.fusion == "memory" else TensorProduct(d, p, options) for _ in self.layers
+            linear(p, values) if options.fusion == "memory" else TensorProduct(values, p, options) for _ in self.layers
         )
         learned = options.first_prior == "learned" and "0" not in self.w_p
         self.first = nn.Parameter(torch.zeros(2 * p)) if learned else None

@@ -1,4 +1,4 @@
-"""``gpt2``, ``lstm-lm`` and ``bart``: plain language and sequence-to-sequence models. Their likelihoods are exact."""
+"""``gpt2``, ``llama``, ``lstm-lm``, ``bart``: plain language and sequence-to-sequence models, of exact likelihood."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from bench.methods.base import Condition, IndependentPosterior, Method, MethodOp
 class LanguageModelOptions(MethodOptions):
     """``backbone``: the kind it must be built on, since the row is named after it."""
 
-    backbone: Literal["gpt2", "bart", "lstm"] = "gpt2"
+    backbone: Literal["gpt2", "llama", "bart", "lstm"] = "gpt2"
 
 
 class LanguageModel(Method):
     """p(x) = prod_t p(x_t | x_<t), or p(x|c): every method's baseline (DELLA Tables 1 and 2; DAVAM Table II). G = 0."""
 
-    variants = {"gpt2": {"backbone": "gpt2"}, "bart": {"backbone": "bart"}, "lstm-lm": {"backbone": "lstm"}}
-    backbones = ("gpt2", "bart", "lstm")
+    variants = {
+        "gpt2": {"backbone": "gpt2"},
+        "llama": {"backbone": "llama"},
+        "bart": {"backbone": "bart"},
+        "lstm-lm": {"backbone": "lstm"},
+    }
+    backbones = ("gpt2", "llama", "bart", "lstm")
     Options = LanguageModelOptions
 
     def __init__(self, backbone: Backbone, options: LanguageModelOptions) -> None:

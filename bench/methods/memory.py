@@ -38,10 +38,10 @@ class Memory(Method):
 
 
 class ToMemory(nn.ModuleList):
-    """W_l z, the key and value that z is in each layer: [N, 1, D] -> L × [N, 1, d]."""
+    """W_l z, the key and value that z is in each layer: [N, 1, D] -> L × [N, 1, v]."""
 
     def __init__(self, latent: int, backbone: Backbone, bias: bool = True) -> None:
-        super().__init__(linear(latent, backbone.width, bias) for _ in range(backbone.layers))
+        super().__init__(linear(latent, backbone.values, bias) for _ in range(backbone.layers))
 
     def forward(self, z: Tensor) -> list[Tensor]:
         return [project(z) for project in self]

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from bench.backbones.base import Backbone, Context, Injection
-from bench.backbones.gpt2 import GPT2
+from bench.backbones.decoder_only import DecoderOnly
 from bench.batch import Batch
 from bench.decoding import Steering
 from bench.errors import BenchError
@@ -111,12 +111,12 @@ class Trace(Method):
         "trace-r+bn": {"normalisation": "batch"},
         "trace-p-sn": {"parallel": True},
     }
-    backbones = ("gpt2",)
+    backbones = ("gpt2", "llama")
     Options = TraceOptions
     options: TraceOptions
 
     def __init__(self, backbone: Backbone, options: TraceOptions) -> None:
-        assert isinstance(backbone, GPT2)
+        assert isinstance(backbone, DecoderOnly)
         recurrent, independent = options.dependence == "recurrent", options.dependence == "independent"
         of_recurrence = (
             options.parallel,
@@ -139,7 +139,7 @@ class Trace(Method):
         super().__init__(backbone, options)
         d, p = backbone.width, options.latent
         self.separator = backbone.vocabulary
-        backbone.extend(tokens=1, positions=backbone.config.n_positions)  # a text has at most as many [SEP]s as tokens
+        backbone.extend(tokens=1, positions=backbone.positions)  # a text has at most as many [SEP]s as tokens
         self.w_mean, self.w_logvar = (self._recurrent_weights() if recurrent else None for _ in range(2))  # W_mu1, ...
         self.f = None if independent else linear(d, 2 * p)  # prior, Eq. 9: W_mu2, W_sigma2
         self.g = linear(d, 2 * p)  # posterior, Eq. 11

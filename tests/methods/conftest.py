@@ -32,15 +32,15 @@ TRAINING = {"annealing", "kl_reduction", "free_bits", "bow", "aggressive", "pret
 class Task:
     """A backbone, and whether its texts have conditions."""
 
-    kind: Literal["gpt2", "bart", "lstm"] = "gpt2"
+    kind: Literal["gpt2", "llama", "bart", "lstm"] = "gpt2"
     conditional: bool = False
 
     @property
     def size(self) -> Backbone:
-        layers = 1 if self.kind == "lstm" else 3
         return Backbone(
-            kind=self.kind, layers=layers, width=16, heads=2, vocabulary=260, max_tokens=24, max_source_tokens=16
-        )
+            kind=self.kind, layers=1 if self.kind == "lstm" else 3, width=16, heads=2,
+            kv_heads=1 if self.kind == "llama" else None, vocabulary=260, max_tokens=24, max_source_tokens=16,
+        )  # fmt: skip
 
     @property
     def sequences(self) -> Sequences:
@@ -58,7 +58,7 @@ class Task:
 UNCONDITIONAL = Task()
 TASKS = {
     "gpt2": UNCONDITIONAL, "gpt2-prompt": Task(conditional=True), "bart": Task("bart", conditional=True),
-    "lstm": Task("lstm"),
+    "llama": Task("llama"), "llama-prompt": Task("llama", conditional=True), "lstm": Task("lstm"),
 }  # fmt: skip
 TRANSFORMERS = {name: task for name, task in TASKS.items() if task.kind != "lstm"}
 TINY = UNCONDITIONAL.size

@@ -17,6 +17,7 @@ from bench.schema import Backbone, Decoding
 from bench.vocabulary import BOS, EOS, PAD, UNK
 
 WIDTH, HEADS = 16, 4
+SIZE = Backbone(kind="bart", layers=2, width=WIDTH, heads=HEADS, vocabulary=260, max_tokens=16, max_source_tokens=16)
 SOURCES = collate([[0, 30, 31, 32, 1], [0, 40, 41, 42, 43, 44, 45, 1], [0, 33, 1]])
 TEXTS = collate([[0, 10, 11, 12, 13, 1], [0, 20, 21, 1], [0, 14, 15, 16, 1]])
 
@@ -24,7 +25,7 @@ TEXTS = collate([[0, 10, 11, 12, 13, 1], [0, 20, 21, 1], [0, 14, 15, 16, 1]])
 def build(dropout: float = 0.0, seed: int = 0) -> BART:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    model = BART(layers=2, width=WIDTH, heads=HEADS, vocabulary=50, positions=16, dropout=dropout).eval()
+    model = make(SIZE.model_copy(update={"dropout": dropout}), conditional=True).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
@@ -91,7 +92,7 @@ def test_dropout_is_where_transformers_has_it() -> None:
 
 def test_fresh_weights_are_transformers_own() -> None:
     torch.manual_seed(3)
-    ours = BART(layers=2, width=WIDTH, heads=HEADS, vocabulary=50, positions=16, dropout=0.1)
+    ours = make(SIZE.model_copy(update={"dropout": 0.1}), conditional=True)
     torch.manual_seed(3)
     theirs = type(ours.transformer)(ours.config).state_dict()
     for name, weight in ours.transformer.state_dict().items():

@@ -7,8 +7,9 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from bench.backbones.base import AttentionPooling, FirstToken, Injection
-from bench.backbones.gpt2 import GPT2
+from bench.backbones.gpt2 import GPT2, make
 from bench.batch import collate
+from bench.schema import Backbone as Size
 
 BATCH = collate([[0, 10, 11, 12, 13, 1], [0, 20, 21, 1]])
 
@@ -16,7 +17,7 @@ BATCH = collate([[0, 10, 11, 12, 13, 1], [0, 20, 21, 1]])
 @pytest.fixture
 def backbone() -> GPT2:
     torch.manual_seed(0)
-    model = GPT2(layers=2, width=16, heads=4, vocabulary=50, positions=12, dropout=0.0).eval()
+    model = make(Size(layers=2, width=16, heads=4, vocabulary=260, max_tokens=12), conditional=False).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.2 * torch.randn_like(parameter)

@@ -53,13 +53,13 @@ def gpt2(directory: Path) -> Path:
     return _save(directory, tokeniser, GPT2LMHeadModel(config))
 
 
-def llama(directory: Path) -> Path:
+def llama(directory: Path, tied: bool = False) -> Path:
     """Bytes; grouped heads, rotary positions."""
     vocabulary, merges = _bytes(["<|endoftext|>"])
     tokeniser = GPT2Tokenizer(vocab=vocabulary, merges=merges)
     config = LlamaConfig(
         vocab_size=len(tokeniser), max_position_embeddings=64, num_key_value_heads=1, bos_token_id=0, eos_token_id=0,
-        **SHAPE, **_big(),
+        tie_word_embeddings=tied, **SHAPE, **_big(),
     )  # fmt: skip
     return _save(directory, tokeniser, LlamaForCausalLM(config))
 

@@ -8,7 +8,7 @@ value that never re-runs anything: neither the suite's file name nor a --use for
 import gc
 import sys
 
-from bench import dag as dags
+from bench import dag as dags, pretrained
 from bench.errors import BenchError
 
 try:

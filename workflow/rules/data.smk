@@ -1,7 +1,9 @@
-"""A dataset's splits, its tokenizer and its manifest, shared by all cells of a suite."""
+"""A dataset's splits, its tokenizer and its manifest, and pretrained models: shared by all cells of a suite."""
 
 
 rule prepare:
+    input:
+        lambda wildcards: dag.pretrained(wildcards.dataset),
     output:
         # It holds the checksums of the others and stands for them in the DAG; verbs check what they read against it.
         manifest=cell.manifest,
@@ -22,3 +24,24 @@ rule prepare:
     priority: 100
     shell:
         "logged {log} python -m bench prepare {params.args}"
+
+
+rule pretrained:
+    output:
+        manifest=cell.pretrained("{model}") / "manifest.json",
+        files=[cell.pretrained("{model}") / file for file in pretrained.FILES],
+    params:
+        code=lambda wildcards: dag.code("pretrained"),
+        settings=lambda wildcards: dag.settings("pretrained", model=wildcards.model),
+        args=lambda wildcards, output: dag.arguments(wildcards),
+    log:
+        dag.log(cell.pretrained("{model}").parent, "{model}"),
+    benchmark:
+        dag.benchmark(cell.pretrained("{model}").parent, "{model}")
+    conda:
+        "../envs/bench.yaml"
+    message:
+        "take over pretrained {wildcards.model}"
+    priority: 110
+    shell:
+        "logged {log} python -m bench pretrained {params.args}"

@@ -121,6 +121,7 @@ rule attention:
 rule augment:
     input:
         manifest=cell.manifest,
+        pretrained=lambda wildcards: dag.pretrained(wildcards.dataset, dag.suite.augmentation.model),
         history=cell.history,
         model=ancient(cell.model),
     output:

@@ -4,6 +4,7 @@
 rule train:
     input:
         manifest=cell.manifest,
+        pretrained=lambda wildcards: dag.pretrained(wildcards.dataset, wildcards.method),
     output:
         model=directory(cell.model),
         # Ends with the validation terms of the final weights in full precision, and is small: the file that stands

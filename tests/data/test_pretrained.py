@@ -1,0 +1,247 @@
+"""Pretrained models taken over: the same network on the same words, under the suite's own ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, BartConfig, BartForConditionalGeneration, GPT2LMHeadModel, LlamaForCausalLM
+from transformers import RobertaTokenizer as BartTokenizer
+
+from bench import model as models
+from bench import suite as suites
+from bench.cli import main
+from bench.data.pretrained import adopt
+from bench.errors import BenchError
+from bench.files import read_json
+from bench.model import Start, make_backbone
+from bench.paths import CellPaths
+from bench.schema import Backbone, MethodSpec
+from bench.vocabulary import BOS, EOS, PAD, UNK, decode, encode, load_tokenizer
+from tests.metrics import tiny_models
+
+TEXTS = ["the cat sat on a hill , 35 % up", "a <unk> dog said <|endoftext|> </s> <bos>", "über the board"]
+
+
+def bart(directory: Path) -> Path:
+    """Bytes; <s> and </s> around a text; weights of its own on either side."""
+    vocabulary, merges = tiny_models._bytes(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    tokeniser = BartTokenizer(vocab=vocabulary, merges=merges, model_max_length=512)
+    torch.manual_seed(0)
+    config = BartConfig(
+        vocab_size=len(tokeniser), d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64, max_position_embeddings=64, init_std=0.5,
+    )  # fmt: skip
+    return tiny_models._save(directory, tokeniser, BartForConditionalGeneration(config))
+
+
+def llama(directory: Path) -> Path:
+    """As SmolLM2: the word embeddings are the map to logits."""
+    return tiny_models.llama(directory, tied=True)
+
+
+MAKERS: dict[str, Callable[[Path], Path]] = {"gpt2": tiny_models.gpt2, "llama": llama, "bart": bart}
+
+
+@pytest.fixture(params=MAKERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def source(kind: str, tmp_path: Path) -> Path:
+    return MAKERS[kind](tmp_path / "source")
+
+
+@pytest.fixture
+def adopted(source: Path, kind: str, tmp_path: Path) -> Path:
+    (tmp_path / "adopted").mkdir()
+    adopt(source, kind, tmp_path / "adopted")
+    return tmp_path / "adopted"
+
+
+def backbone_of(adopted: Path, kind: str, conditional: bool) -> torch.nn.Module:
+    size = Backbone(kind=kind, weights="mine", max_tokens=24, max_source_tokens=24)
+    start = Start(read_json(adopted / "config.json"), adopted / "weights.safetensors")
+    return make_backbone(size, conditional, start).eval()
+
+
+def words(tokenizer: Tokenizer, text: str) -> list[str]:
+    return list(tokenizer.encode(text, add_special_tokens=False).tokens)
+
+
+def test_texts_are_the_same_tokens_under_other_ids(source: Path, adopted: Path) -> None:
+    """Names of special tokens that stand in a text are characters of it, for the model's own reader never were."""
+    ours, theirs = load_tokenizer(adopted / "tokenizer.json"), AutoTokenizer.from_pretrained(source)
+    plain = TEXTS[0]
+    assert words(ours, plain) == theirs.tokenize(plain)
+    for ids, text in zip(encode(ours, TEXTS, 100), TEXTS, strict=True):
+        assert ids[0] == BOS and ids[-1] == EOS and not {BOS, EOS, PAD, UNK} & set(ids[1:-1])
+        assert decode(ours, [ids]) == [text]
+    assert ours.get_vocab_size() == max(ours.get_vocab().values()) + 1
+    assert {ours.id_to_token(i) for i in range(4)} == {"<bos>", "<eos>", "<pad>", "<unk>"}
+
+
+def test_it_is_the_same_network(source: Path, adopted: Path, kind: str) -> None:
+    """Logits of every word, after what the model itself begins a text with, equal transformers'."""
+    ours, theirs = load_tokenizer(adopted / "tokenizer.json"), AutoTokenizer.from_pretrained(source)
+    backbone = backbone_of(adopted, kind, conditional=kind == "bart")
+    text = torch.tensor(encode(ours, TEXTS[:1], 100))[:, :-1]
+    tokens = [ours.id_to_token(i) for i in range(4, ours.get_vocab_size())]
+    at = theirs.convert_tokens_to_ids(tokens)
+    bos, eos = theirs.bos_token_id, theirs.eos_token_id
+    of_text = torch.tensor([[bos, *theirs.convert_tokens_to_ids(words(ours, TEXTS[0]))]])
+    if kind == "bart":
+        source_ids = torch.tensor(encode(ours, TEXTS[2:], 100))
+        of_source = [bos, *theirs.convert_tokens_to_ids(words(ours, TEXTS[2])), eos]
+        own = BartForConditionalGeneration.from_pretrained(source).eval()
+        expected = own(torch.tensor([of_source]), decoder_input_ids=of_text).logits
+        states = backbone.encode(source_ids, torch.ones_like(source_ids, dtype=torch.bool))
+        from bench.backbones.base import Context
+
+        context = Context(source_ids, torch.ones_like(source_ids, dtype=torch.bool), states[-1])
+        hidden = backbone.decode(text, context=context)
+    else:
+        own = {"gpt2": GPT2LMHeadModel, "llama": LlamaForCausalLM}[kind].from_pretrained(source).eval()
+        expected = own(of_text).logits
+        hidden = backbone.decode(text)
+    logits = hidden @ backbone.output_weight.T
+    torch.testing.assert_close(logits[..., 4:], expected[..., at], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logits[..., EOS], expected[..., eos], atol=1e-4, rtol=1e-4)
+    assert (logits[..., [PAD, UNK]] <= logits[..., EOS:].amax(-1, keepdim=True)).all()
+
+
+def test_a_new_token_of_a_pretrained_model_does_not_stand_out(adopted: Path, kind: str) -> None:
+    """TRACE's [SEP] starts as the mean of all tokens: it is never the likeliest."""
+    if kind == "bart":
+        pytest.skip("no segments on BART")
+    size = Backbone(kind=kind, weights="mine", max_tokens=24)
+    start = Start(read_json(adopted / "config.json"), adopted / "weights.safetensors")
+    method = models.build(MethodSpec(use="trace-r", options={"segment_length": 2}), size, 0, start=start)
+    weight = method.backbone.output_weight
+    assert len(weight) == start.config["vocab_size"] + 1 == method.separator + 1
+    torch.testing.assert_close(weight[-1], weight[:-1].mean(0))
+    if kind == "gpt2":
+        assert method.backbone.transformer.wpe.num_embeddings == 64, "its own table has room for [SEP]s"
+
+
+def damaged(source: Path, how: str) -> None:
+    weights = source / "model.safetensors"
+    match how:
+        case "not a file":
+            (source / "config.json").unlink()
+        case "no weights":
+            weights.unlink()
+        case "cut short":
+            weights.write_bytes(weights.read_bytes()[:1000])
+        case "a tensor missing":
+            tensors = load_file(weights)
+            tensors.pop(next(name for name in sorted(tensors) if "layers.1." in name or "h.1." in name))
+            save_file(tensors, weights, metadata={"format": "pt"})
+        case "no tokenizer":
+            for file in source.glob("*token*"):
+                file.unlink()
+            for name in ("vocab.json", "merges.txt", "special_tokens_map.json"):
+                (source / name).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("not a file", "model configuration"), ("no weights", "cannot be loaded"), ("cut short", "cannot be loaded"),
+        ("a tensor missing", "are missing (1 in all)"), ("no tokenizer", "no tokenizer"),
+    ],
+)  # fmt: skip
+def test_a_damaged_model_is_one_line(source: Path, kind: str, tmp_path: Path, how: str, message: str) -> None:
+    damaged(source, how)
+    with pytest.raises(BenchError) as caught:
+        adopt(source, kind, tmp_path)
+    assert message in str(caught.value) and str(source) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_backbones_here_are_not(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="it is of kind gpt2, not llama"):
+        adopt(tiny_models.gpt2(tmp_path / "gpt2"), "llama", tmp_path)
+    with pytest.raises(BenchError, match="its map to logits is not its word embeddings"):
+        adopt(tiny_models.llama(tmp_path / "llama"), "llama", tmp_path)
+
+
+YAML = """
+name: tiny
+datasets: {{bbe: {{train: 16, valid: 8, test: 4}}}}
+methods:
+  lm: {{use: {kind}}}
+  della:
+  small: {{use: gpt2, backbone: {{weights: fresh, kind: gpt2, layers: 1, width: 8, heads: 2}}}}
+models: {{mine: {{kind: {kind}, model_dir: {folder}}}}}
+seeds: [1]
+metrics: [elbo]
+backbone: {{kind: {kind}, weights: mine, max_tokens: 24}}
+training: {{epochs: 1, batch_size: 8}}
+likelihood: {{importance_samples: 2}}
+"""
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_every_stage_starts_from_it(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """By the command line: taken over, read by the data stage, trained on, loaded again without it."""
+    monkeypatch.chdir(tmp_path)
+    suite = tmp_path / "tiny.yaml"
+    suite.write_text(YAML.format(kind=kind, folder=MAKERS[kind](tmp_path / "source")), encoding="utf-8")
+
+    def run(*arguments: str) -> int:
+        return main([arguments[0], "--suite", str(suite), *arguments[1:]])
+
+    assert run("pretrained", "--model", "mine") == 0 and run("prepare", "--dataset", "bbe") == 0
+    paths = CellPaths("tiny", "bbe", "lm", 1)
+    before = load_file(paths.pretrained("mine") / "weights.safetensors")
+    for method in ("lm", "della", "small"):
+        cell = ("--dataset", "bbe", "--method", method, "--seed", "1")
+        assert run("train", *cell) == 0
+    for file in paths.pretrained("mine").iterdir():
+        file.unlink()
+    assert run("likelihood", "--dataset", "bbe", "--method", "della", "--seed", "1") == 0
+    trained, small = models.load(paths.model), models.load(CellPaths("tiny", "bbe", "small", 1).model)
+    assert (
+        trained.backbone.vocabulary
+        == small.backbone.vocabulary
+        == len(load_tokenizer(paths.data / "tokenizer.json").get_vocab())
+    )
+    after = trained.backbone.state_dict()
+    assert after.keys() == before.keys()
+    moved = [float((after[name] - before[name]).abs().max()) for name in before]
+    assert 0 < max(moved) < 1e-3, "two small steps from where it started"
+    assert run("train", "--dataset", "bbe", "--method", "lm", "--seed", "1") == 2
+    assert "manifest" in capsys.readouterr().err
+
+
+def suite_with(tmp_path: Path, **changes: str) -> str:
+    """A suite whose lines of these keys are others."""
+    lines = YAML.format(kind="gpt2", folder="somewhere").strip().splitlines()
+    kept = [line for line in lines if line.partition(":")[0] not in changes]
+    path = tmp_path / "suite.yaml"
+    path.write_text("\n".join([*kept, *(f"{key}: {value}" for key, value in changes.items())]), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone": "{weights: smollm}"}, "no pretrained model 'smollm'; did you mean 'smollm2'?"),
+        ({"backbone": "{kind: gpt2, weights: smollm2}"}, "weights 'smollm2' are of kind llama, not gpt2"),
+        ({"backbone": "{weights: mine, tokenizer: bpe}"}, "weights 'mine' read tokens of their own"),
+        ({"backbone": "{kind: llama, weights: mine}"}, "weights 'mine' are of kind gpt2, not llama"),
+        ({"models": "{mine: {model_dir: x}}"}, "'models.mine': give its kind"),
+        ({"models": "{mine: {kind: gpt2}}"}, "'models.mine': give its model_dir"),
+        ({"models": "{mine: {kind: gpt2, model_dir: x}, gpt2: {kind: bart}}"}, "'models.gpt2': it is of kind gpt2"),
+        ({"backbone": "{kv_heads: 3}"}, "kv_heads 3"),
+    ],
+)  # fmt: skip
+def test_a_wrong_suite_is_told_when_it_is_read(tmp_path: Path, changes: dict[str, str], message: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        suites.load(suite_with(tmp_path, **changes))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
