@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from bench.paths import CellPaths
+from bench.pretrained import FILES
 from bench.report import catalogue
 
 
@@ -18,7 +19,8 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("verb")
     parser.add_argument("--use", action="append", default=[])
-    for option in ("suite", "dataset", "method", "row", "seed", "family", "part", "device", "frozen", "report", "out"):
+    for option in ("suite", "dataset", "method", "row", "seed", "family", "part", "device", "frozen", "report", "out",
+                   "model"):  # fmt: skip
         parser.add_argument(f"--{option}")
     parser.add_argument("--decoding", default="")
     given = parser.parse_args()
@@ -44,6 +46,8 @@ def _outputs(given: argparse.Namespace) -> list[Path]:
             return [
                 paths.data / file for file in ("train.txt", "valid.txt", "test.txt", "tokenizer.json", "manifest.json")
             ]
+        case "pretrained":
+            return [paths.pretrained(given.model) / file for file in (*FILES, "manifest.json")]
         case "train":
             return [paths.model / "weights.safetensors", paths.history, paths.cost("train")]
         case "likelihood":

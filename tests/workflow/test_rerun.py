@@ -171,6 +171,37 @@ def test_texts_drawn_given_sources_are_drawn_again_when_the_sources_change(fresh
     assert {job for job in fresh.pending(*targets) if job.startswith("generate")} == {"generate kjv2bbe embed 1"}
 
 
+PRETRAINED = """
+name: tiny
+datasets: {bbe: , sotu: {backbone: {weights: smollm2, kind: llama}, tokenizer: smollm2}}
+methods: {embed: , della: , medium: {use: della, backbone: {weights: mine, kind: llama}}}
+models: {mine: {kind: llama, model_dir: here}}
+seeds: [1]
+metrics: [elbo]
+reports:
+  curves: {datasets: [bbe], methods: [embed]}
+  table1: {datasets: [sotu], methods: [embed, della, medium]}
+"""
+
+
+def test_a_pretrained_model_is_taken_over_once_where_it_is_needed(fresh: Tree) -> None:
+    (fresh.root / "tiny.yaml").write_text(PRETRAINED)
+    table = ("--config", "suite=tiny.yaml", "--", "reports/table1.md")
+    assert fresh.pending("--config", "suite=tiny.yaml", "--", "reports/curves.png") == {
+        "prepare bbe", "train bbe embed 1", "figure curves"
+    }  # fmt: skip
+    taken = {"pretrained smollm2", "pretrained mine"}
+    assert {job for job in fresh.pending(*table) if job.startswith("pre")} == {*taken, "prepare sotu"}
+    fresh.run(*table)
+    assert fresh.pending(*table) == set()
+    with fresh.edited("tiny.yaml", swap("model_dir: here", "model_dir: there")):
+        found = fresh.pending(*table)
+        assert "pretrained mine" in found and "pretrained smollm2" not in found and "prepare sotu" not in found
+    (fresh.root / "results/runs/tiny/pretrained/mine/manifest.json").write_text("other weights\n")
+    found = {job for job in fresh.pending(*table) if job.startswith(("pre", "train"))}
+    assert found == {"train sotu medium 1"}
+
+
 DECODED = """
 decodings: {greedy: {strategy: greedy}, beam: {strategy: beam, k: 4}}
 reports:

@@ -78,7 +78,7 @@ def _wildcards(path: str) -> str:
     if path.startswith("reports/"):
         return "" if "compare" in path else path.removeprefix("reports/").rpartition(".")[0]
     cell, file = r"([^/]+)/seed(\d+)/(?:decoding-([^/]+)/)?", r"(?:scores/(.*)\.json|.*)"
-    found = re.fullmatch(rf"results/runs/[^/]+/([^/]+)/(?:data/.*|{cell}{file})", path)
+    found = re.fullmatch(rf"results/runs/[^/]+/(?:pretrained/([^/]+)/.*|([^/]+)/(?:data/.*|{cell}{file}))", path)
     return " ".join(filter(None, found.groups())) if found else ""
 
 
