@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import BartConfig
 from transformers.models.bart.modeling_bart import BartModel
 
-from bench.backbones.base import NOTHING, Backbone, Cache, Context, Injection, Watch
+from bench.backbones.base import NOTHING, Backbone, Cache, Context, Injection, Watch, check_positions
 from bench.batch import Batch
 from bench.errors import BenchError
 from bench.vocabulary import BOS, EOS, PAD
@@ -150,18 +150,21 @@ def make(size: schema.Backbone, conditional: bool, pretrained: Mapping[str, Any]
     if not conditional:
         raise BenchError("backbone 'bart' attends to a condition, and an unconditional dataset has none")
     layers, width, heads, dropout = size.layers, size.width, size.heads, size.dropout
+    positions = max(size.max_tokens, size.max_source_tokens)
     own = pretrained or {
         "encoder_layers": layers, "decoder_layers": layers, "d_model": width, "vocab_size": size.vocabulary,
         "encoder_attention_heads": heads, "decoder_attention_heads": heads,
-        "max_position_embeddings": max(size.max_tokens, size.max_source_tokens),
+        "max_position_embeddings": positions,
         "encoder_ffn_dim": 4 * width, "decoder_ffn_dim": 4 * width,
     }  # fmt: skip
-    return BART(BartConfig(**{
+    config = BartConfig(**{
         **own,
         "dropout": dropout, "attention_dropout": dropout, "activation_dropout": dropout,
         "bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD, "decoder_start_token_id": BOS,
         "forced_eos_token_id": None, "attn_implementation": "sdpa",
-    }))  # fmt: skip
+    })  # fmt: skip
+    check_positions(positions, config)
+    return BART(config)
 
 
 def _causal_mask(queries: int, keys: int, device: torch.device) -> Tensor | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from bench.batch import Batch
+from bench.errors import BenchError
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,12 @@ class FirstToken(nn.Module):
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         """states [B, T, d], mask [B, T] (unused) -> [B, d]."""
         return states[:, 0]
+
+
+def check_positions(needed: int, config: Any) -> None:
+    """A pretrained model has so many positions and no more."""
+    if needed > config.max_position_embeddings:
+        raise BenchError(f"texts of {needed} tokens on a model of {config.max_position_embeddings} positions")
 
 
 def make_pooling(kind: str, width: int) -> nn.Module:

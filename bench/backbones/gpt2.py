@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model
 
-from bench.backbones.base import Cache, Watch
+from bench.backbones.base import Cache, Watch, check_positions
 from bench.backbones.decoder_only import DecoderOnly
 from bench.vocabulary import BOS, EOS
 
@@ -95,4 +95,5 @@ def make(size: schema.Backbone, conditional: bool, pretrained: Mapping[str, Any]
         "activation_function": "gelu_pytorch_tanh",  # the same function as GPT-2's gelu_new, as one kernel
         "attn_implementation": "sdpa", "bos_token_id": BOS, "eos_token_id": EOS,
     })  # fmt: skip
+    check_positions(positions, config)
     return GPT2(config, positions, conditional)

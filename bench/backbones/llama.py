@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaModel, apply_rotary_pos_emb
 
-from bench.backbones.base import Cache, Watch
+from bench.backbones.base import Cache, Watch, check_positions
 from bench.backbones.decoder_only import DecoderOnly
 from bench.vocabulary import BOS, EOS
 
@@ -115,4 +115,5 @@ def make(size: schema.Backbone, conditional: bool, pretrained: Mapping[str, Any]
         "attention_dropout": size.dropout, "attn_implementation": "sdpa",
         "bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": None,
     })  # fmt: skip
+    check_positions(positions, config)
     return Llama(config, positions, conditional)

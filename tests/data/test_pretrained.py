@@ -241,3 +241,25 @@ def test_a_wrong_suite_is_told_when_it_is_read(tmp_path: Path, changes: dict[str
     with pytest.raises(BenchError) as caught:
         suites.load(suite_with(tmp_path, **changes))
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_shows_only_when_files_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """Texts longer than a model has positions, and weights that read other tokens than their dataset's."""
+    monkeypatch.chdir(tmp_path)
+    yaml = YAML.format(kind="gpt2", folder=tiny_models.gpt2(tmp_path / "source"))
+    monkeypatch.setattr(tiny_models, "CORPUS", ["other words make other byte pairs"])
+    yaml = yaml.replace(
+        "mine: {", f"other: {{kind: gpt2, model_dir: {tiny_models.gpt2(tmp_path / 'other')}}}, mine: {{"
+    )
+    yaml = yaml.replace("{use: gpt2}", "{use: gpt2, backbone: {weights: other}}").replace("tokens: 24", "tokens: 65")
+    (tmp_path / "tiny.yaml").write_text(yaml, encoding="utf-8")
+
+    def run(verb: str, *arguments: str) -> int:
+        return main([verb, "--suite", "tiny.yaml", *arguments])
+
+    assert run("pretrained", "--model", "mine") == run("pretrained", "--model", "other") == 0
+    assert run("prepare", "--dataset", "bbe") == 0
+    for method, message in (("lm", "do not read the tokens of 'mine'"), ("della", "65 tokens on a model of 64 pos")):
+        assert run("train", "--dataset", "bbe", "--method", method, "--seed", "1") == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
