@@ -68,7 +68,8 @@ def _compiled(run: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return quick(*given, **more)
         except TorchDynamoException as error:
-            first = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
-            raise BenchError(f"training.compile: PyTorch cannot compile here: {first}") from None
+            why = getattr(error, "inner_exception", error)
+            first = next(iter(str(why).splitlines()), "")
+            raise BenchError(f"training.compile: PyTorch cannot: {type(why).__name__}: {first}") from None
 
     return compiled
