@@ -30,7 +30,8 @@ def train_ahead(
 ) -> None:  # fmt: skip
     """Steps of ``parts`` alone, on a step's own batch and then on others, until a window is no better than the last.
 
-    ``backward`` leaves gradients in the parameters and gives the loss first; ``apply`` takes a step with all parts but those it is given.
+    ``backward`` leaves gradients in the parameters and gives the loss first; ``apply`` takes a step with all parts but
+    those it is given.
     """
     others = [name for name, _ in method.named_children() if name not in parts]
     before, nats, words = inf, 0.0, 0

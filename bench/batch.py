@@ -185,7 +185,7 @@ def length_batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> 
 
 
 def token_batches(sizes: np.ndarray, tokens: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Index batches of one epoch, each of texts of about the same length and of at most so many padded tokens, shuffled.
+    """Index batches of one epoch, shuffled, each of texts of about one length and of at most so many padded tokens.
 
     ``sizes`` are :attr:`Sequences.sizes`. Every sequence is in one, and every epoch has as many batches: sorted sizes
     are the same in all, and which texts have them is drawn.

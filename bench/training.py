@@ -54,10 +54,9 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
     sequences, valid = (read_sequences(paths.data, part, backbone) for part in ("train", "valid"))
     plan = training_of(suite, cell.dataset, cell.method)
     method = models.build(spec, backbone, cell.seed, conditional=valid.sources is not None).to(target)
-    with ranks.joined(device) as own:
-        with measured(paths.cost("train")) if own.first else nullcontext(Meter()) as meter:
-            meter.device = devices.describe(target) if own.size == 1 else f"{own.size} × {devices.describe(target)}"
-            rows = fit(method, sequences, valid, plan, cell.seed, Checkpoint(paths.resume, key), meter, own)
+    with ranks.joined(device) as own, measured(paths.cost("train")) if own.first else nullcontext(Meter()) as meter:
+        meter.device = devices.describe(target) if own.size == 1 else f"{own.size} × {devices.describe(target)}"
+        rows = fit(method, sequences, valid, plan, cell.seed, Checkpoint(paths.resume, key), meter, own)
     if not own.first:
         return
     config = {

@@ -87,6 +87,6 @@ def test_no_compiler_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
     torch._dynamo.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=missing))
-    with pytest.raises(BenchError, match="^training.compile: PyTorch cannot: RuntimeError: No working C") as raised:
+    with pytest.raises(BenchError, match=r"^training\.compile: PyTorch cannot: RuntimeError: No working C") as raised:
         gradients(run_of(build("gpt2"), Task().sequences, COMPILED), range(4))
     assert "\n" not in str(raised.value)

@@ -42,10 +42,10 @@ def test_a_killed_process_ends_all_and_they_resume_together(tmp_path: Path) -> N
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     work.prepare_in(undisturbed)
     work.prepare_in(killed)
-    by_hand = "train --suite tiny.yaml --dataset bbe --method della --seed 1 --processes 2".split()
+    cell = ("--suite", "tiny.yaml", "--dataset", "bbe", "--method", "della", "--seed", "1")
     done = subprocess.run(
-        [sys.executable, "-m", "bench", *by_hand], cwd=undisturbed, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "bench", "train", *cell, "--processes", "2"], cwd=undisturbed, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     with pytest.raises(BenchError, match=r"^training with 2 processes: process 1 terminated with signal SIGKILL$"):
@@ -59,7 +59,7 @@ def test_a_killed_process_ends_all_and_they_resume_together(tmp_path: Path) -> N
 
 
 def test_a_mistake_is_said_once() -> None:
-    with pytest.raises(BenchError, match="^as every process says$"):
+    with pytest.raises(BenchError, match=r"^as every process says$"):
         launch(2, "cpu", work.mistaken)
 
 

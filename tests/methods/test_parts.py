@@ -38,9 +38,7 @@ def gradients(run: Run) -> tuple[Tensor, dict[str, Tensor | None]]:
     return found, {name: None if p.grad is None else p.grad.clone() for name, p in run.method.named_parameters()}
 
 
-def test_gradients_are_those_of_the_whole_batch(
-    method: Method, task: Task, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gradients_are_those_of_the_whole_batch(method: Method, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     if method.of_whole_batches:
         pytest.skip(f"{method.of_whole_batches} is of whole batches")
     monkeypatch.setattr(torch, "randn", the_same_noise)
