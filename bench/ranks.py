@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -82,10 +83,17 @@ def launch(size: int, device: str, work: Callable[[], None]) -> None:
         raise BenchError(f"--processes {size}: one a GPU, and PyTorch sees {torch.cuda.device_count()}")
     said = mp.get_context("spawn").SimpleQueue()
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
+    started = mp.start_processes(_work, (size, _free_port(), work, said), size, join=False)
     try:
-        mp.start_processes(_work, (size, _free_port(), work, said), size)
-    except mp.ProcessExitedException as error:
-        raise BenchError(said.get() if not said.empty() else f"training with {size} processes: {error}") from None
+        while not started.join():
+            pass
+    except mp.ProcessException:
+        if not said.empty():
+            raise BenchError(said.get()) from None
+        for rank, process in enumerate(started.processes):  # the others lost it, or were ended by join
+            if process.exitcode not in (0, 1, -signal.SIGTERM):
+                raise BenchError(f"process {rank} of {size} died: exit code {process.exitcode}") from None
+        raise
 
 
 def _work(rank: int, size: int, port: int, work: Callable[[], None], said: SimpleQueue[str]) -> None:
