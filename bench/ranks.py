@@ -87,7 +87,7 @@ def launch(size: int, device: str, work: Callable[[], None]) -> None:
     try:
         while not started.join():
             pass
-    except mp.ProcessException:
+    except (mp.ProcessExitedException, mp.ProcessRaisedException):
         if not said.empty():
             raise BenchError(said.get()) from None
         for rank, process in enumerate(started.processes):  # the others lost it, or were ended by join
