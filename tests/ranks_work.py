@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,14 +17,13 @@ from bench import model as models
 from bench import suite as suites
 from bench.batch import Sequences
 from bench.checkpoint import Checkpoint
+from bench.cli import main
 from bench.cost import Meter
-from bench.data.prepare import prepare
 from bench.errors import BenchError
-from bench.files import sha256, write_json
+from bench.files import write_json
 from bench.paths import CellPaths
 from bench.ranks import joined
 from bench.schema import Backbone, MethodSpec, Training
-from bench.suite import Cell
 from tests.interrupted import Nowhere, every
 
 # of each length but two an odd number of texts
@@ -59,52 +57,42 @@ def train_all(folder: Path) -> None:
 YAML = """\
 name: tiny
 datasets: {bbe: {train: 64, valid: 8, test: 8}}
-methods: [della]
+methods: [gpt2]
 seeds: [1]
 metrics: [elbo]
-backbone: {layers: 2, width: 16, heads: 2, vocabulary: 300, max_tokens: 48, dropout: 0.1}
+backbone: {layers: 2, width: 16, heads: 2, vocabulary: 300, max_tokens: 48}
 training: {epochs: 2, batch_size: 8, learning_rate: 0.01, log_points: 4, valid_examples: 8}
 """
-CELL = Cell("bbe", "della", 1)
-PATHS = CellPaths("tiny", "bbe", "della", 1)
-
-
-@contextlib.contextmanager
-def suite_in(folder: Path) -> Iterator[suites.Suite]:
-    """A folder as the place to be, its data prepared."""
-    folder.mkdir(exist_ok=True)
-    with contextlib.chdir(folder):
-        Path("tiny.yaml").write_text(YAML)
-        suites._load.cache_clear()
-        yield suites.load("tiny.yaml")
+PATHS = CellPaths("tiny", "bbe", "gpt2", 1)
+TRAIN = ("train", "--suite", "tiny.yaml", "--dataset", "bbe", "--method", "gpt2", "--seed", "1")
 
 
 def prepare_in(folder: Path) -> None:
-    with suite_in(folder) as suite:
-        prepare(CELL.dataset, suite.datasets[CELL.dataset], suite.backbone, PATHS.data)
+    """A suite of one cell, and its data."""
+    folder.mkdir()
+    (folder / "tiny.yaml").write_text(YAML)
+    with contextlib.chdir(folder):
+        assert main(["prepare", "--suite", "tiny.yaml", "--dataset", "bbe"]) == 0
 
 
-def train_cell(folder: Path, killed_after: int | None) -> None:
-    """By the train stage, with a checkpoint every five steps; the second process may be killed."""
-    step, rank = training.Run._step, int(os.environ["RANK"])
+def train_cell(folder: Path, killed_before: int | None) -> None:
+    """By the command line, with a checkpoint every five steps; a second process may be killed before one of its steps.
+
+    What each would draw after its seventh step is noted.
+    """
+    step, rank = training.Run._step, int(os.environ.get("RANK", 0))
 
     def watched(run: training.Run, *rest: Any) -> None:
-        if rank == 1 and run.progress.step == killed_after:
+        if rank == 1 and run.progress.step == killed_before:
             os.kill(os.getpid(), signal.SIGKILL)
         step(run, *rest)
-        write_json(Path(f"seed-{rank}.json"), torch.initial_seed())
+        if run.progress.step == 7:
+            write_json(Path(f"seed-{rank}.json"), torch.initial_seed())
 
-    with (
-        suite_in(folder) as suite,
-        patch.object(Checkpoint, "due", every(5)),
-        patch.object(training.Run, "_step", watched),
-    ):
-        training.train(suite, CELL, "key")
-
-
-def results(folder: Path) -> list[str]:
-    with contextlib.chdir(folder):
-        return [sha256(PATHS.model / "weights.safetensors"), sha256(PATHS.history)]
+    checkpoints, steps = patch.object(Checkpoint, "due", every(5)), patch.object(training.Run, "_step", watched)
+    with contextlib.chdir(folder), checkpoints, steps:
+        suites._load.cache_clear()  # another folder's
+        assert main(TRAIN) == 0
 
 
 def mistaken() -> None:

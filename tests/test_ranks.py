@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from bench.errors import BenchError
 from bench.files import read_json
@@ -37,25 +38,26 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_process_ends_all_and_they_resume_together(tmp_path: Path) -> None:
-    """By hand and undisturbed; the second killed before its eighth step, and gone on with from the fifth."""
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    work.prepare_in(undisturbed)
-    work.prepare_in(killed)
-    cell = ("--suite", "tiny.yaml", "--dataset", "bbe", "--method", "della", "--seed", "1")
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", "train", *cell, "--processes", "2"], cwd=undisturbed, capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    """The second, before its eighth step; by hand both go on from the fifth, to where one process comes undisturbed."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        work.prepare_in(folder)
+    work.train_cell(one, None)
     with pytest.raises(BenchError, match=r"^process 1 of 2 died: exit code -9$"):
-        launch(2, "cpu", partial(work.train_cell, killed, 7))
-    assert (killed / work.PATHS.resume).exists() and not (killed / work.PATHS.model).exists()
-    launch(2, "cpu", partial(work.train_cell, killed, None))
-    assert work.results(undisturbed) == work.results(killed)
-    assert read_json(undisturbed / work.PATHS.cost("train"))["device"] == "2 × cpu"
-    seeds = [read_json(killed / f"seed-{rank}.json") for rank in range(2)]
-    assert seeds[0] != seeds[1], "dropout and posterior noise"
+        launch(2, "cpu", partial(work.train_cell, two, 7))
+    assert read_json(two / work.PATHS.resume / "state.json")["step"] == 5 and not (two / work.PATHS.model).exists()
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *work.TRAIN, "--processes", "2"], cwd=two, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr.count("train: 16/16") == 1, done.stderr
+    weights = [load_file(folder / work.PATHS.model / "weights.safetensors") for folder in (one, two)]
+    torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-5)
+    assert read_json(two / work.PATHS.cost("train"))["device"] == "2 × cpu"
+    seeds = [read_json(folder / f"seed-{rank}.json") for folder, rank in ((one, 0), (two, 0), (two, 1))]
+    assert seeds[0] == seeds[1] != seeds[2], "of dropout and posterior noise"
 
 
 def test_a_mistake_is_said_once() -> None:
