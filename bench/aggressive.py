@@ -14,28 +14,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.batch import Batch, Sequences, sorted_batches
+from bench.batch import Sequences, sorted_batches
 
 if TYPE_CHECKING:
-    from bench.methods.base import Method, Terms
+    from bench.methods.base import Method
+    from bench.training import Work
 
 STEPS = 100  # of the encoder at most, before one of the decoder
 WINDOW = 15  # steps whose mean loss a word is compared with that of the steps before
 
 
 def train_ahead(
-    method: Method, parts: Sequence[str], batches: Iterable[Batch], backward: Callable[[Batch], tuple[Tensor, Terms]],
+    method: Method, parts: Sequence[str], batches: Iterable[Work], backward: Callable[[Work], Tensor],
     apply: Callable[[Sequence[str]], None],
 ) -> None:  # fmt: skip
     """Steps of ``parts`` alone, on a step's own batch and then on others, until a window is no better than the last.
 
-    ``backward`` leaves gradients in the parameters, ``apply`` takes a step with all parts but those it is given.
+    ``backward`` leaves gradients in the parameters and gives the loss first; ``apply`` takes a step with all parts but
+    those it is given.
     """
     others = [name for name, _ in method.named_children() if name not in parts]
     before, nats, words = inf, 0.0, 0
-    for step, batch in enumerate(batches, 1):
-        loss, _ = backward(batch)
-        nats, words = nats + float(loss) * len(batch), words + int(batch.predicted.sum())
+    for step, work in enumerate(batches, 1):
+        nats, words = nats + float(backward(work)[0]) * work.texts, words + work.tokens
         apply(others)
         if step % WINDOW == 0:
             if nats / words > before:

@@ -71,8 +71,8 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         condition = None if self.condition is None else self.condition.to(device)
-        breaks, known = (None if part is None else part.to(device) for part in (self.breaks, self.known_predictions))
-        return Batch(self.ids.to(device), self.lengths.to(device), condition, breaks, known, self.known_longest)
+        breaks, known = (None if part is None else _to(part, device) for part in (self.breaks, self.known_predictions))
+        return Batch(_to(self.ids, device), _to(self.lengths, device), condition, breaks, known, self.known_longest)
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,12 @@ class Sequences:
             return [len(text) for text in self.texts]
         return [len(text) + len(source) for text, source in zip(self.texts, self.sources, strict=True)]
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """[N, 1 or 2] int64, tokens of each text, and of its condition: the two are padded apart."""
+        parts = [self.texts] if self.sources is None else [self.texts, self.sources]
+        return np.array([[len(sequence) for sequence in part] for part in parts], dtype=np.int64).T
+
     def first(self, n: int | None) -> Sequences:
         """The first n examples."""
         sources, breaks = (None if part is None else part[:n] for part in (self.sources, self.breaks))
@@ -115,6 +121,13 @@ class Sequences:
             for row, i in zip(breaks, rows, strict=True):
                 row[list(self.breaks[i])] = True
         return replace(batch, condition=condition, breaks=breaks)
+
+
+def _to(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """On another device; a GPU's work so far is not waited for, as it would be without pinned memory."""
+    if torch.device(device).type == "cuda" and not tensor.is_cuda:
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def collate(sequences: Sequence[Sequence[int]]) -> Batch:
@@ -169,3 +182,28 @@ def length_batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> 
         for start in range(0, len(of_length), size)
     ]
     return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def token_batches(sizes: np.ndarray, tokens: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Index batches of one epoch, shuffled, each of texts of about one length and of at most so many padded tokens.
+
+    ``sizes`` are :attr:`Sequences.sizes`. Every sequence is in one, and every epoch has as many batches: sorted sizes
+    are the same in all, and which texts have them is drawn.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(sizes))
+    by_length = order[np.lexsort((sizes[order, 0], sizes[order].sum(1)))]
+    batches = cut(by_length, sizes, tokens)
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def cut(rows: np.ndarray, sizes: np.ndarray, tokens: int) -> list[np.ndarray]:
+    """Rows in parts of at most so many padded tokens, in the order given; a text of more than that is a part alone."""
+    starts: list[int] = []
+    longest = np.zeros_like(sizes[0])
+    for at, size in enumerate(sizes[rows]):
+        longest = np.maximum(longest, size)
+        if not starts or (at + 1 - starts[-1]) * longest.sum() > tokens:
+            starts.append(at)
+            longest = size
+    return np.split(rows, starts[1:])

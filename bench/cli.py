@@ -70,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     verb("prepare", _prepare, "write a dataset's splits, tokenizer and manifest", _suite, _dataset)
     adopt = verb("pretrained", _pretrained, "take over a pretrained model for backbones", _suite)
     adopt.add_argument("--model", required=True, metavar="NAME", help="of the suite, e.g. smollm2")
-    verb("train", _train, "train one cell", _suite, _cell, _device)
+    train = verb("train", _train, "train one cell", _suite, _cell, _device)
+    train.add_argument("--processes", type=int, default=1, metavar="N", help="train with N processes, one a GPU")
     verb("likelihood", _likelihood, "measure a trained cell's per-example statistics", _suite, _cell, _device)
     verb("generate", _generate, "draw a trained cell's samples", _suite, _cell, _decoding, _device)
     verb("interpolate", _interpolate, "decode between a trained cell's posterior samples", _suite, _cell, _device)
@@ -213,12 +214,17 @@ def _pretrained(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
+    from functools import partial
+
     from bench import closure
     from bench.files import sha256
     from bench.paths import CellPaths
+    from bench.ranks import launch
     from bench.suite import digest, pretrained_of, settings
     from bench.training import train
 
+    if arguments.processes < 1:
+        raise BenchError(f"--processes {arguments.processes}: at least one")
     suite, cell = _load_cell(arguments)
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
     models = pretrained_of(suite, cell.dataset, cell.method)
@@ -230,7 +236,8 @@ def _train(arguments: argparse.Namespace) -> None:
         cell.seed,
         arguments.device,
     )
-    train(suite, cell, key, arguments.device)
+    work = partial(train, suite, cell, key, arguments.device)
+    launch(arguments.processes, arguments.device, work) if arguments.processes > 1 else work()
 
 
 def _likelihood(arguments: argparse.Namespace) -> None:

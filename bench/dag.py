@@ -26,6 +26,7 @@ DEFAULTS: Mapping[str, Any] = {
     "method": [],  # specs of methods from outside the suite
     "frozen": "",  # a release to compare with; the newest where not given
     "device": "cpu",
+    "gpus": 1,  # of one training
 }
 NO_RELEASE = "no-frozen-release"  # named in Snakemake's "missing input" where there is nothing to compare with
 
@@ -39,6 +40,7 @@ class Dag:
     suite: Suite
     frozen: str
     device: Literal["cpu", "cuda"]
+    gpus: int = 1
 
     @property
     def cell(self) -> CellPaths:
@@ -57,8 +59,13 @@ class Dag:
 
     @property
     def gpu(self) -> int:
-        """GPUs a job needs that computes with a model."""
-        return int(self.device == "cuda")
+        """GPUs a job holds that computes with a model: as many as a training has, or two jobs would share one."""
+        return self.gpus if self.device == "cuda" else 0
+
+    def training(self, wildcards: Any) -> str:
+        """The options of the verb that trains."""
+        several = {"processes": str(self.gpus)} if self.gpus > 1 else {}
+        return self.arguments(wildcards, device=self.device, **several)
 
     def paths(self, cell: Cell) -> CellPaths:
         """The files of one cell."""
@@ -221,8 +228,11 @@ def load(config: Mapping[str, Any]) -> Dag:
         raise BenchError(f"--config: 'method' is {given['method']!r}: expected file.py:Class, module:Class or a list")
     if given["device"] not in ("cpu", "cuda"):
         raise BenchError(f"--config: 'device' is {given['device']!r}: expected cpu or cuda")
+    if type(given["gpus"]) is not int or given["gpus"] < 1 or (given["gpus"] > 1 and given["device"] != "cuda"):
+        raise BenchError(f"--config: 'gpus' is {given['gpus']!r}: expected 1, or with device=cuda a larger number")
     suite = suites.load(str(given["suite"]), tuple(uses))
-    return Dag(str(given["suite"]), tuple(uses), suite, _release(str(given["frozen"]), suite.name), given["device"])
+    release = _release(str(given["frozen"]), suite.name)
+    return Dag(str(given["suite"]), tuple(uses), suite, release, given["device"], given["gpus"])
 
 
 def _release(name: str, suite: str) -> str:

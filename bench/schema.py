@@ -136,11 +136,20 @@ class Training(Section):
     ``decay: plateau`` is the schedule of LSTM language models: the whole validation set after every epoch; from epoch
     ``decay_from``, after ``patience`` epochs in a row without a better bound, back to the best weights at half the
     rate; the end after ``halvings`` of those, or after ``epochs``. The best weights are kept.
+
+    ``precision: bfloat16`` is of the matrix products of blocks and of the output layer, in training alone; ``compile``
+    is of the blocks, likewise. A batch of more padded tokens than ``tokens_at_once`` is worked through in parts: the
+    same step in less memory.
     """
 
     epochs: PositiveInt = 40
     batch_size: PositiveInt = 32
-    batches: Literal["pools", "lengths"] = "pools"  # texts of about the same length, or of the very same: no padding
+    # texts of about the same length, or of the very same: no padding; or as many as have ``batch_tokens`` padded tokens
+    batches: Literal["pools", "lengths", "tokens"] = "pools"
+    batch_tokens: PositiveInt | None = None
+    tokens_at_once: PositiveInt | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: PositiveFloat = 5e-5
     warmup_steps: Annotated[int, Field(ge=0)] = 0
@@ -154,6 +163,12 @@ class Training(Section):
     log_points: PositiveInt = 40  # rows of history.csv, evenly spaced
     valid_examples: PositiveInt = 256  # of the validation set, for the validation terms of those rows
     threads: PositiveInt = 1  # torch threads a cell; part of the numbers, since sums are split by thread
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Training:
+        if (self.batches == "tokens") != (self.batch_tokens is not None):
+            raise ValueError("batches: tokens goes with batch_tokens, the one with the other")
+        return self
 
 
 class Likelihood(Section):

@@ -11,24 +11,29 @@ import itertools
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrize import ParametrizationList
 
-from bench import aggressive, objectives
+from bench import aggressive, objectives, ranks
 from bench import device as devices
 from bench import model as models
-from bench.batch import Batch, Sequences, length_batches, sorted_batches, training_batches
+from bench.batch import Batch, Sequences, cut, length_batches, sorted_batches, token_batches, training_batches
 from bench.checkpoint import Checkpoint, Progress, Saved
 from bench.cost import Meter, measured
 from bench.data.sequences import read_sequences
 from bench.errors import BenchError
 from bench.files import atomic, atomic_directory
-from bench.methods.base import Method, Stage, Terms
+from bench.methods.base import Method, Stage
+from bench.passes import Passes
 from bench.paths import CellPaths
 from bench.progress import progress as shown
+from bench.ranks import ALONE, Ranks
 from bench.schema import Suite, Training
 from bench.suite import Cell, backbone_of, spec_of, training_of
 
@@ -39,7 +44,15 @@ ADAPTIVE = {"optimiser": "adamw", "learning_rate": 0.001}  # in place of SGD
 
 
 def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
-    """Train one cell and write ``model/`` and ``history.csv``; ``key`` names what a checkpoint must agree on."""
+    """Train one cell and write ``model/`` and ``history.csv``; ``key`` names what a checkpoint must agree on.
+
+    Where this is one of several processes, the first one writes.
+    """
+    with ranks.joined(device) as own:
+        _train(suite, cell, key, device, own)
+
+
+def _train(suite: Suite, cell: Cell, key: str, device: str, own: Ranks) -> None:
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
     target = devices.select(device, suite.training.threads)
     spec, backbone = spec_of(suite, cell.method), backbone_of(suite, cell.dataset, cell.method)
@@ -47,9 +60,11 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
     plan = training_of(suite, cell.dataset, cell.method)
     backbone, start = models.resolve(backbone, paths)
     method = models.build(spec, backbone, cell.seed, conditional=valid.sources is not None, start=start).to(target)
-    with measured(paths.cost("train")) as meter:
-        meter.device = devices.describe(target)
-        rows = fit(method, sequences, valid, plan, cell.seed, Checkpoint(paths.resume, key), meter)
+    with measured(paths.cost("train")) if own.first else nullcontext(Meter()) as meter:
+        meter.device = devices.describe(target) if own.size == 1 else f"{own.size} × {devices.describe(target)}"
+        rows = fit(method, sequences, valid, plan, cell.seed, Checkpoint(paths.resume, key), meter, own)
+    if not own.first:
+        return
     config = {
         "method": cell.method, "use": spec.use, "options": spec.options, "backbone": backbone.model_dump(),
         **({"pretrained": start.config} if start else {}),
@@ -68,21 +83,23 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
 
 def fit(
     method: Method, sequences: Sequences, valid: Sequences, plan: Training, seed: int, checkpoint: Checkpoint,
-    meter: Meter,
+    meter: Meter, own: Ranks = ALONE,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Train a method to the end of its last stage, from a checkpoint where there is one; the rows of its history."""
+    if (whole := method.of_whole_batches) and (own.size > 1 or plan.tokens_at_once):
+        raise BenchError(f"{whole} is of whole batches: train it in one process and without tokens_at_once")
     saved = checkpoint.load(method)
     progress = Progress() if saved is None else saved.progress
     if saved is not None:
         meter.resume(saved.spent)
     stages = method.stages()
     while progress.stage < len(stages):
-        run = Run(method, stages[progress.stage], sequences, valid, plan, seed, progress)
+        run = Run(method, stages[progress.stage], sequences, valid, plan, seed, progress, own)
         for tokens, seconds in run.steps(saved):
             meter.tokens += tokens
             meter.steps += 1
             meter.steps_s += seconds
-            if checkpoint.due:
+            if own.first and checkpoint.due:
                 run.settle()
                 checkpoint.save(method, run.optimiser, run.best, progress, meter.spent)
         progress, saved = progress.next_stage(), None
@@ -90,18 +107,37 @@ def fit(
     return progress.rows
 
 
+@dataclass(frozen=True)
+class Work:
+    """A batch as one process works through it.
+
+    Attributes
+    ----------
+    parts: the texts of its share, all at once or some at a time.
+    counted: False where its share is empty; the texts of ``parts`` are then another's, and weigh nothing.
+    texts, tokens: of the whole batch: how many, and how many tokens they predict.
+    """
+
+    parts: Sequence[Batch]
+    counted: bool
+    texts: int
+    tokens: int
+
+
 class Run:
     """One stage of a training, somewhere between its beginning and its end."""
 
     def __init__(
         self, method: Method, stage: Stage, sequences: Sequences, valid: Sequences, plan: Training, seed: int,
-        progress: Progress,
+        progress: Progress, own: Ranks = ALONE,
     ) -> None:  # fmt: skip
         self.method, self.stage, self.sequences, self.seed, self.progress = method, stage, sequences, seed, progress
+        self.ranks, self.sizes = own, sequences.sizes
         self.plan = plan.model_copy(update=ADAPTIVE) if stage.adaptive and plan.optimiser == "sgd" else plan
         self.halving = self.plan.decay == "plateau"
         self.valid = valid if self.halving else valid.first(self.plan.valid_examples)
         self.device = next(method.parameters()).device
+        self.passes = Passes(method.backbone, self.plan)
         self.per_epoch = len(self._batches(0))
         self.total = self.per_epoch * self.plan.epochs
         if not self.total:
@@ -120,14 +156,13 @@ class Run:
         batches: dict[int, list[np.ndarray[Any, Any]]] = {}
         ended = self.halving and progress.halvings == plan.halvings  # and killed before the next stage
         left = range(self.total if ended else progress.step, self.total)
-        for step in shown(left, self.total, self._label, start=progress.step):
+        for step in shown(left, self.total, self._label, start=progress.step) if self.ranks.first else left:
             epoch = step // self.per_epoch
             if epoch not in batches:
                 batches = {epoch: self._batches(epoch)}
             began = time.perf_counter()
-            batch = self.sequences.batch(batches[epoch][step % self.per_epoch])
-            tokens = int(batch.predicted.sum())
-            self._step(batch.to(self.device), batches[epoch])
+            work = self._work(batches[epoch][step % self.per_epoch])
+            self._step(work, batches[epoch])
             whole = progress.step % self.per_epoch == 0
             if logged := whole if self.halving else progress.step in log_at:
                 self.settle()
@@ -135,7 +170,7 @@ class Run:
             if logged:
                 self._row()
             ended = whole and self._end_epoch()
-            yield tokens, seconds
+            yield work.tokens, seconds
             if ended:
                 break
         if self.halving:
@@ -147,8 +182,18 @@ class Run:
         return f"train {self.stage.name}".strip()
 
     def _batches(self, epoch: int) -> list[np.ndarray[Any, Any]]:
+        if self.plan.batch_tokens:
+            return token_batches(self.sizes, self.plan.batch_tokens, self.seed, epoch)
         make = {"pools": training_batches, "lengths": length_batches}[self.plan.batches]
         return make(self.sequences.lengths, self.plan.batch_size, self.seed, epoch)
+
+    def _work(self, rows: np.ndarray[Any, Any]) -> Work:
+        """What this process has to do of a batch of these texts."""
+        share, at_once = self.ranks.share(rows), self.plan.tokens_at_once
+        own = share if len(share) else rows[:1]  # so that the same parameters have gradients in every process
+        parts = [own] if at_once is None else cut(own, self.sizes, at_once)
+        tokens = int(self.sizes[rows, 0].sum()) - len(rows)
+        return Work([self.sequences.batch(part) for part in parts], len(share) > 0, len(rows), tokens)
 
     def _begin(self, saved: Saved | None) -> None:
         """What comes before the first step, or what a checkpoint has of it."""
@@ -175,35 +220,45 @@ class Run:
             progress.rate = plan.learning_rate
             self._row()
 
-    def _step(self, batch: Batch, batches: list[np.ndarray[Any, Any]]) -> None:
+    def _step(self, work: Work, batches: list[np.ndarray[Any, Any]]) -> None:
         """One optimiser step on a batch, one of those of this epoch."""
         progress, method, optimiser = self.progress, self.method, self.optimiser
-        _seed(self.seed, progress.before + progress.step)
-        method.train()
+        _seed(self.seed, progress.before + progress.step, self.ranks.rank)
         for group in optimiser.param_groups:
             group["lr"] = self._rate(progress.step)
         ahead = self.stage.ahead if progress.aggressive else ()
         if ahead:
             drawn = np.random.default_rng([self.seed, progress.before + progress.step])
-            others = (self.sequences.batch(batches[i]).to(self.device) for i in _endless(drawn, len(batches)))
-            aggressive.train_ahead(method, ahead, itertools.chain([batch], others), self._backward, self._apply)
-        terms = self._backward(batch)[1]
+            others = (self._work(batches[i]) for i in _endless(drawn, len(batches)))
+            aggressive.train_ahead(method, ahead, itertools.chain([work], others), self._backward, self._apply)
+        self.sums[:2] += self._backward(work)[1:]
         self._apply(kept=ahead)
         progress.step += 1
-        self.sums[:2] += torch.stack([terms.rec.detach().sum(), terms.kl.detach().sum()])
-        self.sums[2] += len(batch)
+        self.sums[2] += work.texts
 
     def settle(self) -> None:
         """Wait for the steps so far to end, and take note of their terms."""
         self.progress.sums = self.sums.tolist()
 
-    def _backward(self, batch: Batch) -> tuple[Tensor, Terms]:
-        """The loss of a batch, its gradients left in the parameters, and its terms."""
-        beta, options = self._beta(self.progress.step), self.method.options
-        terms = self.stage.terms(batch, beta)
-        loss = objectives.loss(terms, beta, options.kl_reduction, options.free_bits)
-        loss.backward()
-        return loss.detach(), terms
+    def _backward(self, work: Work) -> Tensor:
+        """The gradients of a batch's loss, left in the parameters; that loss, and the sums of rec and KL: [3]."""
+        method, beta, options = self.method, self._beta(self.progress.step), self.method.options
+        method.train()
+        found = torch.zeros(3, dtype=torch.float64, device=self.device)
+        for batch in work.parts:
+            with self.passes:
+                terms = self.stage.terms(batch.to(self.device), beta)
+            weight = work.counted * len(batch) / work.texts
+            loss = weight * objectives.loss(terms, beta, options.kl_reduction, options.free_bits)
+            loss.backward()
+            found[0] += loss.detach()
+            found[1:] += work.counted * torch.stack([terms.rec.detach().sum(), terms.kl.detach().sum()])
+            if len(work.parts) > 1:
+                _hold_norms(method)
+        gradients = [p.grad for p in method.parameters() if p.grad is not None]
+        self.ranks.add_up(gradients)
+        self.ranks.add_up([found])
+        return found
 
     def _apply(self, kept: Sequence[str] = ()) -> None:
         """Clip all gradients and take a step, but with the parts named in ``kept``."""
@@ -226,7 +281,9 @@ class Run:
         """Whether the stage ends with this epoch, before its last one."""
         progress = self.progress
         if progress.aggressive and self.stage.ahead:
-            now = aggressive.mutual_information(self.method, self.valid, self.plan.batch_size, self.seed)
+            now = self.ranks.of_first(
+                lambda: aggressive.mutual_information(self.method, self.valid, self.plan.batch_size, self.seed)
+            )
             progress.aggressive, progress.mutual_information = now >= progress.mutual_information, now
         return self.halving and self._judge()
 
@@ -252,7 +309,9 @@ class Run:
         rec, kl, n = progress.sums
         progress.sums = [0.0, 0.0, 0.0]
         self.sums.zero_()
-        valid = validation_terms(self.method, self.valid, self.plan.batch_size, self.seed, self.device)
+        valid = self.ranks.of_first(
+            lambda: validation_terms(self.method, self.valid, self.plan.batch_size, self.seed, self.device)
+        )
         last = max(0, progress.step - 1)
         latent, known = self.method.groups > 0, self.stage.judged == "bound"
         progress.rows.append({
@@ -294,6 +353,13 @@ def _endless(drawn: np.random.Generator, n: int) -> Iterator[int]:
         yield int(drawn.integers(n))
 
 
-def _seed(seed: int, step: int) -> None:
-    """Dropout and posterior noise of a step, from (seed, step) alone."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, step + 1]).generate_state(1)[0]))
+def _hold_norms(method: Method) -> None:
+    """Until the next step: a spectral norm takes one power iteration a step, in however many parts."""
+    for part in method.modules():
+        if isinstance(part, ParametrizationList):
+            part.eval()
+
+
+def _seed(seed: int, step: int, rank: int = 0) -> None:
+    """Dropout and posterior noise of a step, from (seed, step), and of the rank where there are several, alone."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, step + 1, rank]).generate_state(1)[0]))

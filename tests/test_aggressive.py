@@ -19,7 +19,7 @@ from bench import aggressive, training
 from bench import model as models
 from bench.batch import Batch, Sequences
 from bench.cost import Meter
-from bench.methods.base import IndependentPosterior, Method, Terms
+from bench.methods.base import IndependentPosterior, Method
 from bench.schema import Backbone, MethodSpec, Training
 from tests.interrupted import Nowhere
 
@@ -116,9 +116,9 @@ def test_it_begins_with_the_batch_of_the_step_and_goes_on_with_any(
     """Of the same epoch, drawn with replacement; another sequence of them at every step, the same in every run."""
     seen: list[list[list[list[int]]]] = []
 
-    def watched(method: Method, parts: Sequence[str], batches: Iterator[Batch], *_: Any) -> None:
+    def watched(method: Method, parts: Sequence[str], batches: Iterator[training.Work], *_: Any) -> None:
         assert tuple(parts) == PARTS
-        seen.append([batch.ids.tolist() for batch, _ in zip(batches, range(40), strict=False)])
+        seen.append([work.parts[0].ids.tolist() for work, _ in zip(batches, range(40), strict=False)])
 
     monkeypatch.setattr(aggressive, "train_ahead", watched)
     monkeypatch.setattr(aggressive, "mutual_information", lambda *_: 1.0)
@@ -134,20 +134,25 @@ def test_it_begins_with_the_batch_of_the_step_and_goes_on_with_any(
         assert of_epoch[0][1:] != of_epoch[1][1:]
 
 
+def work_of(batch: Batch) -> training.Work:
+    """All of a batch at once."""
+    return training.Work([batch], True, len(batch), int(batch.predicted.sum()))
+
+
 def steps_taken(losses: Sequence[float], batch: Batch) -> int:
     """How many steps the inner loop takes when these are the losses of its steps."""
     method, taken, given = tiny(), [], iter(losses)
 
-    def backward(_: Batch) -> tuple[Tensor, Terms]:
-        return torch.tensor(next(given)), None  # type: ignore[return-value]
+    def backward(_: training.Work) -> Tensor:
+        return torch.tensor([next(given)])
 
     def apply(kept: Sequence[str]) -> None:
         assert set(kept) == {"backbone", "to_cell"}
         taken.append(1)
 
-    def forever() -> Iterator[Batch]:
+    def forever() -> Iterator[training.Work]:
         while True:
-            yield batch
+            yield work_of(batch)
 
     aggressive.train_ahead(method, PARTS, forever(), backward, apply)
     return len(taken)
@@ -179,13 +184,12 @@ def test_the_inner_loop_as_it_is_published(losses: list[float]) -> None:
 def test_a_window_is_judged_by_its_loss_a_word() -> None:
     """Longer texts cost more and are not worse: here 3 nats a word, then 2.9, then 3.1."""
     method, taken = tiny(), []
-    short, long = DATA.batch([0]), DATA.batch([1, 2])  # 3 words; 4 and 5
+    short, long = work_of(DATA.batch([0])), work_of(DATA.batch([1, 2]))  # 3 words; 4 and 5
     batches = [short] * 15 + [long] * 15 + [short] * 200
     a_word = {0: 3.0, 1: 2.9}
 
-    def backward(batch: Batch) -> tuple[Tensor, Terms]:
-        words = float(batch.predicted.sum())
-        return torch.tensor(a_word.get(len(taken) // 15, 3.1) * words / len(batch)), None  # type: ignore[return-value]
+    def backward(work: training.Work) -> Tensor:
+        return torch.tensor([a_word.get(len(taken) // 15, 3.1) * work.tokens / work.texts])
 
     aggressive.train_ahead(method, PARTS, batches, backward, lambda kept: taken.append(1))
     assert len(taken) == 45

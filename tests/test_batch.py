@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.batch import Sequences, collate, length_batches, sorted_batches, training_batches
+from bench.batch import Sequences, collate, cut, length_batches, sorted_batches, token_batches, training_batches
 from bench.vocabulary import PAD
 
 
@@ -53,6 +53,48 @@ def test_batches_of_one_length_are_shuffled() -> None:
     for i in range(3):
         assert orders[i] != sorted(orders[i]) and orders[i] != orders[i - 1]
         assert len(company[i] & company[i - 1]) < 5
+
+
+PAIRS = st.lists(st.tuples(st.integers(2, 30), st.integers(2, 30)), min_size=1, max_size=120)
+
+
+@given(PAIRS, st.integers(1, 2), st.integers(10, 200), st.integers(0, 5), st.integers(0, 3))
+def test_batches_of_so_many_tokens(
+    pairs: list[tuple[int, int]], parts: int, tokens: int, seed: int, epoch: int
+) -> None:
+    """Every example once; none above the limit but a single text; as many batches in every epoch."""
+    sizes = np.array(pairs)[:, :parts]
+    batches = token_batches(sizes, tokens, seed, epoch)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(sizes)))
+    assert all(padded(sizes[batch]) <= tokens or len(batch) == 1 for batch in batches)
+    again, other = (token_batches(sizes, tokens, seed, of) for of in (epoch, epoch + 1))
+    assert all((a == b).all() for a, b in zip(batches, again, strict=True)) and len(other) == len(batches)
+
+
+def padded(sizes: np.ndarray) -> int:
+    """Texts are padded to the longest text, their conditions to the longest condition."""
+    return len(sizes) * int(sizes.max(0).sum())
+
+
+def test_batches_of_so_many_tokens_are_full_and_shuffled() -> None:
+    lengths = np.random.default_rng(0).integers(2, 30, (2000, 1))
+    first, second = (token_batches(lengths, 400, 1, epoch) for epoch in (0, 1))
+    assert sum(padded(lengths[batch]) for batch in first) < 1.02 * lengths.sum()
+    assert len(first) < 1.05 * lengths.sum() / 400
+    orders = [[int(lengths[batch].max()) for batch in batches] for batches in (first, second)]
+    assert orders[0] != sorted(orders[0]) and orders[0] != orders[1]
+    company = [{frozenset(batch.tolist()) for batch in batches} for batches in (first, second)]
+    assert len(company[0] & company[1]) < 5
+
+
+@given(PAIRS, st.integers(1, 100))
+def test_parts_are_the_rows_in_order_and_as_few_as_can_be(pairs: list[tuple[int, int]], tokens: int) -> None:
+    sizes, rows = np.array(pairs), np.arange(len(pairs))[::-1]
+    parts = cut(rows, sizes, tokens)
+    assert np.concatenate(parts).tolist() == rows.tolist()
+    for part, after in zip(parts, [*parts[1:], None], strict=True):
+        assert padded(sizes[part]) <= tokens or len(part) == 1
+        assert after is None or padded(sizes[[*part, after[0]]]) > tokens, "the next would have fitted too"
 
 
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=50), st.integers(1, 8))

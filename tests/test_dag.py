@@ -154,6 +154,19 @@ def test_texts_of_named_decodings_lie_beside_the_cells_own() -> None:
     assert matched == {"", "/decoding-greedy", "/decoding-top.k-5"}
 
 
+def test_several_gpus_are_processes_of_a_training() -> None:
+    cell = Wildcards(dataset="bbe", method="gpt2", seed=1)
+    options = "--suite tiny.yaml --dataset bbe --method gpt2 --seed 1 --device"
+    held = {}
+    for config, said in (
+        ({}, "cpu"), ({"device": "cuda"}, "cuda"), ({"device": "cuda", "gpus": 2}, "cuda --processes 2"),
+    ):  # fmt: skip
+        loaded = dag.load({"suite": "tiny.yaml", **config})
+        assert loaded.training(cell) == f"{options} {said}"
+        held[said] = loaded.gpu
+    assert held == {"cpu": 0, "cuda": 1, "cuda --processes 2": 2}
+
+
 def test_the_newest_release_counts_numbers_as_numbers() -> None:
     assert dag.load({"suite": "tiny.yaml"}).frozen_manifest() == "results/frozen/v1.10/manifest.json"
     assert dag.load({"suite": "tiny.yaml", "frozen": "v1.2"}).frozen == "v1.2"
@@ -187,6 +200,9 @@ def test_parameters_name_themselves_and_the_order_of_the_yaml_counts_in_reports(
     [
         ({"suit": "x"}, r"^--config: unknown key 'suit'; did you mean 'suite'\?$"),
         ({"device": "gpu"}, "^--config: 'device' is 'gpu': expected cpu or cuda$"),
+        ({"gpus": 2}, "^--config: 'gpus' is 2: expected 1, or with device=cuda a larger number$"),
+        ({"gpus": 0, "device": "cuda"}, "^--config: 'gpus' is 0: expected"),
+        ({"gpus": "all", "device": "cuda"}, "^--config: 'gpus' is 'all': expected"),
         ({"method": 3}, "^--config: 'method' is 3: expected"),
         ({"method": "mine.py:Theirs"}, "^method 'mine.py:Theirs': mine.py has no class 'Theirs'"),
         ({"frozen": "v2"}, "^--config: 'frozen' is 'v2': no such release in results/frozen; "),

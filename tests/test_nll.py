@@ -6,6 +6,7 @@ import gc
 import weakref
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from bench import nll as tokens_nll
 from bench.nll import linear_nll
 
 
@@ -42,6 +44,43 @@ def test_logits_far_apart_are_neither_infinite_nor_nan() -> None:
     targets = torch.tensor([1, 1])
     nll = linear_nll(torch.eye(2), logits.T.contiguous(), targets)
     torch.testing.assert_close(nll, F.cross_entropy(logits, targets, reduction="none"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_some_tokens_at_a_time_are_the_same(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values and gradients, whatever each token weighs; the last part is smaller."""
+    hidden, weight = torch.randn(23, 5).to(dtype), torch.randn(60, 5).to(torch.promote_types(dtype, torch.float32))
+    targets, upstream = torch.randint(60, (23,)), torch.randn(23)
+    found = []
+    for at_once in (1 << 28, 60 * 4):
+        monkeypatch.setattr(tokens_nll, "AT_ONCE", at_once)
+        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
+        with Largest(60 * 6) as largest:
+            values = linear_nll(h, w, targets)
+            values.backward(upstream.to(values.dtype))
+        assert bool(largest.made) == (at_once == 1 << 28)
+        found.append((values.detach(), h.grad, w.grad))
+    torch.testing.assert_close(*found, rtol=1e-6, atol=1e-6)
+
+
+def test_bfloat16_is_of_the_products_alone() -> None:
+    """Of the rounded numbers everything is exact in float32; and weights get their gradients in float32."""
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(40, 64), 0.3 * torch.randn(500, 64)
+    targets = torch.randint(500, (40,))
+    low, full = hidden.bfloat16().requires_grad_(), weight.clone().requires_grad_()
+    values = linear_nll(low, full, targets)
+    values.sum().backward()
+    h, w = hidden.bfloat16().double().requires_grad_(), weight.bfloat16().double().requires_grad_()
+    exact = cross_entropy(h, w, targets)
+    exact.sum().backward()
+    torch.testing.assert_close(values.double(), exact, rtol=1e-6, atol=1e-5)
+    assert full.grad is not None and w.grad is not None and low.grad is not None and h.grad is not None
+    assert (values.dtype, full.grad.dtype, low.grad.dtype) == (torch.float32, torch.float32, torch.bfloat16)
+    for gradient, expected in ((full.grad, w.grad), (low.grad, h.grad)):  # softmax - onehot is rounded, once
+        assert (gradient - expected).norm() < 2**-8 * expected.norm()
+    rounded = F.cross_entropy(hidden.bfloat16() @ weight.bfloat16().T, targets, reduction="none")  # logits too
+    assert (values - exact).abs().max() < 1e-3 * (rounded - exact).abs().max()
 
 
 class Largest(TorchDispatchMode):

@@ -119,6 +119,9 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
             decoded(["greedy"], report="table1"),
             "'reports.table1.decodings': the report shows the datasets' own decoding alone",
         ),
+        ({"training": {"batches": "tokens"}}, "batches: tokens goes with batch_tokens"),
+        ({"training": {"batch_tokens": 100}}, "batches: tokens goes with batch_tokens"),
+        ({"training": {"precision": "float16"}}, "'training.precision' is 'float16'"),
         ({"methods": {"mine": {"use": "nowhere.py:Mine"}}}, "no file nowhere.py"),
         ({"methods": {"mine": {"use": "no.such.module:Mine"}}}, "no module 'no.such.module'"),
     ],
@@ -156,6 +159,11 @@ LSTM = {"kind": "lstm", "layers": 1, "width": 8, "tokenizer": "words", "vocabula
             {"methods": ["lstm-lm"], "backbone": LSTM, "datasets": ["kjv2bbe"]},
             "lstm-lm on kjv2bbe: backbone lstm reads no condition; it has one",
         ),
+        (
+            {"methods": ["lstm-lm"], "backbone": LSTM, "training": {"precision": "bfloat16"}},
+            "lstm-lm on bbe: bfloat16 and compile are of blocks; lstm has none",
+        ),
+        ({"methods": ["lstm-lm"], "backbone": LSTM, "training": {"compile": True}}, "lstm-lm on bbe: bfloat16 and"),
         ({"methods": ["lstm-lm"], "backbone": {**LSTM, "layers": 2}}, "an LSTM has one layer, not 2"),
     ],
 )

@@ -285,6 +285,11 @@ class Method(nn.Module, ABC):
         """Number of latent groups G (0: a plain language model); 1 where it is each text's own, see :meth:`used`."""
         return 1
 
+    @property
+    def of_whole_batches(self) -> str:
+        """What a training step takes from all texts of a batch, which then cannot be divided; "" for nothing."""
+        return "batch normalisation" if any(isinstance(part, nn.BatchNorm1d) for part in self.modules()) else ""
+
     def used(self, batch: Batch) -> Tensor:
         """[B], the latent groups each text has; G of a batch is the most of them.
 

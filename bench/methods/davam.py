@@ -72,6 +72,10 @@ class Davam(Stepwise):
         )
         self.lengths = None if self.end else Lengths(self.backbone.max_tokens - 1)
 
+    @property
+    def of_whole_batches(self) -> str:
+        return "a codebook"
+
     # Posterior and prior -----------------------------------------------------------------------------------------
 
     def coded(self, batch: Batch) -> tuple[Tensor, Codes]:

@@ -54,7 +54,8 @@ def test_a_training_step_fetches_nothing(variant: Method, task: Task, optimiser:
     for stage in variant.stages():
         run = Run(variant, stage, task.sequences, task.sequences, plan, 1, Progress(aggressive=False))
         run._begin(None)
-        batch = task.batch()  # on the host
+        rows = np.arange(len(task.sequences))
+        work = run._work(rows)  # on the host
         with Fetches() as fetches:
-            run._step(batch, [np.arange(len(batch))])
+            run._step(work, [rows])
         assert not fetches.lines, stage.name

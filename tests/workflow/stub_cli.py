@@ -19,8 +19,8 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("verb")
     parser.add_argument("--use", action="append", default=[])
-    for option in ("suite", "dataset", "method", "row", "seed", "family", "part", "device", "frozen", "report", "out",
-                   "model"):  # fmt: skip
+    cell = ("suite", "model", "dataset", "method", "row", "seed", "family", "part")
+    for option in (*cell, "device", "processes", "frozen", "report", "out"):
         parser.add_argument(f"--{option}")
     parser.add_argument("--decoding", default="")
     given = parser.parse_args()

@@ -32,7 +32,7 @@ wildcard_constraints:
 
 # A limit that Snakemake knows makes `resources: gpu=1` count; without one it is ignored and cells share the GPU.
 if "gpu" not in workflow.global_resources:
-    workflow.register_resource("gpu", 1)
+    workflow.register_resource("gpu", dag.gpus)
 
 # `logged LOG COMMAND`: output goes to the log, and its end to the terminal where the command fails. Not written into
 # the rules because an edit of a rule's shell command re-runs all of its jobs.

@@ -14,7 +14,7 @@ rule train:
     params:
         code=lambda wildcards: dag.code("train", dataset=wildcards.dataset, method=wildcards.method),
         settings=lambda wildcards: dag.settings("train", dataset=wildcards.dataset, method=wildcards.method),
-        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
+        args=lambda wildcards, output: dag.training(wildcards),
     log:
         dag.log(cell.root, "train"),
     benchmark:

@@ -1,0 +1,73 @@
+"""A batch that is worked through in parts makes the step of the whole batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bench.checkpoint import Progress
+from bench.cost import Meter
+from bench.errors import BenchError
+from bench.methods.base import Method
+from bench.methods.davam import Davam
+from bench.methods.single import MeanNorm
+from bench.schema import Training
+from bench.training import Run, fit
+from tests.interrupted import Nowhere
+
+from .conftest import Task, build
+
+PLAN = Training(epochs=1, batch_size=4)
+IN_PARTS = PLAN.model_copy(update={"tokens_at_once": 12})  # of texts of 7, 4, 6 and 2 tokens
+
+
+def the_same_noise(size: Any, **more: Any) -> Tensor:
+    """Noise does not depend on how a batch is divided; what is drawn does."""
+    more.pop("generator", None)
+    return torch.full(tuple(size), 0.7, **more)
+
+
+def gradients(run: Run) -> tuple[Tensor, dict[str, Tensor | None]]:
+    run._begin(None)
+    run.method.zero_grad()
+    found = run._backward(run._work(np.arange(4)))
+    return found, {name: None if p.grad is None else p.grad.clone() for name, p in run.method.named_parameters()}
+
+
+def test_gradients_are_those_of_the_whole_batch(method: Method, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    if method.of_whole_batches:
+        pytest.skip(f"{method.of_whole_batches} is of whole batches")
+    monkeypatch.setattr(torch, "randn", the_same_noise)
+    begun = {name: tensor.clone() for name, tensor in method.double().state_dict().items()}
+    for stage in method.stages():
+        found = []
+        for plan in (PLAN, IN_PARTS):
+            method.load_state_dict(begun)
+            run = Run(method, stage, task.sequences, task.sequences, plan, 1, Progress(aggressive=False))
+            assert (len(run._work(np.arange(4)).parts) > 1) == (plan is IN_PARTS)
+            found.append((*gradients(run), {name: t.clone() for name, t in method.named_buffers()}))
+        torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+
+
+def test_what_is_of_whole_batches_is_one_clear_line(method: Method, task: Task) -> None:
+    normalised = any(isinstance(part, (MeanNorm, torch.nn.BatchNorm1d)) for part in method.modules())
+    assert bool(method.of_whole_batches) == (normalised or isinstance(method, Davam))
+    if method.of_whole_batches:
+        with pytest.raises(BenchError, match="is of whole batches: train it in one process"):
+            fit(method, task.sequences, task.sequences, IN_PARTS, 1, Nowhere(), Meter())
+
+
+def test_a_spectral_norm_takes_one_power_iteration_a_step() -> None:
+    """In the next step it goes on."""
+    method, task = build("trace-p"), Task()
+    run = Run(method, method.stages()[0], task.sequences, task.sequences, IN_PARTS, 1, Progress())
+    run._begin(None)
+    seen = []
+    for _ in range(2):
+        run._step(run._work(np.arange(4)), [])
+        seen.append({name: tensor.clone() for name, tensor in method.named_buffers() if name.endswith("_u")})
+    assert all(not seen[0][name].equal(seen[1][name]) for name in seen[0]) and seen[0]

@@ -1,0 +1,92 @@
+"""Blocks in bfloat16 and compiled: in training alone, once for all sizes, and nothing else is touched."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.testing import CompileCounter
+
+from bench.batch import Sequences
+from bench.checkpoint import Progress
+from bench.errors import BenchError
+from bench.methods.base import Gaussian, Method
+from bench.schema import Training
+from bench.training import Run
+from tests.methods.conftest import TRANSFORMERS, Task, build
+
+PLAN = Training(epochs=1, batch_size=4)
+LOW = PLAN.model_copy(update={"precision": "bfloat16"})
+COMPILED = PLAN.model_copy(update={"compile": True})
+CASES = [("gpt2", "softmax"), ("gpt2", "della"), ("gpt2-prompt", "trace-r"), ("bart", "embed")]
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def run_of(method: Method, data: Sequences, plan: Training) -> Run:
+    run = Run(method, method.stages()[0], data, data, plan, 1, Progress())
+    run._begin(None)
+    return run
+
+
+def gradients(run: Run, rows: Any) -> tuple[Tensor, Tensor]:
+    """Loss and terms, and all gradients as one vector."""
+    run.method.zero_grad()
+    torch.manual_seed(0)
+    found = run._backward(run._work(np.asarray(rows)))
+    return found, torch.cat([p.grad.flatten() for p in run.method.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize(("task", "name"), CASES)
+def test_bfloat16_is_near_float32_and_of_blocks_alone(task: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, data, seen = build(name, TRANSFORMERS[task]), TRANSFORMERS[task].sequences, []
+    kl_dims = Gaussian.kl_dims
+
+    def watched(q: Gaussian, p: Gaussian) -> Tensor:
+        seen.extend([q.mean, q.logvar, p.mean, p.logvar])
+        return kl_dims(q, p)
+
+    monkeypatch.setattr(Gaussian, "kl_dims", watched)
+    full, low = (gradients(run_of(method, data, plan), range(4)) for plan in (PLAN, LOW))
+    assert {tensor.dtype for tensor in (*seen, *full, *low)} == {torch.float32, torch.float64}
+    assert not full[0].equal(low[0])
+    torch.testing.assert_close(low[0], full[0], rtol=0.01, atol=0.0)
+    assert (low[1] - full[1]).norm() < 0.03 * full[1].norm()
+    inputs = data.batch(range(4))
+    context = method.backbone.context(inputs.condition) if inputs.condition is not None else None
+    with torch.no_grad():  # validation is as it was
+        assert method.backbone.decode(inputs.inputs, context=context).dtype == torch.float32
+    assert "decode" not in vars(method.backbone)
+
+
+@pytest.mark.parametrize(("task", "name"), CASES[1::2])
+def test_compiled_once_for_all_lengths_and_numbers_of_texts(
+    task: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And computing the same. The counting compiler leaves the passes as they are traced."""
+    counter = CompileCounter()
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    rng = np.random.default_rng(0)
+    texts, sources = ([[0, *rng.integers(4, 200, n).tolist(), 1] for n in rng.integers(1, 12, 40)] for _ in range(2))
+    data = Sequences(texts, sources if TRANSFORMERS[task].conditional else None)
+    batches = [rng.integers(0, 40, n) for n in (3, 5, 2, 6)]
+    plain, quick = (run_of(build(name, TRANSFORMERS[task]), data, plan) for plan in (PLAN, COMPILED))
+    for rows in batches:
+        torch.testing.assert_close(gradients(quick, rows), gradients(plain, rows), rtol=1e-5, atol=1e-6)
+    assert counter.frame_count == 2, "encode and decode"
+
+
+def test_no_compiler_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any) -> None:
+        raise RuntimeError("No working C++ compiler found\nin any of these places")
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=missing))
+    with pytest.raises(BenchError, match=r"^training\.compile: PyTorch cannot: RuntimeError: No working C") as raised:
+        gradients(run_of(build("gpt2"), Task().sequences, COMPILED), range(4))
+    assert "\n" not in str(raised.value)
