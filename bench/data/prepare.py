@@ -47,8 +47,7 @@ def prepare(name: str, part: Dataset, backbone: Backbone, out: Path) -> None:
 
     Where the suite asks for sentences also ``{train,valid,test}.sentences``, their beginnings, a line for each text.
     """
-    module = importlib.import_module(registry.dataset(name).module)
-    source: Source = module.read(name, Path(part.data_dir).expanduser() if part.data_dir else None)
+    source = read_source(name, part)
     limits = {"train": part.train, "valid": part.valid, "test": part.test}
     splits = {
         key: Split(source.splits[key][: limits[key]], source.sources[key][: limits[key]] if source.sources else None)
@@ -67,6 +66,13 @@ def prepare(name: str, part: Dataset, backbone: Backbone, out: Path) -> None:
         with atomic(folder / "tokenizer.json") as stream:
             stream.write(tokenizer.to_str(pretty=True))
         write_json(folder / "manifest.json", _manifest(name, source, splits, tokenizer, backbone, folder))
+
+
+def read_source(name: str, part: Dataset) -> Source:
+    """A dataset's texts, from its module."""
+    module = importlib.import_module(registry.dataset(name).module)
+    source: Source = module.read(name, Path(part.data_dir).expanduser() if part.data_dir else None)
+    return source
 
 
 def fit_tokenizer(texts: Sequence[str], vocabulary: int, kind: Literal["bpe", "words"] = "bpe") -> Tokenizer:
