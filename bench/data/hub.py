@@ -79,7 +79,7 @@ def fetch(hub: Hub) -> Path:
 
     if folder := cached(hub):
         return folder
-    try:  # the library itself tries again to list files, and not to fetch one
+    try:  # the library makes most requests again by itself, but not a download that is answered with 5xx
         listed = HfApi().list_repo_files(hub.repository, repo_type="dataset", revision=hub.revision)
         for file in listed:
             if any(fnmatch(file, pattern) for pattern in hub.patterns()):

@@ -17,7 +17,7 @@ from bench.files import read_json, sha256
 from bench.schema import Backbone, Dataset
 from bench.vocabulary import SPECIALS, decode, encode, load_tokenizer
 
-PACKAGED = [d.name for d in registry.datasets().values() if d.module != "bench.data.local"]
+PACKAGED = [d.name for d in registry.datasets().values() if d.module not in ("bench.data.local", "bench.data.papers")]
 TINY = Backbone(layers=1, width=8, heads=1, vocabulary=300, max_tokens=40)
 
 
