@@ -13,15 +13,16 @@ from threading import Thread
 
 
 class Server(ThreadingHTTPServer):
-    """``files`` of the one revision, and how often each request, ``"HEAD train.parquet"``, fails before it answers.
+    """``files`` of the one revision; ``failures`` are how often each request, as ``"HEAD a.parquet"``, fails at first.
 
-    ``cut`` are the files whose first answer ends halfway. ``asked`` counts requests, ``ranges`` lists those that go on.
+    ``status`` is what a failure is. ``cut`` are the files whose first answer ends halfway. ``asked`` counts requests, ``ranges`` lists those that go on.
     """
 
     def __init__(self, files: dict[str, bytes], revision: str) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.revision = files, revision
         self.failures: Counter[str] = Counter()
+        self.status = 503
         self.cut: set[str] = set()
         self.asked: Counter[str] = Counter()
         self.ranges: list[str] = []
@@ -84,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.failures[request] == 0:
             return False
         self.server.failures[request] -= 1
-        self.reply(503)
+        self.reply(self.server.status)
         return True
 
     def reply(self, status: int, body: bytes = b"", headers: dict | None = None, sent: int | None = None) -> None:

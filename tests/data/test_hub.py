@@ -108,6 +108,14 @@ def test_no_such_revision_is_not_asked_for_again(server: Server, waits: list[flo
     assert "\n" not in str(caught.value) and waits == []
 
 
+def test_what_is_refused_is_not_asked_for_again(server: Server, waits: list[float]) -> None:
+    server.failures["GET data/test-00000-of-00001.parquet"] = 1
+    server.status = 403
+    with pytest.raises(BenchError, match=r"^cannot fetch owner/name@0123456 \(.*403"):
+        hub.fetch(HUB)
+    assert waits == []
+
+
 def test_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> None:
     with serving({}, REVISION) as gone:
         url = gone.url
