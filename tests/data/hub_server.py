@@ -15,7 +15,8 @@ from threading import Thread
 class Server(ThreadingHTTPServer):
     """``files`` of the one revision; ``failures`` are how often each request, as ``"HEAD a.parquet"``, fails at first.
 
-    ``status`` is what a failure is. ``cut`` are the files whose first answer ends halfway. ``asked`` counts requests, ``ranges`` lists those that go on.
+    ``status`` is what a failure is. ``cut`` are the files whose first answer ends halfway.
+    ``asked`` counts requests, ``ranges`` lists those that go on.
     """
 
     def __init__(self, files: dict[str, bytes], revision: str) -> None:
