@@ -74,7 +74,7 @@ def _read_pairs(name: str, files: dict[str, Path]) -> Source:
 
 def pair_notes(name: str, pairs: Mapping[str, list[tuple[str, str]]]) -> list[str]:
     """DELLA's sizes beside these, and what valid and test share with train."""
-    notes = [note for part in ("valid", "test") if (note := _shared(pairs["train"], pairs[part], part))]
+    notes = _shared(pairs)
     if name in PAPER:
         every = [pair for part in SPLITS for pair in pairs[part]]
         words = " and ".join(f"{sum(len(p[side].split()) for p in every) / len(every):.1f}" for side in (0, 1))
@@ -95,19 +95,21 @@ def _pairs_of(file: Path, name: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _shared(train: list[tuple[str, str]], held_out: list[tuple[str, str]], part: str) -> str:
-    """How much of a held-out split train holds, compared without case; empty where it holds nothing."""
-    known = {side.casefold() for pair in train for side in pair}
-    known_pairs = {frozenset(map(str.casefold, pair)) for pair in train}
-    sources = sum(source.casefold() in known for source, _ in held_out)
-    texts = sum(text.casefold() in known for _, text in held_out)
-    whole = sum(frozenset(map(str.casefold, pair)) in known_pairs for pair in held_out)
-    if not sources and not texts:
-        return ""
-    return (
-        f"warning: of {len(held_out)} {part} pairs, train holds the source of {sources} and the text of {texts} "
-        f"(on either side of a pair), and {whole} as whole pairs (either way round); none are dropped"
-    )
+def _shared(pairs: Mapping[str, list[tuple[str, str]]]) -> list[str]:
+    """How much of valid and of test train holds, compared without case; nothing of one of which it holds nothing."""
+    known_pairs = {frozenset(map(str.casefold, pair)) for pair in pairs["train"]}
+    known = frozenset().union(*known_pairs)
+    notes = []
+    for part in ("valid", "test"):
+        folded = [(source.casefold(), text.casefold()) for source, text in pairs[part]]
+        sources, texts = (sum(pair[side] in known for pair in folded) for side in (0, 1))
+        whole = sum(frozenset(pair) in known_pairs for pair in folded)
+        if sources or texts:
+            notes.append(
+                f"warning: of {len(folded)} {part} pairs, train holds the source of {sources} and the text of {texts} "
+                f"(on either side of a pair), and {whole} as whole pairs (either way round); none are dropped"
+            )
+    return notes
 
 
 def _find(data_dir: Path, part: str, suffixes: tuple[str, ...], name: str) -> Path:
