@@ -100,6 +100,16 @@ def test_local_files(local: Path, tmp_path: Path) -> None:
     assert notes[1:] == ["1 blank lines of train.txt dropped", "1 blank lines of test.txt dropped"]
 
 
+def test_every_text_is_counted_however_many(local: Path, tmp_path: Path) -> None:
+    texts = [" ".join(["word"] * (1 + i % 7)) for i in range(2345)]
+    (local / "train.txt").write_text("\n".join(texts), encoding="utf-8")
+    prepare("local", Dataset(data_dir=str(local)), TINY, tmp_path / "out")
+    counts = read_json(tmp_path / "out/manifest.json")["splits"]["train"]
+    ids = encode(load_tokenizer(tmp_path / "out/tokenizer.json"), texts, 10_000)
+    assert counts["words_a_text"] == round(sum(len(text.split()) for text in texts) / 2345, 2)
+    assert counts["tokens_a_text"] == round(sum(map(len, ids)) / 2345, 2)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
