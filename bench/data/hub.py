@@ -22,9 +22,7 @@ from bench.files import sha256
 WAITS = (1, 2, 4, 8)  # seconds before a failed request is made again
 PASSING = (408, 429)  # HTTP statuses besides 5xx that another try may not meet
 T = TypeVar("T")
-Rows = dict[
-    str, list[tuple[Any, ...]]
-]  # the hub's name of a split -> its rows; white space is folded, and no text at all is ""
+Rows = dict[str, list[tuple[str, ...]]]  # split of the hub -> the texts of its rows, white space folded
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,9 @@ class Hub:
     repository: of datasets, ``owner/name``.
     revision: the commit that is fetched; empty where none is known, and nothing is fetched.
     files: pattern of the file names, with ``{split}``.
-    columns: those read, in this order.
-    splits: the hub's names of the splits that are read.
+    columns: of the texts, in this order.
+    only: a column, and the value that a row has there if it is read.
+    splits: the hub's names of those that are read.
     sha256: file name -> hex digest, where it is known.
     """
 
@@ -45,6 +44,7 @@ class Hub:
     revision: str
     files: str
     columns: tuple[str, ...]
+    only: tuple[str, Any] | None = None
     splits: tuple[str, ...] = ("train", "validation", "test")
     sha256: dict[str, str] = field(default_factory=dict)
 
@@ -52,6 +52,11 @@ class Hub:
     def short(self) -> str:
         """As a table has it."""
         return f"{self.repository}@{self.revision[:7]}"
+
+    @property
+    def read(self) -> list[str]:
+        """All columns that are read."""
+        return [*self.columns, *([self.only[0]] if self.only else [])]
 
     def patterns(self) -> list[str]:
         """Of each split's files."""
@@ -148,7 +153,7 @@ def read_parquet(hub: Hub, folder: Path) -> tuple[Rows, list[str]]:
             raise BenchError(f"{folder}: {'not all' if files else 'none'} of {pattern} of {hub.repository}")
         for file in files:
             try:
-                batches = pq.ParquetFile(file).iter_batches(columns=list(hub.columns))
+                batches = pq.ParquetFile(file).iter_batches(columns=hub.read)
                 rows.setdefault(split, []).extend(_rows(hub, (batch.to_pydict() for batch in batches), file))
             except (pa.ArrowException, OSError) as error:
                 raise BenchError(f"{file}: cannot be read as Parquet ({str(error).partition(chr(10))[0]})") from None
@@ -174,12 +179,17 @@ def is_saved(folder: Path) -> bool:
     return (folder / "dataset_dict.json").is_file()
 
 
-def _rows(hub: Hub, batches: Iterator[dict[str, list[Any]]], where: Path) -> Iterator[tuple[Any, ...]]:
+def _rows(hub: Hub, batches: Iterator[dict[str, list[Any]]], where: Path) -> Iterator[tuple[str, ...]]:
     for batch in batches:
-        if missing := [column for column in hub.columns if column not in batch]:
-            raise BenchError(f"{where}: no column '{missing[0]}', only {', '.join(batch) or 'others'}")
-        for row in zip(*(batch[column] for column in hub.columns), strict=True):
-            yield tuple(one_line(value or "") if isinstance(value, str | None) else value for value in row)
+        if missing := [column for column in hub.read if column not in batch]:
+            raise BenchError(f"{where}: no column '{missing[0]}'")
+        for row in zip(*(batch[column] for column in hub.read), strict=True):
+            if hub.only and row[-1] != hub.only[1]:
+                continue
+            texts = row[: len(hub.columns)]
+            if not all(isinstance(text, str | None) for text in texts):
+                raise BenchError(f"{where}: not all of {', '.join(hub.columns)} are text")
+            yield tuple(one_line(text or "") for text in texts)
 
 
 def _known(hub: Hub, file: Path) -> str:

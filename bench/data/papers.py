@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from bench.data import hub, known
 from bench.data.base import SPLITS, Source, split, split_pairs
@@ -34,7 +35,8 @@ HUBS = {
         "nyu-mll/glue",
         "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
         "qqp/{split}-*.parquet",
-        ("question1", "question2", "label"),
+        ("question1", "question2"),
+        only=("label", 1),  # the duplicates
         splits=("train", "validation"),  # those of test have no labels
         sha256={
             "train-00000-of-00001.parquet": "4d6f02e643f7c36e9a4f7d4971a5ee9bd74063a319452fe6c87850c739774cd7",
@@ -98,15 +100,17 @@ def _fetched(name: str) -> tuple[Rows, list[str]]:
 
 def _from_hub(name: str, origin: str, rows: Rows, verified: list[str]) -> Source:
     """The papers' splits of the hub's rows."""
-    if name in CONDITIONAL:
-        pairs, notes = _pairs(name, rows)
-        sources, texts = ({part: [pair[side] for pair in pairs[part]] for part in SPLITS} for side in (0, 1))
-        notes = [*pair_notes(name, pairs), *notes]
-        lines = {part: ["\t".join(pair) for pair in pairs[part]] for part in SPLITS}
-        return Source(texts, LICENCES[name], origin, notes, sources, [*known.verified(name, lines), *verified])
-    texts, notes = _texts(name, rows)
-    notes = [*known.sizes(name, texts), *notes]
-    return Source(texts, LICENCES[name], origin, notes, verified=[*known.verified(name, texts), *verified])
+    found: dict[str, list[Any]]
+    found, notes = _pairs(name, rows) if name in CONDITIONAL else _texts(name, rows)
+    if empty := [part for part in SPLITS if not found[part]]:
+        raise BenchError(f"dataset '{name}': {origin}: no text for {', '.join(empty)}")
+    if name not in CONDITIONAL:
+        notes = [*known.sizes(name, found), *notes]
+        return Source(found, LICENCES[name], origin, notes, verified=[*known.verified(name, found), *verified])
+    sources, texts = ({part: [pair[side] for pair in found[part]] for part in SPLITS} for side in (0, 1))
+    lines = {part: ["\t".join(pair) for pair in found[part]] for part in SPLITS}
+    notes = [*pair_notes(name, found), *notes]
+    return Source(texts, LICENCES[name], origin, notes, sources, [*known.verified(name, lines), *verified])
 
 
 def _texts(name: str, rows: Rows) -> tuple[dict[str, list[str]], list[str]]:
@@ -125,10 +129,9 @@ def _texts(name: str, rows: Rows) -> tuple[dict[str, list[str]], list[str]]:
 
 
 def _pairs(name: str, rows: Rows) -> tuple[dict[str, list[tuple[str, str]]], list[str]]:
-    """Each row is (source, text), and of Quora a label: 1 where they mean the same, and those are drawn."""
-    wanted = {key: [row[:2] for row in of if row[2:] in ((), (1,))] for key, of in rows.items()}
-    pairs = {key: [row for row in of if all(row)] for key, of in wanted.items()}
-    notes = _dropped(sum(map(len, wanted.values())) - sum(map(len, pairs.values())), "pairs with an empty side")
+    """Each row is (source, text). Of Quora all are drawn from."""
+    pairs = {key: [(source, text) for source, text in of if source and text] for key, of in rows.items()}
+    notes = _dropped(sum(map(len, rows.values())) - sum(map(len, pairs.values())), "pairs with an empty side")
     if name != "quora":
         return dict(zip(SPLITS, pairs.values(), strict=True)), notes
     _, valid, test = known.KNOWN[name].texts

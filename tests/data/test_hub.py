@@ -170,7 +170,7 @@ def test_a_folder_that_lacks_a_file(tmp_path: Path, missing: str, said: str) -> 
 def test_files_that_are_no_parquet_or_lack_a_column(tmp_path: Path) -> None:
     laid_out(tmp_path)
     with pytest.raises(BenchError, match=r"train-00000-of-00002\.parquet: no column 'story'"):
-        hub.read_parquet(hub.Hub("owner/name", REVISION, HUB.files, ("story",), HUB.splits), tmp_path)
+        hub.read_parquet(hub.Hub("owner/name", REVISION, HUB.files, ("story",), splits=HUB.splits), tmp_path)
     (tmp_path / "data/test-00000-of-00001.parquet").write_bytes(b"<html>not found</html>")
     with pytest.raises(BenchError, match=r"test-00000-of-00001\.parquet: cannot be read as Parquet") as caught:
         hub.read_parquet(HUB, tmp_path)
@@ -182,7 +182,7 @@ def test_known_files_are_told_from_others(tmp_path: Path) -> None:
     names = [Path(path).name for path in FILES if path.endswith(".parquet")]
     digests = {Path(path).name: hashlib.sha256(data).hexdigest() for path, data in FILES.items()}
     digests[names[1]] = "0" * 64
-    of = hub.Hub("owner/name", REVISION, HUB.files, HUB.columns, HUB.splits, digests)
+    of = hub.Hub("owner/name", REVISION, HUB.files, HUB.columns, splits=HUB.splits, sha256=digests)
     found = hashlib.sha256(FILES[f"data/{names[1]}"]).hexdigest()[:8]
     assert hub.read_parquet(of, tmp_path)[1] == [
         f"{names[0]}, {names[2]}: the hub's file, by sha256",

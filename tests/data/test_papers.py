@@ -20,6 +20,7 @@ from bench.data.prepare import prepare, read_split
 from bench.errors import BenchError
 from bench.files import read_json
 from bench.schema import Backbone, Dataset
+from bench.suite import load
 
 LONG = " ".join(f"word{i}" for i in range(5000))
 SMALL = {name: (12, 3, 4) for name in ("snli", "quora", "cnn_dailymail", "writingprompts", "ptb")}
@@ -56,7 +57,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def columns(name: str, split: str) -> dict[str, list]:
-    return dict(zip(papers.HUBS[name].columns, map(list, zip(*ROWS[name][split], strict=True)), strict=True))
+    return dict(zip(papers.HUBS[name].read, map(list, zip(*ROWS[name][split], strict=True)), strict=True))
 
 
 def parquet(name: str, folder: Path) -> Path:
@@ -205,6 +206,10 @@ def test_what_cannot_be_fetched_names_dataset_and_repository(tmp_path: Path, mon
     assert not (tmp_path / "out").exists()
 
 
+def test_the_suite_of_the_papers_has_all_seven() -> None:
+    assert set(load("workflow/config/paper.yaml").datasets) == set(papers.LICENCES)
+
+
 def test_every_dataset_has_a_licence_and_a_pinned_revision_or_a_reason() -> None:
     names = {d.name for d in registry.datasets().values() if d.module == "bench.data.papers"}
     assert names == set(papers.LICENCES) and names == set(papers.HUBS) | set(papers.BY_HAND)
@@ -221,6 +226,16 @@ def test_a_damaged_saved_dataset_is_one_clear_line(damage: str, tmp_path: Path) 
     with pytest.raises(BenchError, match="cannot be read as a saved dataset") as caught:
         papers.read("ptb", tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "said"), [([1, 2], "not all of sentence are text"), (["", None], "no text for train, valid, test")]
+)
+def test_a_saved_dataset_without_text(column: list, said: str, tmp_path: Path) -> None:
+    made = {split: datasets.Dataset.from_dict({"sentence": column}) for split in papers.HUBS["ptb"].splits}
+    datasets.DatasetDict(made).save_to_disk(str(tmp_path))
+    with pytest.raises(BenchError, match=said):
+        papers.read("ptb", tmp_path)
 
 
 def test_a_saved_dataset_without_a_split(tmp_path: Path) -> None:
