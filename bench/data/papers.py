@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sized
 from pathlib import Path
-from typing import Any
 
 from bench.data import hub, known
 from bench.data.base import SPLITS, Source, split, split_pairs
@@ -100,17 +100,22 @@ def _fetched(name: str) -> tuple[Rows, list[str]]:
 
 def _from_hub(name: str, origin: str, rows: Rows, verified: list[str]) -> Source:
     """The papers' splits of the hub's rows."""
-    found: dict[str, list[Any]]
-    found, notes = _pairs(name, rows) if name in CONDITIONAL else _texts(name, rows)
-    if empty := [part for part in SPLITS if not found[part]]:
-        raise BenchError(f"dataset '{name}': {origin}: no text for {', '.join(empty)}")
     if name not in CONDITIONAL:
-        notes = [*known.sizes(name, found), *notes]
-        return Source(found, LICENCES[name], origin, notes, verified=[*known.verified(name, found), *verified])
-    sources, texts = ({part: [pair[side] for pair in found[part]] for part in SPLITS} for side in (0, 1))
-    lines = {part: ["\t".join(pair) for pair in found[part]] for part in SPLITS}
-    notes = [*pair_notes(name, found), *notes]
+        texts, notes = _texts(name, rows)
+        _check(name, origin, texts)
+        notes = [*known.sizes(name, texts), *notes]
+        return Source(texts, LICENCES[name], origin, notes, verified=[*known.verified(name, texts), *verified])
+    pairs, notes = _pairs(name, rows)
+    _check(name, origin, pairs)
+    sources, texts = ({part: [pair[side] for pair in pairs[part]] for part in SPLITS} for side in (0, 1))
+    lines = {part: ["\t".join(pair) for pair in pairs[part]] for part in SPLITS}
+    notes = [*pair_notes(name, pairs), *notes]
     return Source(texts, LICENCES[name], origin, notes, sources, [*known.verified(name, lines), *verified])
+
+
+def _check(name: str, origin: str, found: Mapping[str, Sized]) -> None:
+    if empty := [part for part in SPLITS if not len(found[part])]:
+        raise BenchError(f"dataset '{name}': {origin}: no text for {', '.join(empty)}")
 
 
 def _texts(name: str, rows: Rows) -> tuple[dict[str, list[str]], list[str]]:
