@@ -22,14 +22,14 @@ class Found:
 
     @property
     def state(self) -> str:
-        """``missing``, ``differs`` or ``as papers use``; empty where no paper has the dataset."""
+        """``missing``, ``differs`` or ``agrees`` with what papers use; empty where no paper has the dataset."""
         if self.source is None:
             return "missing"
         if self.name not in known.KNOWN:
             return ""
         sizes = tuple(len(self.source.splits[part]) for part in SPLITS)
         differs = sizes != known.KNOWN[self.name].texts or any(map(_warns, self.source.verified))
-        return "differs" if differs else "as papers use"
+        return "differs" if differs else "agrees"
 
 
 def check(suite: Suite, strict: bool) -> None:

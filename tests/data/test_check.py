@@ -45,7 +45,7 @@ def test_what_is_here_is_read_and_compared(ptb: Path, tmp_path: Path, capsys: py
     assert run(tmp_path, {"ptb": {"data_dir": str(ptb)}, "bbe": {}}, "--check") == 0
     head, first, second, *lines = capsys.readouterr().out.splitlines()
     assert head.split("  ")[0] == "dataset"
-    said = [str(ptb), "2 / 1 / 1", "2 / 1 / 1", "as papers use", "LDC User Agreement"]
+    said = [str(ptb), "2 / 1 / 1", "2 / 1 / 1", "agrees", "LDC User Agreement"]
     assert [word.strip() for word in first.split("  ") if word.strip()] == ["ptb", *said]
     assert second.startswith("bbe") and "package" in second and "public domain" in second
     assert "ptb: train, valid, test: the texts papers use, by sha256" in lines
