@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
             group(sub)
         return sub
 
+    data = verb("data", _data, "list a suite's datasets: where from, whether here, whether those papers use", _suite)
+    data.add_argument("--check", action="store_true", help="exit code 2 where one is missing or not as papers use it")
     verb("prepare", _prepare, "write a dataset's splits, tokenizer and manifest", _suite, _dataset)
     adopt = verb("pretrained", _pretrained, "take over a pretrained model for backbones", _suite)
     adopt.add_argument("--model", required=True, metavar="NAME", help="of the suite, e.g. smollm2")
@@ -191,6 +193,12 @@ def _named_decoding(arguments: argparse.Namespace, suite: Suite) -> str:
     if decoding and arguments.method in UNTRAINED:
         raise BenchError(f"'{arguments.method}' is a row without a model: no decoding draws its texts")
     return decoding
+
+
+def _data(arguments: argparse.Namespace) -> None:
+    from bench.data.check import check
+
+    check(_load(arguments), arguments.check)
 
 
 def _prepare(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Datasets that no package may carry: read from a local directory given as ``data_dir`` in the suite.
+"""Texts that no package may carry, as plain files: read from a local directory given as ``data_dir`` in the suite.
 
 The directory holds ``train``, ``valid`` and ``test``, each as ``.txt`` or ``.txt.gz``, UTF-8, one text a line. Of a
 conditional dataset they may end in ``.tsv`` or ``.tsv.gz`` as well, and a line is ``source TAB text``. Of a dataset in
@@ -8,7 +8,7 @@ texts themselves (42,068 / 3,370 / 3,761 lines, ``<unk>`` for rare words, ``N`` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.data import known
@@ -16,8 +16,8 @@ from bench.data.base import SPLITS, Source, one_line
 from bench.errors import BenchError
 from bench.files import lines_of, read_bytes, read_lines
 
-NAMES = ("local", "ptb", "snli", "yelp", "yahoo")
-CONDITIONAL = ("local-pairs", "quora", "cnn_dailymail", "writingprompts")
+NAMES = ("local",)
+CONDITIONAL = ("local-pairs",)
 
 TEXTS = (".txt", ".txt.gz")
 PAIRS = (".tsv", ".tsv.gz", *TEXTS)
@@ -30,11 +30,16 @@ PAPER = {  # DELLA, Table 7 and Section 5.1, where the number of WritingPrompts 
 
 def read(name: str, data_dir: Path | None) -> Source:
     """The three files as they are."""
-    suffixes = PAIRS if name in CONDITIONAL else TEXTS
+    return read_files(name, data_dir, name in CONDITIONAL)
+
+
+def read_files(name: str, data_dir: Path | None, conditional: bool) -> Source:
+    """Likewise, of a dataset of any name."""
+    suffixes = PAIRS if conditional else TEXTS
     if data_dir is None:
         raise BenchError(f"dataset '{name}': set data_dir, a directory with train, valid and test as {_any(suffixes)}")
     files = {part: _find(data_dir, part, suffixes, name) for part in SPLITS}
-    return _read_pairs(name, files) if name in CONDITIONAL else _read_texts(name, files)
+    return _read_pairs(name, files) if conditional else _read_texts(name, files)
 
 
 def _read_texts(name: str, files: dict[str, Path]) -> Source:
@@ -61,16 +66,21 @@ def _read_texts(name: str, files: dict[str, Path]) -> Source:
 
 
 def _read_pairs(name: str, files: dict[str, Path]) -> Source:
-    """No pair is dropped: what train shares with valid or test is counted in a note, and a paper's sizes in another."""
+    """No pair is dropped."""
     pairs = {part: _pairs_of(file, name) for part, file in files.items()}
-    notes = [note for part in ("valid", "test") if (note := _shared(pairs["train"], pairs[part], part))]
+    sources, texts = ({part: [pair[side] for pair in pairs[part]] for part in SPLITS} for side in (0, 1))
+    return Source(texts, "not stated (local files)", f"local files {name}", pair_notes(name, pairs), sources)
+
+
+def pair_notes(name: str, pairs: Mapping[str, list[tuple[str, str]]]) -> list[str]:
+    """DELLA's sizes beside these, and what valid and test share with train."""
+    notes = _shared(pairs)
     if name in PAPER:
         every = [pair for part in SPLITS for pair in pairs[part]]
         words = " and ".join(f"{sum(len(p[side].split()) for p in every) / len(every):.1f}" for side in (0, 1))
         sizes = " / ".join(str(len(pairs[part])) for part in SPLITS)
         notes.insert(0, f"DELLA's paper: {PAPER[name]}; these files: {sizes} pairs of {words} words")
-    sources, texts = ({part: [pair[side] for pair in pairs[part]] for part in SPLITS} for side in (0, 1))
-    return Source(texts, "not stated (local files)", f"local files {name}", notes, sources)
+    return notes
 
 
 def _pairs_of(file: Path, name: str) -> list[tuple[str, str]]:
@@ -85,19 +95,21 @@ def _pairs_of(file: Path, name: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _shared(train: list[tuple[str, str]], held_out: list[tuple[str, str]], part: str) -> str:
-    """How much of a held-out split train holds, compared without case; empty where it holds nothing."""
-    known = {side.casefold() for pair in train for side in pair}
-    known_pairs = {frozenset(map(str.casefold, pair)) for pair in train}
-    sources = sum(source.casefold() in known for source, _ in held_out)
-    texts = sum(text.casefold() in known for _, text in held_out)
-    whole = sum(frozenset(map(str.casefold, pair)) in known_pairs for pair in held_out)
-    if not sources and not texts:
-        return ""
-    return (
-        f"warning: of {len(held_out)} {part} pairs, train holds the source of {sources} and the text of {texts} "
-        f"(on either side of a pair), and {whole} as whole pairs (either way round); none are dropped"
-    )
+def _shared(pairs: Mapping[str, list[tuple[str, str]]]) -> list[str]:
+    """How much of valid and of test train holds, compared without case; nothing of one of which it holds nothing."""
+    known_pairs = {frozenset(map(str.casefold, pair)) for pair in pairs["train"]}
+    known = frozenset().union(*known_pairs)
+    notes = []
+    for part in ("valid", "test"):
+        folded = [(source.casefold(), text.casefold()) for source, text in pairs[part]]
+        sources, texts = (sum(pair[side] in known for pair in folded) for side in (0, 1))
+        whole = sum(frozenset(pair) in known_pairs for pair in folded)
+        if sources or texts:
+            notes.append(
+                f"warning: of {len(folded)} {part} pairs, train holds the source of {sources} and the text of {texts} "
+                f"(on either side of a pair), and {whole} as whole pairs (either way round); none are dropped"
+            )
+    return notes
 
 
 def _find(data_dir: Path, part: str, suffixes: tuple[str, ...], name: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,8 +48,7 @@ def prepare(name: str, part: Dataset, backbone: Backbone, out: Path, pretrained:
     The tokenizer is fitted on train, or that of the ``pretrained`` model in a directory. Where the suite asks for
     sentences also ``{train,valid,test}.sentences``, their beginnings, a line for each text.
     """
-    module = importlib.import_module(registry.dataset(name).module)
-    source: Source = module.read(name, Path(part.data_dir).expanduser() if part.data_dir else None)
+    source = read_source(name, part)
     limits = {"train": part.train, "valid": part.valid, "test": part.test}
     splits = {
         key: Split(source.splits[key][: limits[key]], source.sources[key][: limits[key]] if source.sources else None)
@@ -71,6 +70,13 @@ def prepare(name: str, part: Dataset, backbone: Backbone, out: Path, pretrained:
         with atomic(folder / "tokenizer.json") as stream:
             stream.write(tokenizer.to_str(pretty=True))
         write_json(folder / "manifest.json", _manifest(name, source, splits, tokenizer, backbone, folder))
+
+
+def read_source(name: str, part: Dataset) -> Source:
+    """A dataset's texts, from its module."""
+    module = importlib.import_module(registry.dataset(name).module)
+    source: Source = module.read(name, Path(part.data_dir).expanduser() if part.data_dir else None)
+    return source
 
 
 def fit_tokenizer(texts: Sequence[str], vocabulary: int, kind: str = "bpe") -> Tokenizer:
@@ -163,16 +169,23 @@ def _manifest(
 
 def _lengths(texts: list[str], tokenizer: Tokenizer, max_tokens: int) -> tuple[float, float, int]:
     """Words and tokens (with BOS and EOS) a text, and how many texts have over ``max_tokens``."""
-    lengths = [len(e.ids) + 2 for e in tokenizer.encode_batch(texts)]
+    lengths = [len(ids) + 2 for ids in _encoded(texts, tokenizer)]
     words = sum(len(t.split()) for t in texts)
     over = sum(length > max_tokens for length in lengths)
     return round(words / len(texts), 2), round(sum(lengths) / len(texts), 2), over
 
 
+def _encoded(texts: list[str], tokenizer: Tokenizer, at_once: int = 1000) -> Iterator[list[int]]:
+    """The ids of each text; of all articles of CNN/DM at once the library's encodings would take 14 GiB."""
+    for start in range(0, len(texts), at_once):
+        yield from (encoding.ids for encoding in tokenizer.encode_batch(texts[start : start + at_once]))
+
+
 def _unknown(texts: list[str], tokenizer: Tokenizer) -> dict[str, float]:
     """How many words are <unk>: written so in the texts, or outside the vocabulary; and their share of all words."""
-    ids = [e.ids for e in tokenizer.encode_batch(texts)]
-    found, words = sum(row.count(UNK) for row in ids), sum(map(len, ids))
+    found = words = 0
+    for ids in _encoded(texts, tokenizer):
+        found, words = found + ids.count(UNK), words + len(ids)
     written = sum(text.split().count(SPECIALS[UNK]) for text in texts)
     return {"written": written, "out_of_vocabulary": found - written, "share": round(found / words, 5)}
 

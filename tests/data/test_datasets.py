@@ -17,7 +17,7 @@ from bench.files import read_json, sha256
 from bench.schema import Backbone, Dataset
 from bench.vocabulary import SPECIALS, decode, encode, load_tokenizer
 
-PACKAGED = [d.name for d in registry.datasets().values() if d.module != "bench.data.local"]
+PACKAGED = [d.name for d in registry.datasets().values() if d.module not in ("bench.data.local", "bench.data.papers")]
 TINY = Backbone(layers=1, width=8, heads=1, vocabulary=300, max_tokens=40)
 
 
@@ -98,6 +98,16 @@ def test_local_files(local: Path, tmp_path: Path) -> None:
     notes = read_json(tmp_path / "out/manifest.json")["notes"]
     assert notes[0].endswith("these files: 2 / 1 / 2 texts of 2.0 words, 4.0 with BOS and EOS")
     assert notes[1:] == ["1 blank lines of train.txt dropped", "1 blank lines of test.txt dropped"]
+
+
+def test_every_text_is_counted_however_many(local: Path, tmp_path: Path) -> None:
+    texts = [" ".join(["word"] * (1 + i % 7)) for i in range(2345)]
+    (local / "train.txt").write_text("\n".join(texts), encoding="utf-8")
+    prepare("local", Dataset(data_dir=str(local)), TINY, tmp_path / "out")
+    counts = read_json(tmp_path / "out/manifest.json")["splits"]["train"]
+    ids = encode(load_tokenizer(tmp_path / "out/tokenizer.json"), texts, 10_000)
+    assert counts["words_a_text"] == round(sum(len(text.split()) for text in texts) / 2345, 2)
+    assert counts["tokens_a_text"] == round(sum(map(len, ids)) / 2345, 2)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import known, local
+from bench.data import known, local, papers
 from bench.data.prepare import prepare
 from bench.files import read_json
 from bench.report.notes import data_notes
@@ -40,24 +40,24 @@ def written(folder: Path, texts: dict[str, list[str]], suffix: str = ".txt") -> 
 @pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
 def test_the_papers_files_are_known(tmp_path: Path, suffix: str) -> None:
     written(tmp_path, TEXTS, suffix)
-    assert local.read("ptb", tmp_path).verified == ["train, valid, test: the texts papers use, by sha256"]
-    assert local.read("yelp", tmp_path).verified == ["train, valid, test: the file papers use, by git blob"]
+    assert papers.read("ptb", tmp_path).verified == ["train, valid, test: the texts papers use, by sha256"]
+    assert papers.read("yelp", tmp_path).verified == ["train, valid, test: the file papers use, by git blob"]
     unknown = "train, valid, test: as many texts as papers use; no checksum of theirs is known"
-    assert local.read("snli", tmp_path).verified == [unknown]
+    assert papers.read("snli", tmp_path).verified == [unknown]
     assert local.read("local", tmp_path).verified == []
 
 
 def test_white_space_around_words_makes_no_other_text(tmp_path: Path) -> None:
     """As the file of PTB that most copy, whose lines begin and end with a space."""
     written(tmp_path, {part: [f" {text} " for text in texts] for part, texts in TEXTS.items()})
-    assert local.read("ptb", tmp_path).verified == ["train, valid, test: the texts papers use, by sha256"]
-    assert local.read("yelp", tmp_path).verified[0].startswith("warning: train: as many, but not the file papers use")
+    assert papers.read("ptb", tmp_path).verified == ["train, valid, test: the texts papers use, by sha256"]
+    assert papers.read("yelp", tmp_path).verified[0].startswith("warning: train: as many, but not the file papers use")
 
 
 def test_other_files_are_a_warning_and_no_error(tmp_path: Path) -> None:
     written(tmp_path, TEXTS | {"train": ["a b", "c d"], "test": ["g", "h j"]})
     found = hashlib.sha256(b"g\nh j\n").hexdigest()
-    assert local.read("ptb", tmp_path).verified == [
+    assert papers.read("ptb", tmp_path).verified == [
         "warning: train: not the split papers use: 2 texts, not 3",
         "valid: the texts papers use, by sha256",
         f"warning: test: as many, but not the texts papers use: sha256 {found[:8]}, not {SHA256['test'][:8]}",
@@ -74,8 +74,8 @@ def test_a_papers_sizes_stand_beside_the_files(tmp_path: Path) -> None:
     size = (
         "DAVAM's paper: 3 / 1 / 2 texts of 23.1 tokens; these files: 3 / 1 / 2 texts of 1.7 words, 3.7 with BOS and EOS"
     )
-    assert local.read("ptb", written(tmp_path, TEXTS)).notes == [size]
-    assert local.read("yelp", tmp_path).notes == []
+    assert papers.read("ptb", written(tmp_path, TEXTS)).notes == [size]
+    assert papers.read("yelp", tmp_path).notes == []
 
 
 def test_reports_show_what_was_verified(tmp_path: Path) -> None:

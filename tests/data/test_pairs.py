@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data import kjv2bbe, local, sotu_story
+from bench.data import kjv2bbe, local, papers, sotu_story
 from bench.data.base import SPLITS, distinct_pairs, split, split_pairs
 from bench.data.prepare import prepare, read_split
 from bench.errors import BenchError
@@ -131,9 +131,12 @@ def test_bad_pair_files_are_one_clear_line(
 
 @pytest.mark.parametrize("name", ["cnn_dailymail", "writingprompts", "quora"])
 def test_a_paper_s_sizes_stand_beside_the_files(name: str, pairs: Path) -> None:
-    assert local.PAPER[name] in local.read(name, pairs).notes[0]
+    assert local.PAPER[name] in papers.read(name, pairs).notes[0]
+
+
+def test_pairs_need_data_dir() -> None:
     with pytest.raises(BenchError, match=r"set data_dir, .* as \.tsv, \.tsv\.gz, \.txt or \.txt\.gz"):
-        local.read(name, None)
+        local.read("local-pairs", None)
 
 
 @pytest.mark.parametrize(("dataset", "stages"), [("bbe", set()), ("kjv2bbe", {"prepare", "train"})])

@@ -1,0 +1,100 @@
+"""Where each dataset of a suite comes from, whether its files are here, and whether they are those papers use."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from bench.data import hub, known, papers
+from bench.data.base import SPLITS, Source
+from bench.data.prepare import read_source
+from bench.errors import BenchError
+from bench.schema import Dataset, Suite
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of one dataset; ``source`` is None where its files are not here, and ``missing`` says why."""
+
+    name: str
+    source: Source | None
+    missing: str = ""
+
+    @property
+    def state(self) -> str:
+        """``missing``, ``differs`` or ``agrees`` with what papers use; empty where no paper has the dataset."""
+        if self.source is None:
+            return "missing"
+        if self.name not in known.KNOWN:
+            return ""
+        sizes = tuple(len(self.source.splits[part]) for part in SPLITS)
+        differs = sizes != known.KNOWN[self.name].texts or any(map(_warns, self.source.verified))
+        return "differs" if differs else "agrees"
+
+
+def check(suite: Suite, strict: bool) -> None:
+    """Print the table, and fetch nothing. Where ``strict``, what is missing or differs is an error in the end."""
+    found = [find(name, part) for name, part in suite.datasets.items()]
+    show(suite, found)
+    wrong = [f"{one.name} {one.state}" for one in found if one.state in ("missing", "differs")]
+    if strict and wrong:
+        raise BenchError(f"suite '{suite.name}': {len(wrong)} of {len(found)} datasets: {', '.join(wrong)}")
+
+
+def find(name: str, part: Dataset) -> Found:
+    """Read one dataset as the data stage would, from what is here."""
+    if not part.data_dir and name in papers.HUBS and name not in papers.BY_HAND and not hub.cached(papers.HUBS[name]):
+        return Found(name, None, "not fetched yet: the data stage does")
+    try:
+        return Found(name, read_source(name, part))
+    except (BenchError, ImportError) as error:  # the package of an embedded dataset may not be installed
+        return Found(name, None, str(error))
+
+
+def show(suite: Suite, found: list[Found]) -> None:
+    """One row a dataset, then the lines that say more."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True, width=1000)  # a row is a line, however long
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("dataset", "from", "train / valid / test", "papers", "", "licence"):
+        table.add_column(head, no_wrap=True)
+    for one in found:
+        table.add_row(*map(Text, _row(one, suite.datasets[one.name])))
+    console.print(table)
+    for line in (line for one in found for line in _lines(one)):
+        console.print(Text(line))
+
+
+def _row(one: Found, part: Dataset) -> list[str]:
+    sizes = [len(one.source.splits[key]) for key in SPLITS] if one.source else []
+    papers_have = known.KNOWN[one.name].texts if one.name in known.KNOWN else ()
+    licence = papers.LICENCES.get(one.name) or (one.source.licence if one.source else "")
+    return [one.name, _place(one, part), _sizes(sizes), _sizes(papers_have), one.state, licence]
+
+
+def _place(one: Found, part: Dataset) -> str:
+    if part.data_dir:
+        return part.data_dir
+    if one.name in papers.BY_HAND:
+        return "by hand"
+    if one.name in papers.HUBS:
+        return papers.HUBS[one.name].short
+    return "package"
+
+
+def _sizes(sizes: Collection[int]) -> str:
+    return " / ".join(f"{size:,}" for size in sizes) or "-"
+
+
+def _lines(one: Found) -> Iterator[str]:
+    if one.source is None:
+        yield f"{one.name}: {one.missing}"
+    else:
+        yield from (f"{one.name}: {said}" for said in (*one.source.verified, *one.source.notes))
+
+
+def _warns(said: str) -> bool:
+    return said.startswith("warning: ")
