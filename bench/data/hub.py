@@ -1,27 +1,18 @@
-"""Files of a dataset on the Hugging Face hub, at a pinned revision. None of the hub's code is ever run.
-
-The library keeps what it fetches under ``$HF_HOME``, each file whole or absent, and goes on in the middle of a file
-where a connection breaks off. What is there already needs no network.
-"""
+"""A dataset on the Hugging Face hub, at a pinned revision, as Parquet files; or one that its library has saved."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from bench.data import download
 from bench.data.base import one_line
 from bench.data.known import said
 from bench.errors import BenchError
 from bench.files import sha256
 
-WAITS = (1, 2, 4, 8)  # seconds before a failed request is made again
-PASSING = (408, 429)  # HTTP statuses besides 5xx that another try may not meet
-T = TypeVar("T")
 Rows = dict[str, list[tuple[str, ...]]]  # split of the hub -> the texts of its rows, white space folded
 
 
@@ -65,66 +56,20 @@ class Hub:
 
 def cached(hub: Hub) -> Path | None:
     """The pinned revision's folder in the library's cache; None where a file of it is missing."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
     if not hub.revision:
         return None
-    options: dict[str, Any] = {"allow_patterns": hub.patterns(), "local_files_only": True}
-    try:
-        folder = Path(snapshot_download(hub.repository, repo_type="dataset", revision=hub.revision, **options))
-    except LocalEntryNotFoundError:
-        return None
-    return folder if all(_whole(files) for files in parquet(hub, folder).values()) else None
+    folder = download.cached("dataset", hub.repository, hub.revision, hub.patterns())
+    return folder if folder and all(_whole(files) for files in parquet(hub, folder).values()) else None
 
 
 def fetch(hub: Hub) -> Path:
     """The pinned revision's folder, with what is missing in the library's cache fetched."""
-    from huggingface_hub import HfApi, hf_hub_download
-
-    if folder := cached(hub):
-        return folder
-    try:  # the library makes most requests again by itself, but not a download that is answered with 5xx
-        listed = HfApi().list_repo_files(hub.repository, repo_type="dataset", revision=hub.revision)
-        for file in listed:
-            if any(fnmatch(file, pattern) for pattern in hub.patterns()):
-                _again(partial(hf_hub_download, hub.repository, file, repo_type="dataset", revision=hub.revision))
-    except _failures() as error:
-        if _of_this_machine(error):
-            raise
-        cause = str(error.__cause__ or error).partition("\n")[0]
-        raise BenchError(
-            f"cannot fetch {hub.short} ({cause}): give its files as data_dir, or bring the hub's cache ($HF_HOME) from "
-            "a machine with a network"
-        ) from None
     if (folder := cached(hub)) is None:
+        download.fetch("dataset", hub.repository, hub.revision, hub.patterns(), instead="give its files as data_dir")
+        folder = cached(hub)
+    if folder is None:
         raise BenchError(f"{hub.short} lacks some of {', '.join(hub.patterns())}")
     return folder
-
-
-def _again(request: Callable[[], T]) -> T:
-    """The result of a request, made again after each of ``WAITS`` while it fails for a reason that may pass."""
-    for wait in WAITS:
-        try:
-            return request()
-        except _failures() as error:
-            status = getattr(getattr(error, "response", None), "status_code", 500)
-            if _of_this_machine(error) or (status < 500 and status not in PASSING):
-                raise
-            time.sleep(wait)
-    return request()
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    """What the library raises where a request fails."""
-    from huggingface_hub.errors import HTTPError
-
-    return HTTPError, OSError, RuntimeError
-
-
-def _of_this_machine(error: Exception) -> bool:
-    """Whether it is the system's: a full disk, a folder that may not be written."""
-    return isinstance(error, OSError) and error.errno is not None
 
 
 def parquet(hub: Hub, folder: Path) -> dict[str, list[Path]]:

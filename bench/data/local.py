@@ -16,7 +16,7 @@ from bench.data.base import SPLITS, Source, one_line
 from bench.errors import BenchError
 from bench.files import lines_of, read_bytes, read_lines
 
-NAMES = ("local",)
+NAMES = ("local", "yahoo-resplit", "snli-resplit")  # the latter: not the papers' splits
 CONDITIONAL = ("local-pairs",)
 
 TEXTS = (".txt", ".txt.gz")

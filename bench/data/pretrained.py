@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.data import download
 from bench.errors import BenchError
 from bench.files import atomic, atomic_directory, read_json, sha256, write_json
-from bench.pretrained import FILES, KNOWN, kind_of
+from bench.pretrained import FILES, KNOWN, Known, kind_of
 from bench.vocabulary import BOS, EOS, SPECIALS
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from bench.schema import Suite
 
 
+HUB_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 _WORDS = {"gpt2": "wte.weight", "llama": "embed_tokens.weight", "bart": "shared.weight"}  # rows are tokens
 _OF_A_FILE = {  # keys of a configuration that say nothing of the network
     "architectures", "transformers_version", "dtype", "torch_dtype", "bos_token_id", "eos_token_id",
@@ -62,7 +64,26 @@ def _find(suite: Suite, name: str) -> tuple[str, Path, dict[str, str]]:
         distribution = pretrained.PACKAGED["language model"][known.package].install.split()[-1]
         about = {"origin": f"{distribution} {version(distribution)}", "licence": known.licence, "note": known.note}
         return kind, gguf_model.unpacked(packed), about
-    raise BenchError(f"model '{name}': hub")
+    origin = f"hub {known.repository}@{known.revision}"
+    return kind, _from_hub(name, known), {"origin": origin, "licence": known.licence}
+
+
+def _from_hub(name: str, known: Known) -> Path:
+    """The pinned revision's folder in the hub library's cache, fetched where it is not there."""
+    if (folder := cached(known)) is None:
+        instead = f"give its files as models: {{{name}: {{model_dir: ...}}}}"
+        download.fetch("model", known.repository, known.revision, HUB_FILES, instead)
+        folder = cached(known)
+    if folder is None:
+        raise BenchError(f"{known.repository}@{known.revision[:7]} lacks some of {', '.join(HUB_FILES)}")
+    return folder
+
+
+def cached(known: Known) -> Path | None:
+    """A model of the hub in its library's cache, where all of it is there."""
+    folder = download.cached("model", known.repository, known.revision, HUB_FILES)
+    whole = folder and all((folder / file).is_file() for file in HUB_FILES)
+    return folder if whole else None
 
 
 def adopt(folder: Path, kind: str, out: Path) -> int:

@@ -9,7 +9,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
+
+import pytest
+from huggingface_hub import constants
 
 
 class Server(ThreadingHTTPServer):
@@ -45,9 +49,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         path = self.path.partition("?")[0]
-        if found := re.fullmatch(r"/api/datasets/[\w-]+/[\w-]+/tree/(\w+)", path):
+        if found := re.fullmatch(r"/api/(?:datasets|models)/[\w-]+/[\w-]+/tree/(\w+)", path):
             self.tree(found[1])
-        elif found := re.fullmatch(r"/datasets/[\w-]+/[\w-]+/resolve/(\w+)/(.+)", path):
+        elif found := re.fullmatch(r"(?:/datasets)?/[\w-]+/[\w-]+/resolve/(\w+)/(.+)", path):
             self.file(found[1], found[2])
         else:
             self.reply(404)
@@ -113,3 +117,11 @@ def serving(files: dict[str, bytes], revision: str) -> Iterator[Server]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def point_to(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the library ask there, and keep what it fetches in that folder."""
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100)

@@ -11,11 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from huggingface_hub import constants
 
-from bench.data import hub
+from bench.data import download, hub
 from bench.errors import BenchError
-from tests.data.hub_server import Server, serving
+from tests.data.hub_server import Server, point_to, serving
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 HUB = hub.Hub("owner/name", REVISION, "data/{split}-*.parquet", ("text",), splits=("train", "test"))
@@ -49,13 +48,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float]) 
     with serving(FILES, REVISION) as running:
         point_to(running.url, tmp_path / "cache", monkeypatch)
         yield running
-
-
-def point_to(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100)
 
 
 def test_what_is_wanted_is_fetched_once(server: Server) -> None:
@@ -94,7 +86,7 @@ def test_a_hub_that_stays_down_leaves_no_half_file(server: Server, waits: list[f
     server.failures[request] = 1000
     with pytest.raises(BenchError, match=r"^cannot fetch owner/name@0123456 \(.*503.*\): give its files as data_dir"):
         hub.fetch(HUB)
-    assert server.asked[request] == len(hub.WAITS) + 1 and waits == list(hub.WAITS)
+    assert server.asked[request] == len(download.WAITS) + 1 and waits == list(download.WAITS)
     assert hub.cached(HUB) is None
     before = server.asked["GET data/train-00000-of-00002.parquet"]
     server.failures.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,13 +17,15 @@ from bench import model as models
 from bench import suite as suites
 from bench.backbones.base import Context
 from bench.cli import main
-from bench.data.pretrained import adopt
+from bench.data.pretrained import HUB_FILES, adopt
 from bench.errors import BenchError
 from bench.files import read_json
 from bench.model import Start, make_backbone
 from bench.paths import CellPaths
+from bench.pretrained import KNOWN
 from bench.schema import Backbone, MethodSpec
 from bench.vocabulary import BOS, EOS, PAD, UNK, decode, encode, load_tokenizer
+from tests.data.hub_server import point_to, serving
 from tests.metrics import tiny_models
 
 TEXTS = ["the cat sat on a hill , 35 % up", "a <unk> dog said <|endoftext|> </s> <bos>", "über the board"]
@@ -263,3 +266,31 @@ def test_what_shows_only_when_files_are_there(tmp_path: Path, monkeypatch: pytes
         assert run("train", "--dataset", "bbe", "--method", method, "--seed", "1") == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
+
+
+def test_a_model_of_the_hub_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """From a stand-in for it: the files that are needed and no others, at the pinned revision."""
+    monkeypatch.chdir(tmp_path)
+    source = tiny_models.gpt2(tmp_path / "source")
+    files = {path.name: path.read_bytes() for path in source.iterdir()} | {"pytorch_model.bin": b"pickle"}
+    Path("tiny.yaml").write_text(YAML.format(kind="gpt2", folder="nowhere").replace("weights: mine", "weights: gpt2"))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+    def run() -> int:
+        return main(["pretrained", "--suite", "tiny.yaml", "--model", "gpt2"])
+
+    with serving({}, "") as gone:
+        pass
+    point_to(gone.url, tmp_path / "cache", monkeypatch)
+    assert run() == 2
+    error = capsys.readouterr().err
+    assert error.startswith("bench: cannot fetch openai-community/gpt2@607a30d") and error.count("\n") == 1
+    assert "models: {gpt2: {model_dir: ...}}" in error
+    with serving(files, KNOWN["gpt2"].revision) as server:
+        point_to(server.url, tmp_path / "cache", monkeypatch)
+        assert run() == 0
+        assert {asked.split()[1] for asked in server.asked} == {"tree", *HUB_FILES}
+        before = server.asked.copy()
+        assert run() == 0 and server.asked == before
+    manifest = read_json(CellPaths("tiny", "", "", 0).pretrained("gpt2") / "manifest.json")
+    assert manifest["origin"] == f"hub openai-community/gpt2@{KNOWN['gpt2'].revision}" and manifest["licence"] == "MIT"
