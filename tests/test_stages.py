@@ -181,7 +181,7 @@ def test_no_two_steps_have_the_same_noise(tmp_path: Path, monkeypatch: pytest.Mo
 
     def watched(run: training.Run, *rest: Any) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(training, "_seed", lambda seed, number: steps.append(number))
+            patch.setattr(training, "_seed", lambda seed, number, rank: steps.append(number))
             step(run, *rest)
 
     monkeypatch.setattr(training.Run, "_step", watched)
