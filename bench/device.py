@@ -10,7 +10,7 @@ from bench.errors import BenchError
 
 
 def select(name: str, threads: int) -> torch.device:
-    """``"cpu"`` or ``"cuda"``; a CUDA device that is not there is one clear line. Of several processes each has its own.
+    """``"cpu"`` or ``"cuda"``, of several processes each its own; a GPU that is not there is one clear line.
 
     The number of threads is part of a CPU result (sums are split by thread), so it is set, never left to the machine.
     """
