@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from bench.errors import BenchError
 
 
 def select(name: str, threads: int) -> torch.device:
-    """``"cpu"`` or ``"cuda"``; a CUDA device that is not there is one clear line.
+    """``"cpu"`` or ``"cuda"``, of several processes each its own; a GPU that is not there is one clear line.
 
     The number of threads is part of a CPU result (sums are split by thread), so it is set, never left to the machine.
     """
@@ -18,6 +20,8 @@ def select(name: str, threads: int) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise BenchError("device 'cuda': PyTorch sees no CUDA GPU here; use --device cpu")
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    torch.backends.cudnn.allow_tf32 = False  # on by default for LSTMs: three digits, where a likelihood wants seven
     return torch.device("cuda")
 
 

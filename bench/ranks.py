@@ -68,8 +68,6 @@ def joined(device: str) -> Iterator[Ranks]:
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield ALONE
         return
-    if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     yield Ranks(dist.get_rank(), dist.get_world_size())
     dist.destroy_process_group()

@@ -190,8 +190,8 @@ class Run:
     def _work(self, rows: np.ndarray[Any, Any]) -> Work:
         """What this process has to do of a batch of these texts."""
         share, at_once = self.ranks.share(rows), self.plan.tokens_at_once
-        own = share if len(share) else rows[:1]  # so that the same parameters have gradients in every process
-        parts = [own] if at_once is None else cut(own, self.sizes, at_once)
+        taken = share if len(share) else rows[:1]  # so that the same parameters have gradients in every process
+        parts = [taken] if at_once is None else cut(taken, self.sizes, at_once)
         tokens = int(self.sizes[rows, 0].sum()) - len(rows)
         return Work([self.sequences.batch(part) for part in parts], len(share) > 0, len(rows), tokens)
 

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from bench import training
+from bench.batch import token_batches
 from bench.checkpoint import FIRST, SECONDS, Checkpoint, Progress
 from bench.cost import Meter, measured
 from bench.data.prepare import prepare
+from bench.data.sequences import read_sequences
 from bench.errors import BenchError
 from bench.files import read_json, sha256
 from bench.model import load
@@ -202,3 +204,15 @@ def test_a_truncated_model_is_one_clear_line(workplace: CellPaths) -> None:
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(BenchError, match=r"weights\.safetensors: missing or damaged"):
         load(workplace.model)
+
+
+def test_batches_by_tokens_are_trained_on_whole_epochs(workplace: CellPaths) -> None:
+    """Every text in every epoch, and no rest is left out."""
+    changed = {"batches": "tokens", "batch_tokens": 100, "epochs": 2}
+    suite = SUITE.model_copy(update={"training": SUITE.training.model_copy(update=changed)})
+    training.train(suite, CELL, "key")
+    sequences = read_sequences(workplace.data, "train", suite.backbone)
+    assert tokens_of(workplace) == pytest.approx(2 * sum(len(text) - 1 for text in sequences.texts), rel=0.05)
+    _, step, epoch, *_ = workplace.history.read_text().splitlines()[-1].split(",")
+    per_epoch = len(token_batches(sequences.sizes, 100, CELL.seed, 0))
+    assert (int(step), epoch) == (2 * per_epoch, "2.0") and per_epoch > 8, "more than those of eight texts"
