@@ -288,6 +288,7 @@ def spec_of(suite: Suite, method: str) -> MethodSpec:
 
 
 OWN_PLANS = {"backbone", "learning_rate", "importance_examples"}  # of a method, which are part of other settings
+OFF_BY_DEFAULT = ("precision", "batch_tokens", "tokens_at_once", "compile")  # of a plan: where unused, no part of it
 TRAINING = {"epochs", "batch_size", "learning_rate", "warmup_steps"}  # parts of the plan that a dataset may have
 
 
@@ -370,7 +371,11 @@ def settings(
             return digest(suite.models.get(model))
         case "train":
             spec = spec_of(suite, method).model_dump(exclude=OWN_PLANS)
-            return digest(spec, _backbone_settings(suite, dataset, method), training_of(suite, dataset, method))
+            plan = training_of(suite, dataset, method)
+            unused = {key for key in OFF_BY_DEFAULT if not getattr(plan, key) or getattr(plan, key) == "float32"}
+            return digest(
+                spec, _backbone_settings(suite, dataset, method), plan.model_dump(mode="json", exclude=unused)
+            )
         case "likelihood":
             return digest(likelihood_of(suite, dataset, method), suite.training.threads)
         case "generate":
