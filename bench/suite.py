@@ -288,7 +288,7 @@ def spec_of(suite: Suite, method: str) -> MethodSpec:
 
 
 OWN_PLANS = {"backbone", "learning_rate", "importance_examples"}  # of a method, which are part of other settings
-OFF_BY_DEFAULT = ("precision", "batch_tokens", "tokens_at_once", "compile")  # of a plan: where unused, no part of it
+OFF_BY_DEFAULT = ("precision", "batch_tokens", "tokens_at_once", "compile")  # of a plan: where off, no part of it
 TRAINING = {"epochs", "batch_size", "learning_rate", "warmup_steps"}  # parts of the plan that a dataset may have
 
 
@@ -371,11 +371,9 @@ def settings(
             return digest(suite.models.get(model))
         case "train":
             spec = spec_of(suite, method).model_dump(exclude=OWN_PLANS)
-            plan = training_of(suite, dataset, method)
-            unused = {key for key in OFF_BY_DEFAULT if not getattr(plan, key) or getattr(plan, key) == "float32"}
-            return digest(
-                spec, _backbone_settings(suite, dataset, method), plan.model_dump(mode="json", exclude=unused)
-            )
+            plan, plain = training_of(suite, dataset, method), Training()
+            off = {key for key in OFF_BY_DEFAULT if getattr(plan, key) == getattr(plain, key)}
+            return digest(spec, _backbone_settings(suite, dataset, method), plan.model_dump(mode="json", exclude=off))
         case "likelihood":
             return digest(likelihood_of(suite, dataset, method), suite.training.threads)
         case "generate":
