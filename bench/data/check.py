@@ -1,14 +1,18 @@
-"""Where each dataset of a suite comes from, whether its files are here, and whether they are those papers use."""
+"""Where each dataset and pretrained model of a suite comes from, whether its files are here, and are the papers'."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from bench import suite as suites
 from bench.data import hub, known, papers
 from bench.data.base import SPLITS, Source
 from bench.data.prepare import read_source
+from bench.data.pretrained import cached, packaged
 from bench.errors import BenchError
+from bench.pretrained import KNOWN, kind_of
 from bench.schema import Dataset, Suite
 
 
@@ -35,10 +39,14 @@ class Found:
 def check(suite: Suite, strict: bool) -> None:
     """Print the table, and fetch nothing. Where ``strict``, what is missing or differs is an error in the end."""
     found = [find(name, part) for name, part in suite.datasets.items()]
-    show(suite, found)
+    models = [find_model(suite, name) for name in suites.pretrained_models(suite)]
+    show(suite, found, models)
     wrong = [f"{one.name} {one.state}" for one in found if one.state in ("missing", "differs")]
+    wrong += [f"{one.name} missing" for one in models if not one.here]
     if strict and wrong:
-        raise BenchError(f"suite '{suite.name}': {len(wrong)} of {len(found)} datasets: {', '.join(wrong)}")
+        raise BenchError(
+            f"suite '{suite.name}': {len(wrong)} of {len(found) + len(models)} datasets and models: {', '.join(wrong)}"
+        )
 
 
 def find(name: str, part: Dataset) -> Found:
@@ -51,8 +59,33 @@ def find(name: str, part: Dataset) -> Found:
         return Found(name, None, str(error))
 
 
-def show(suite: Suite, found: list[Found]) -> None:
-    """One row a dataset, then the lines that say more."""
+@dataclass(frozen=True)
+class Model:
+    """What is known of one pretrained model."""
+
+    name: str
+    kind: str
+    place: str
+    here: bool
+    licence: str
+
+
+def find_model(suite: Suite, name: str) -> Model:
+    """Where one pretrained model comes from, and whether it is there."""
+    own, known = suite.models.get(name), KNOWN.get(name)
+    licence = known.licence if known else "not stated (local files)"
+    if own is not None and own.model_dir is not None:
+        here = (Path(own.model_dir).expanduser() / "config.json").is_file()
+        return Model(name, kind_of(suite, name), own.model_dir, here, licence)
+    assert known is not None, "the suite has been read"
+    if known.package:
+        return Model(name, known.kind, "package", packaged(known) is not None, licence)
+    place = f"{known.repository}@{known.revision[:7]}"
+    return Model(name, known.kind, place, cached(known) is not None, licence)
+
+
+def show(suite: Suite, found: list[Found], models: list[Model]) -> None:
+    """One row a dataset and the lines that say more, then one row a pretrained model."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -66,6 +99,14 @@ def show(suite: Suite, found: list[Found]) -> None:
     console.print(table)
     for line in (line for one in found for line in _lines(one)):
         console.print(Text(line))
+    if models:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for head in ("model", "kind", "from", "", "licence"):
+            table.add_column(head, no_wrap=True)
+        for model in models:
+            state = "" if model.here else "missing"
+            table.add_row(*map(Text, (model.name, model.kind, model.place, state, model.licence)))
+        console.print(table)
 
 
 def _row(one: Found, part: Dataset) -> list[str]:

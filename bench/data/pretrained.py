@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from bench.data import download
 from bench.errors import BenchError
 from bench.files import atomic, atomic_directory, read_json, sha256, write_json
+from bench.metrics import pretrained
 from bench.pretrained import FILES, KNOWN, Known, kind_of
 from bench.vocabulary import BOS, EOS, SPECIALS
 
@@ -58,7 +59,7 @@ def _find(suite: Suite, name: str) -> tuple[str, Path, dict[str, str]]:
     if known.package:
         from importlib.metadata import version
 
-        from bench.metrics import gguf_model, pretrained
+        from bench.metrics import gguf_model
 
         packed = pretrained.find(known.package, "language model", "backbone")
         distribution = pretrained.PACKAGED["language model"][known.package].install.split()[-1]
@@ -84,6 +85,14 @@ def cached(known: Known) -> Path | None:
     folder = download.cached("model", known.repository, known.revision, HUB_FILES)
     whole = folder and all((folder / file).is_file() for file in HUB_FILES)
     return folder if whole else None
+
+
+def packaged(known: Known) -> Path | None:
+    """A model's file in its pip package, where that is installed."""
+    try:
+        return pretrained.find(known.package, "language model", "backbone").path
+    except pretrained.NotInstalled:
+        return None
 
 
 def adopt(folder: Path, kind: str, out: Path) -> int:

