@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
             group(sub)
         return sub
 
-    data = verb("data", _data, "list a suite's datasets: where from, whether here, whether those papers use", _suite)
+    data = verb("data", _data, "list a suite's datasets and pretrained models: where from, whether here", _suite)
     data.add_argument("--check", action="store_true", help="exit code 2 where one is missing or not as papers use it")
     verb("prepare", _prepare, "write a dataset's splits, tokenizer and manifest", _suite, _dataset)
     adopt = verb("pretrained", _pretrained, "take over a pretrained model for backbones", _suite)

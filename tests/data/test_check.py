@@ -93,7 +93,9 @@ def test_pretrained_models_are_looked_for(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "mine").mkdir()
     suite = {
         **SUITE, "datasets": {"bbe": {}}, "backbone": {"weights": "gpt2"},
-        "methods": {"gpt2": {}, "embed": {"backbone": {"weights": "mine"}}, "della": {"backbone": {"weights": "other"}}},
+        "methods": {
+            "gpt2": {}, "embed": {"backbone": {"weights": "mine"}}, "della": {"backbone": {"weights": "other"}},
+        },
         "models": {name: {"kind": "gpt2", "model_dir": str(tmp_path / name)} for name in ("mine", "other", "unused")},
     }  # fmt: skip
     (tmp_path / "mine" / "config.json").write_text("{}")
