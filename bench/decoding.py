@@ -79,12 +79,13 @@ def decode(
             chosen = torch.multinomial(scores.softmax(-1), 1, generator=generator)
         ids = torch.cat([ids, chosen], 1)
         ended = (chosen[:, 0] == EOS) | (_length(method, ids) == max_tokens)
-        if ended.any():
-            for row, tokens in zip(rows[ended].tolist(), ids[ended, 1:].tolist(), strict=True):
+        over = ended.nonzero()[:, 0]  # as indices, once: a mask makes a GPU wait at each tensor that it selects from
+        if len(over):
+            for row, tokens in zip(rows[over].tolist(), ids[over, 1:].tolist(), strict=True):
                 done[row] = _text(method, tokens)
-            if ended.all():
+            if len(over) == len(rows):
                 return [done[row] for row in sorted(done)]
-            going = ~ended
+            going = (~ended).nonzero()[:, 0]
             rows, ids = rows[going], ids[going]
             cache.select(going)
             steering.select(going)

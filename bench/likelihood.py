@@ -28,7 +28,10 @@ from bench.progress import progress
 from bench.schema import Likelihood, Suite
 from bench.suite import Cell, backbone_of, likelihood_of
 
-TOKENS_AT_ONCE = 4096  # decoder positions a pass of the importance sampler holds
+# What the importance sampler takes at once: texts, and decoder positions a pass. Noise is drawn for all of them in turn,
+# so that these numbers are a part of a seed's values. As few as fit a CPU's caches would leave a GPU idle.
+TEXTS_AT_ONCE = {"cpu": 1, "cuda": 32}
+POSITIONS_AT_ONCE = {"cpu": 1 << 12, "cuda": 1 << 16}  # 2^16 rows of GPT-2's 50,257 logits are 13 GB
 PAIRS_AT_ONCE = 1 << 22  # latent numbers a block of the aggregated posterior holds
 
 
@@ -91,7 +94,9 @@ def statistics(
         out.mean[rows, :g] = _array((given_lower.mean - prior.mean if conditional else given_lower.mean).mean(0))
         out.logvar[rows, :g] = _array(given_lower.logvar.mean(0))
     torch.manual_seed(seed + 1)
-    for rows, batch in progress(sorted_batches(sequences.first(m), 1), m, "importance weights"):
+    at_once = TEXTS_AT_ONCE[torch.device(device).type]
+    batches = sorted_batches(sequences.first(m), at_once)
+    for rows, batch in progress(batches, math.ceil(m / at_once), "importance weights"):
         out.log_px[rows], out.log_pz_qz[rows] = importance_weights(method, batch.to(device), k)
     if method.certain:
         _aggregate_points(z, out)
@@ -107,7 +112,7 @@ def importance_weights(method: Method, batch: Batch, k: int) -> tuple[np.ndarray
     condition = method.condition(batch)
     posterior = method.posterior(batch, condition)
     read = batch.ids.numel() + (0 if batch.condition is None else batch.condition.ids.numel())
-    at_once = max(1, TOKENS_AT_ONCE // read)
+    at_once = max(1, POSITIONS_AT_ONCE[batch.ids.device.type] // read)
     px, pz_qz = [], []
     for start in range(0, k, at_once):
         z = posterior.sample(min(at_once, k - start))
