@@ -28,8 +28,8 @@ from bench.progress import progress
 from bench.schema import Likelihood, Suite
 from bench.suite import Cell, backbone_of, likelihood_of
 
-# What the importance sampler takes at once: texts, and decoder positions a pass. Noise is drawn for all of them in turn,
-# so that these numbers are a part of a seed's values. As few as fit a CPU's caches would leave a GPU idle.
+# What the importance sampler takes at once: texts, and decoder positions a pass. Noise is drawn for them in turn, so
+# that these numbers are a part of a seed's values. As few as fit a CPU's caches would leave a GPU idle.
 TEXTS_AT_ONCE = {"cpu": 1, "cuda": 32}
 POSITIONS_AT_ONCE = {"cpu": 1 << 12, "cuda": 1 << 16}  # 2^16 rows of GPT-2's 50,257 logits are 13 GB
 PAIRS_AT_ONCE = 1 << 22  # latent numbers a block of the aggregated posterior holds
