@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -94,10 +95,8 @@ def statistics(
         out.mean[rows, :g] = _array((given_lower.mean - prior.mean if conditional else given_lower.mean).mean(0))
         out.logvar[rows, :g] = _array(given_lower.logvar.mean(0))
     torch.manual_seed(seed + 1)
-    at_once = TEXTS_AT_ONCE[torch.device(device).type]
-    batches = sorted_batches(sequences.first(m), at_once)
-    for rows, batch in progress(batches, math.ceil(m / at_once), "importance weights"):
-        out.log_px[rows], out.log_pz_qz[rows] = importance_weights(method, batch.to(device), k)
+    for rows, log_px, log_pz_qz in importance_weights_of(method, sequences.first(m), k, device):
+        out.log_px[rows], out.log_pz_qz[rows] = log_px, log_pz_qz
     if method.certain:
         _aggregate_points(z, out)
     elif groups and independent:
@@ -105,6 +104,16 @@ def statistics(
     elif groups:
         _aggregate_pairs(method, sequences, z, out, device)
     return out
+
+
+def importance_weights_of(
+    method: Method, sequences: Sequences, k: int, device: torch.device | str
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The rows of some texts, as many as the device takes at once, and their :func:`importance_weights`."""
+    at_once = TEXTS_AT_ONCE[torch.device(device).type]
+    batches = sorted_batches(sequences, at_once)
+    for rows, batch in progress(batches, math.ceil(len(sequences) / at_once), "importance weights"):
+        yield rows, *importance_weights(method, batch.to(device), k)
 
 
 def importance_weights(method: Method, batch: Batch, k: int) -> tuple[np.ndarray, np.ndarray]:
