@@ -2,7 +2,7 @@
 
     python -m benchmarks.generation [--device cuda] [--out docs/speed-generation.md]
 
-Top-k with k = 50, whole batches of texts of one length: fresh weights end a text too rarely for that to matter. Ours is
+Top-k with k = 50, one batch of texts of one length: fresh weights end a text too rarely for that to matter. Ours is
 what ``bench generate`` does. The plain forms (benchmarks/plain.py) are transformers' ``generate`` with its own cache,
 and DELLA without one, which no library has: every token is drawn from a pass through the whole text. The operations of
 a token are those of a forward pass that reads half a text, on average; there is no encoder (benchmarks/speed.py).
@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 
-from bench.generation import draw, together
+from bench.generation import draw
 from bench.schema import Decoding
 from benchmarks import speed
 from benchmarks.plain import PlainDella, PlainLM
@@ -26,11 +26,10 @@ TOP_K = 50
 def ours(name: str) -> Callable[[Setting], Job]:
     def make(setting: Setting) -> Job:
         method, size = setting.method(name).eval(), setting.size
-        most = min(size.drawn, together(torch.device(setting.device), size.length + 1))
 
         @torch.inference_mode()
         def turn() -> int:
-            return sum(map(len, draw(method, most, Decoding(strategy="top_k", k=TOP_K), size.length + 1)))
+            return sum(map(len, draw(method, size.drawn, Decoding(strategy="top_k", k=TOP_K), size.length + 1)))
 
         return Job(turn, setting.forward_flops(name, size.length / 2))
 

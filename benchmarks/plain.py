@@ -152,12 +152,15 @@ class PlainDella(nn.Module):
     def log_likelihood(self, ids: Tensor, lengths: Tensor, z: list[Tensor]) -> Tensor:
         """log p(x|z), nats: [B]."""
         mask = real(ids, lengths)
-        return -nll(self.logits(ids, mask[:, None, None, :], z), ids, mask)
+        return -nll(self.logits(self.decode(ids, mask, z)), ids, mask)
 
-    def logits(self, ids: Tensor, mask: Tensor, z: list[Tensor]) -> Tensor:
-        """After every position, [B, T, V]; ``mask`` [B, 1, 1, T] True at real tokens."""
-        causal = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril() & mask
-        hidden = self.gpt2.ln_f(self.blocks(ids, causal, z)[-1])
+    def decode(self, ids: Tensor, mask: Tensor, z: list[Tensor]) -> Tensor:
+        """Last hidden states [B, T, d]; ``mask`` [B, T] True at real tokens."""
+        causal = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
+        return self.gpt2.ln_f(self.blocks(ids, causal & mask[:, None, None, :], z)[-1])
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[..., d] -> [..., V]."""
         return hidden @ self.gpt2.wte.weight.T
 
     @torch.no_grad()
@@ -166,7 +169,7 @@ class PlainDella(nn.Module):
         z = self.sample_prior(n)
         ids = torch.full((n, 1), BOS, device=z[0].device)
         for _ in range(tokens):
-            scores = self.logits(ids, torch.ones_like(ids, dtype=torch.bool)[:, None, None, :], z)[:, -1]
+            scores = self.logits(self.decode(ids, torch.ones_like(ids, dtype=torch.bool), z)[:, -1])
             scores[:, [BOS, EOS, PAD]] = -math.inf
             best = scores.topk(k)
             chosen = torch.multinomial(best.values.softmax(-1), 1)

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +66,8 @@ SIZES = {
         length=30, batch=16, steps=10, samples=100, texts=4, drawn=64,
     ),
     "gpt2-small": Size(
-        Backbone(layers=12, width=768, heads=12, vocabulary=50257, max_tokens=300),
-        length=100, batch=128, steps=10, samples=500, texts=32, drawn=1310,
+        Backbone(layers=12, width=768, heads=12, vocabulary=50257, max_tokens=256),
+        length=100, batch=96, steps=10, samples=500, texts=32, drawn=1280,
     ),
 }  # fmt: skip
 
@@ -190,6 +190,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     made.add_argument("--size", choices=SIZES, help="debug on a CPU, gpt2-small on a GPU where it is not given")
+    made.add_argument("--batch", type=int, help="texts a training batch, in place of the size's")
     made.add_argument("--rounds", type=int, default=8)
     made.add_argument("--threads", type=int, default=1)
     made.add_argument("--peak", type=float, help="FLOP/s that utilisation is a share of")
@@ -202,6 +203,8 @@ def run(doc: str | None, title: str, what: Callable[[Size], str], tables: dict[s
     """Everything: ``tables`` have a heading, whether texts are of one length, and the forms to compare."""
     given = parser(doc).parse_args()
     size = SIZES[given.size or ("debug" if given.device == "cpu" else "gpt2-small")]
+    if given.batch:
+        size = replace(size, batch=given.batch)
     devices.select(given.device, given.threads)
     if given.alone:
         heading, _, name = given.alone.partition(": ")
