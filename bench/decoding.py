@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bench.schema import Decoding
 
 
-BEAMS_AT_ONCE = 256  # sequences a beam search holds
+BEAMS_AT_ONCE = {"cpu": 256, "cuda": 1024}  # sequences a beam search holds
 
 
 class Steering:
@@ -58,7 +58,7 @@ def decode(
     ``max_tokens`` counts BOS and EOS. Separators of segments are written on the way and are in no list.
     """
     if decoding.strategy == "beam":
-        each = torch.arange(len(z), device=z.device).split(max(1, BEAMS_AT_ONCE // decoding.k))
+        each = torch.arange(len(z), device=z.device).split(max(1, BEAMS_AT_ONCE[z.device.type] // decoding.k))
         contexts = [None if context is None else context.select(rows) for rows in each]
         return [
             tokens
@@ -124,11 +124,12 @@ def _beam(
         cut = _length(method, longer.flatten(0, 1)).view(ends.shape) == max_tokens
         complete = ends & (torch.arange(ends.shape[1], device=z.device) < beams)
         complete |= torch.zeros_like(ends).scatter(1, kept, True) & cut & score.isfinite()
-        for i, j in complete.nonzero().tolist():
-            tokens = longer[i, j, 1:].tolist()
-            finished[texts[i]].append((float(best.values[i, j]) / len(tokens), tokens))
+        found = complete.nonzero()[:, 0].tolist(), best.values[complete].tolist(), longer[complete, 1:].tolist()
+        for i, value, tokens in zip(*found, strict=True):
+            finished[texts[i]].append((value / len(tokens), tokens))
         total = total.masked_fill(cut.gather(1, kept), float("-inf"))
-        goes = [bool(total[i].isfinite().any()) and len(finished[text]) < beams for i, text in enumerate(texts)]
+        some = total.isfinite().any(1).tolist()
+        goes = [some[i] and len(finished[text]) < beams for i, text in enumerate(texts)]
         going = torch.tensor(goes, device=z.device)
         texts = [text for text, on in zip(texts, goes, strict=True) if on]
         total = total[going]

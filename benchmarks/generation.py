@@ -31,7 +31,7 @@ def ours(name: str) -> Callable[[Setting], Job]:
         def turn() -> int:
             return sum(map(len, draw(method, size.drawn, Decoding(strategy="top_k", k=TOP_K), size.length + 1)))
 
-        return Job(turn, setting.forward_flops(name, size.length / 2))
+        return Job(turn, setting.forward_flops(name, size.length / 2), repeats=True)
 
     return make
 

@@ -34,7 +34,7 @@ def ours(name: str) -> Callable[[Setting], Job]:
                 pass
             return k * sum(len(text) - 1 for text in texts.texts)
 
-        return Job(turn, flops(name, setting))
+        return Job(turn, flops(name, setting), repeats=True)
 
     return make
 

@@ -116,10 +116,26 @@ def mean_length(texts: Sequences) -> float:
 
 @dataclass(frozen=True)
 class Job:
-    """One way to do the work: ``turn`` does a part of it, of so many tokens; ``flops`` are those of a token."""
+    """One way to do the work.
+
+    Attributes
+    ----------
+    turn: does a part of it, and says of how many tokens.
+    flops: the model's, of a token.
+    repeats: whether it is done as ``bench`` does it on a CPU, by algorithms that repeat themselves bit for bit.
+    """
 
     turn: Callable[[], int]
     flops: float
+    repeats: bool = False
+
+    def __call__(self, device: str) -> int:
+        """One turn, to its end."""
+        torch.use_deterministic_algorithms(self.repeats and device == "cpu")
+        tokens = self.turn()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return tokens
 
 
 Forms = dict[str, Callable[[Setting], Job]]  # by name: a plain form, then ours, then the next plain form
@@ -131,9 +147,7 @@ def turns(jobs: dict[str, Job], rounds: int, device: str) -> dict[str, list[floa
     for round_ in range(-2, rounds):
         for name, job in jobs.items():
             began = time.perf_counter()
-            tokens = job.turn()
-            if device == "cuda":
-                torch.cuda.synchronize()
+            tokens = job(device)
             if round_ >= 0:
                 speeds[name].append(tokens / (time.perf_counter() - began))
     return speeds
@@ -178,8 +192,8 @@ def peak_of(device: str, given: float | None) -> tuple[float, str]:
 
 def alone(job: Job, device: str) -> float:
     """Peak memory of a process that does this alone, MB: of the GPU, or of the process."""
-    job.turn()
-    job.turn()
+    job(device)
+    job(device)
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     status = Path("/proc/self/status").read_text()  # getrusage gives a child its parent's peak

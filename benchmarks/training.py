@@ -36,7 +36,7 @@ def ours(name: str) -> Callable[[Setting], Job]:
             batch_size=setting.size.batch, epochs=10**6, log_points=1, valid_examples=1, **PLAN[setting.device]
         )
         steps = Run(method, method.stages()[0], texts, texts, plan, 0, Progress()).steps(None)
-        return Job(lambda: sum(next(steps)[0] for _ in range(setting.size.steps)), flops(name, setting))
+        return Job(lambda: sum(next(steps)[0] for _ in range(setting.size.steps)), flops(name, setting), repeats=True)
 
     return make
 

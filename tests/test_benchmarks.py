@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -25,10 +24,7 @@ TURN = Size(SIZE, length=6, batch=4, steps=1, samples=3, texts=2, drawn=3)
 TEXTS = [[0, 10, 11, 12, 13, 14, 1], [0, 20, 21, 1], [0, 200, 201, 202, 203, 1], [0, 1]]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    torch.set_num_threads(1)
-    yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def build(name: str) -> Method:
