@@ -141,15 +141,20 @@ class Job:
 Forms = dict[str, Callable[[Setting], Job]]  # by name: a plain form, then ours, then the next plain form
 
 
+def seconds(device: str) -> float:
+    """Now. On a CPU, of this process's one thread, since a machine may have other work; on a GPU by the clock."""
+    return time.process_time() if device == "cpu" else time.perf_counter()
+
+
 def turns(jobs: dict[str, Job], rounds: int, device: str) -> dict[str, list[float]]:
     """Tokens a second of each job in each round, in which all have their turns; two more are warm-up."""
     speeds: dict[str, list[float]] = {name: [] for name in jobs}
     for round_ in range(-2, rounds):
         for name, job in jobs.items():
-            began = time.perf_counter()
+            began = seconds(device)
             tokens = job(device)
             if round_ >= 0:
-                speeds[name].append(tokens / (time.perf_counter() - began))
+                speeds[name].append(tokens / (seconds(device) - began))
     return speeds
 
 
@@ -178,12 +183,12 @@ def peak_of(device: str, given: float | None) -> tuple[float, str]:
         return given, "as given"
     if device == "cpu":
         a, b = torch.randn(2, 1024, 1024)
-        seconds = []
+        took = []
         for _ in range(12):
-            began = time.perf_counter()
+            began = seconds(device)
             a @ b
-            seconds.append(time.perf_counter() - began)
-        return 2 * 1024**3 / min(seconds), "the fastest of 12 float32 products of 1024 × 1024 matrices in this run"
+            took.append(seconds(device) - began)
+        return 2 * 1024**3 / min(took), "the fastest of 12 float32 products of 1024 × 1024 matrices in this run"
     known = [peak for name, peak in PEAK.items() if name in torch.cuda.get_device_name()]
     if not known:
         raise SystemExit(f"give --peak, the FLOP/s of {torch.cuda.get_device_name()}")
@@ -206,7 +211,6 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     made.add_argument("--size", choices=SIZES, help="debug on a CPU, gpt2-small on a GPU where it is not given")
     made.add_argument("--batch", type=int, help="texts a training batch, in place of the size's")
     made.add_argument("--rounds", type=int, default=8)
-    made.add_argument("--threads", type=int, default=1)
     made.add_argument("--peak", type=float, help="FLOP/s that utilisation is a share of")
     made.add_argument("--out", type=Path, help="also write the tables here")
     made.add_argument("--alone", help=argparse.SUPPRESS)  # form and lengths of a process that measures its memory
@@ -219,7 +223,7 @@ def run(doc: str | None, title: str, what: Callable[[Size], str], tables: dict[s
     size = SIZES[given.size or ("debug" if given.device == "cpu" else "gpt2-small")]
     if given.batch:
         size = replace(size, batch=given.batch)
-    devices.select(given.device, given.threads)
+    devices.select(given.device, threads=1)
     if given.alone:
         heading, _, name = given.alone.partition(": ")
         equal, forms = tables[heading]
@@ -240,7 +244,7 @@ def run(doc: str | None, title: str, what: Callable[[Size], str], tables: dict[s
 
 
 def _head(given: argparse.Namespace, size: Size, peak: float, source: str) -> Iterable[str]:
-    where = f"{platform.machine()}, {given.threads} thread(s)"
+    where = f"{platform.machine()}, one thread, seconds of its own CPU time"
     if given.device == "cuda":
         where = torch.cuda.get_device_name()
     backbone = size.backbone
