@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bench.schema import Decoding
 
 
-BEAMS_AT_ONCE = 256  # sequences a beam search holds
+BEAMS_AT_ONCE = {"cpu": 256, "cuda": 1024}  # sequences a beam search holds
 
 
 class Steering:
@@ -58,7 +58,7 @@ def decode(
     ``max_tokens`` counts BOS and EOS. Separators of segments are written on the way and are in no list.
     """
     if decoding.strategy == "beam":
-        each = torch.arange(len(z), device=z.device).split(max(1, BEAMS_AT_ONCE // decoding.k))
+        each = torch.arange(len(z), device=z.device).split(max(1, BEAMS_AT_ONCE[z.device.type] // decoding.k))
         contexts = [None if context is None else context.select(rows) for rows in each]
         return [
             tokens
@@ -79,12 +79,13 @@ def decode(
             chosen = torch.multinomial(scores.softmax(-1), 1, generator=generator)
         ids = torch.cat([ids, chosen], 1)
         ended = (chosen[:, 0] == EOS) | (_length(method, ids) == max_tokens)
-        if ended.any():
-            for row, tokens in zip(rows[ended].tolist(), ids[ended, 1:].tolist(), strict=True):
+        over = ended.nonzero()[:, 0]  # as indices, once: a mask makes a GPU wait at each tensor that it selects from
+        if len(over):
+            for row, tokens in zip(rows[over].tolist(), ids[over, 1:].tolist(), strict=True):
                 done[row] = _text(method, tokens)
-            if ended.all():
+            if len(over) == len(rows):
                 return [done[row] for row in sorted(done)]
-            going = ~ended
+            going = (~ended).nonzero()[:, 0]
             rows, ids = rows[going], ids[going]
             cache.select(going)
             steering.select(going)
@@ -123,11 +124,12 @@ def _beam(
         cut = _length(method, longer.flatten(0, 1)).view(ends.shape) == max_tokens
         complete = ends & (torch.arange(ends.shape[1], device=z.device) < beams)
         complete |= torch.zeros_like(ends).scatter(1, kept, True) & cut & score.isfinite()
-        for i, j in complete.nonzero().tolist():
-            tokens = longer[i, j, 1:].tolist()
-            finished[texts[i]].append((float(best.values[i, j]) / len(tokens), tokens))
+        found = complete.nonzero()[:, 0].tolist(), best.values[complete].tolist(), longer[complete, 1:].tolist()
+        for i, value, tokens in zip(*found, strict=True):
+            finished[texts[i]].append((value / len(tokens), tokens))
         total = total.masked_fill(cut.gather(1, kept), float("-inf"))
-        goes = [bool(total[i].isfinite().any()) and len(finished[text]) < beams for i, text in enumerate(texts)]
+        some = total.isfinite().any(1).tolist()
+        goes = [some[i] and len(finished[text]) < beams for i, text in enumerate(texts)]
         going = torch.tensor(goes, device=z.device)
         texts = [text for text, on in zip(texts, goes, strict=True) if on]
         total = total[going]

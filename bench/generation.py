@@ -21,7 +21,8 @@ from bench.schema import Decoding, Suite
 from bench.suite import Cell, backbone_of, check_words, generation_of
 from bench.vocabulary import decode, load_tokenizer
 
-BATCH = 256  # sequences decoded together
+BATCH = 256  # sequences decoded together on a CPU: a seed's samples are those of batches of this size
+POSITIONS = 1 << 17  # that a batch holds on a GPU at most; GPT-2 small's keys and values of so many take 10 to 20 GB
 
 
 @torch.inference_mode()
@@ -43,14 +44,20 @@ def generate(suite: Suite, cell: Cell, device: str = "cpu") -> None:
     with measured(paths.cost("generate")) as meter:
         meter.device = devices.describe(target)
         torch.manual_seed(cell.seed)
-        starts = range(0, wanted, BATCH)
+        size = together(target, backbone.max_tokens + (backbone.max_source_tokens if sequences is not None else 0))
+        starts = range(0, wanted, size)
         for start in progress(starts, len(starts), "generate"):
-            rows = range(start, min(start + BATCH, wanted))
+            rows = range(start, min(start + size, wanted))
             condition = None if sequences is None else method.condition(sequences.batch(rows).to(target))
             ids = draw(method, len(rows), plan.decoding, backbone.max_tokens, condition)
             meter.tokens += sum(map(len, ids))
             texts += decode(tokenizer, ids)
     write_samples(paths.samples, texts, plan.decoding.signature, cell.seed, sources)
+
+
+def together(device: torch.device, positions: int) -> int:
+    """How many sequences of so many positions are decoded at once; on a GPU a step costs a large batch little more."""
+    return BATCH if device.type == "cpu" else max(1, POSITIONS // positions)
 
 
 def draw(

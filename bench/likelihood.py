@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +29,10 @@ from bench.progress import progress
 from bench.schema import Likelihood, Suite
 from bench.suite import Cell, backbone_of, likelihood_of
 
-TOKENS_AT_ONCE = 4096  # decoder positions a pass of the importance sampler holds
+# What the importance sampler takes at once: texts, and decoder positions a pass. Noise is drawn for them in turn, so
+# that these numbers are a part of a seed's values. As few as fit a CPU's caches would leave a GPU idle.
+TEXTS_AT_ONCE = {"cpu": 1, "cuda": 32}
+POSITIONS_AT_ONCE = {"cpu": 1 << 12, "cuda": 1 << 16}  # 2^16 rows of GPT-2's 50,257 logits are 13 GB
 PAIRS_AT_ONCE = 1 << 22  # latent numbers a block of the aggregated posterior holds
 
 
@@ -91,8 +95,8 @@ def statistics(
         out.mean[rows, :g] = _array((given_lower.mean - prior.mean if conditional else given_lower.mean).mean(0))
         out.logvar[rows, :g] = _array(given_lower.logvar.mean(0))
     torch.manual_seed(seed + 1)
-    for rows, batch in progress(sorted_batches(sequences.first(m), 1), m, "importance weights"):
-        out.log_px[rows], out.log_pz_qz[rows] = importance_weights(method, batch.to(device), k)
+    for rows, log_px, log_pz_qz in importance_weights_of(method, sequences.first(m), k, device):
+        out.log_px[rows], out.log_pz_qz[rows] = log_px, log_pz_qz
     if method.certain:
         _aggregate_points(z, out)
     elif groups and independent:
@@ -102,12 +106,22 @@ def statistics(
     return out
 
 
+def importance_weights_of(
+    method: Method, sequences: Sequences, k: int, device: torch.device | str
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The rows of some texts, as many as the device takes at once, and their :func:`importance_weights`."""
+    at_once = TEXTS_AT_ONCE[torch.device(device).type]
+    batches = sorted_batches(sequences, at_once)
+    for rows, batch in progress(batches, math.ceil(len(sequences) / at_once), "importance weights"):
+        yield rows, *importance_weights(method, batch.to(device), k)
+
+
 def importance_weights(method: Method, batch: Batch, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The two parts of log w_k = log p(x|z_k) + sum_g [log p(z_g) - log q(z_g|x)], z_k ~ q(z|x): each [B, K], nats."""
     condition = method.condition(batch)
     posterior = method.posterior(batch, condition)
     read = batch.ids.numel() + (0 if batch.condition is None else batch.condition.ids.numel())
-    at_once = max(1, TOKENS_AT_ONCE // read)
+    at_once = max(1, POSITIONS_AT_ONCE[batch.ids.device.type] // read)
     px, pz_qz = [], []
     for start in range(0, k, at_once):
         z = posterior.sample(min(at_once, k - start))

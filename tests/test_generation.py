@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench import suite as suites
+from bench.backbones.base import Cache
 from bench.cli import main
 from bench.data.prepare import read_split
 from bench.files import sha256, write_json
-from bench.generation import generate
+from bench.generation import generate, together
 from bench.methods.base import Condition, Method
 from bench.metrics import score as score_texts
 from bench.paths import CellPaths
@@ -68,6 +72,28 @@ def test_samples_are_those_of_the_seed(method: str, tmp_path: Path, monkeypatch:
 
     of_first, of_second = drawn(1), drawn(2)
     assert drawn(1) == of_first != of_second == drawn(2)
+
+
+@given(st.data())
+def test_a_cache_holds_what_was_put_in(data: st.DataObject) -> None:
+    """Of the sequences selected, in their order, all positions: bit for bit what concatenation has."""
+    cache, n = Cache(), data.draw(st.integers(1, 4))
+    expected = [torch.empty(n, 2, 0, 3) for _ in range(4)]  # keys and values of two layers
+    for length in data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=8)):
+        new = torch.randn(4, n, 2, length, 3)
+        expected = [torch.cat(pair, 2) for pair in zip(expected, new, strict=True)]
+        found = [part for layer in range(2) for part in cache.extend(layer, new[2 * layer], new[2 * layer + 1])]
+        assert all(map(torch.equal, found, expected))
+        rows = torch.tensor(data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=5)))
+        cache.select(rows)
+        expected, n = [part[rows] for part in expected], len(rows)
+
+
+def test_on_a_cpu_batches_are_of_one_size() -> None:
+    """Or a seed's samples would be others; on a GPU longer texts are decoded fewer at a time."""
+    assert {together(torch.device("cpu"), positions) for positions in (10, 100, 10_000)} == {256}
+    sizes = [together(torch.device("cuda"), positions) for positions in (100, 1000, 10**6)]
+    assert sizes == [1310, 131, 1]
 
 
 def run(*arguments: str, row: str = "embed", seed: int = 1) -> None:

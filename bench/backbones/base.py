@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -84,23 +85,38 @@ class Cache:
     """Keys and values of the positions decoded so far, one pair a layer, each [N, heads, positions, d/heads]."""
 
     def __init__(self) -> None:
-        self.layers: list[tuple[Tensor, Tensor]] = []
+        self.layers: list[tuple[Positions, Positions]] = []
         self.cross: list[tuple[Tensor, Tensor]] = []  # of the condition, where the decoder attends to it across
         self.positions = 0  # decoded positions; memory slots and a prompt are not counted
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Append new positions of one layer and return all of them."""
         if layer == len(self.layers):
-            self.layers.append((key, value))
-        else:
-            past_key, past_value = self.layers[layer]
-            self.layers[layer] = (torch.cat([past_key, key], 2), torch.cat([past_value, value], 2))
-        return self.layers[layer]
+            self.layers.append((Positions(key[:, :, :0]), Positions(value[:, :, :0])))
+        keys, values = self.layers[layer]
+        return keys.append(key), values.append(value)
 
     def select(self, rows: Tensor) -> None:
-        """Keep (and reorder to) these sequences: beams that survive, samples not yet finished."""
-        self.layers = [(key[rows], value[rows]) for key, value in self.layers]
+        """Keep (and reorder to) these sequences, by index: beams that survive, samples not yet finished."""
+        for part in itertools.chain.from_iterable(self.layers):
+            part.room = part.room[rows]
         self.cross = [(key[rows], value[rows]) for key, value in self.cross]
+
+
+class Positions:
+    """Positions of N sequences [N, heads, t, d/heads], with room for more: a step copies none but its own."""
+
+    def __init__(self, room: Tensor) -> None:
+        self.room, self.used = room, 0
+
+    def append(self, new: Tensor) -> Tensor:
+        """All positions, the new ones last; where they do not fit, the room becomes twice what is needed."""
+        before, self.used = self.used, self.used + new.shape[2]
+        if self.used > self.room.shape[2]:
+            old, self.room = self.room, new.new_empty(*new.shape[:2], 2 * self.used, new.shape[3])
+            self.room[:, :, :before] = old[:, :, :before]
+        self.room[:, :, before : self.used] = new
+        return self.room[:, :, : self.used]
 
 
 Watch = Callable[[int, Tensor, Tensor, Tensor | None], None]  # (layer, q, k, allowed) of each self-attention

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from scipy.stats import multivariate_normal
 from torch import Tensor
 
+from bench import likelihood
 from bench.backbones.base import NOTHING, Injection
 from bench.batch import Batch, Sequences, collate
 from bench.likelihood import importance_weights, statistics
@@ -120,6 +121,14 @@ def test_exact_posterior_makes_every_weight_the_likelihood(segments: int, ragged
     stats, nll = measure(LinearGaussian(segments=segments), n=50, k=4, ragged=ragged)
     np.testing.assert_allclose(-stats.log_w, np.repeat(nll[:, None], 4, axis=1), rtol=1e-9)
     np.testing.assert_allclose(stats.nll, nll, rtol=1e-9)
+
+
+def test_texts_taken_together_keep_their_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several at once, as on a GPU, and K samples in several passes; none of the texts and samples gets lost."""
+    monkeypatch.setitem(likelihood.TEXTS_AT_ONCE, "cpu", 7)
+    monkeypatch.setitem(likelihood.POSITIONS_AT_ONCE, "cpu", 200)
+    stats, nll = measure(LinearGaussian(segments=3), n=50, k=4, ragged=True)
+    np.testing.assert_allclose(-stats.log_w, np.broadcast_to(nll[:, None], (50, 4)), rtol=1e-6)
 
 
 def test_elbo_gap_is_the_divergence_from_the_true_posterior() -> None:

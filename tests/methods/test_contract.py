@@ -13,7 +13,7 @@ from bench import model as models
 from bench import registry
 from bench.batch import Batch
 from bench.errors import BenchError
-from bench.likelihood import statistics
+from bench.likelihood import importance_weights, statistics
 from bench.methods.base import Method
 from bench.metrics.likelihood_file import importance_weighted_nll
 from bench.schema import Decoding, Likelihood, MethodSpec
@@ -337,6 +337,19 @@ def test_importance_weighted_bound(method: Method, task: Task) -> None:
     assert stats.separators.tolist() == method.separators(task.batch()).tolist()
     assert np.isfinite(stats.log_q_full).all()
     assert (stats.log_q_full >= stats.log_q - np.log(len(SEQUENCES)) - 1e-6).all()  # x_i is one term of its mixture
+
+
+@torch.no_grad()
+def test_importance_weights_are_the_same_in_company(
+    method: Method, batch: Batch, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several texts at once, as on a GPU: with the same noise each has the weights it has alone, padded or not."""
+    monkeypatch.setattr(torch, "randn", lambda shape, **kind: torch.full(shape, 0.7))
+    together = importance_weights(method, padded(batch, PAD), 3)
+    for row in ROWS:
+        alone = importance_weights(method, task.batch(row), 3)
+        for part, own in zip(together, alone, strict=True):
+            np.testing.assert_allclose(part[row], own[0], atol=1e-4, rtol=1e-5)
 
 
 def test_statistics_are_in_the_order_of_the_data(method: Method, task: Task) -> None:
