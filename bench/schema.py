@@ -161,6 +161,7 @@ class Training(Section):
     clip: PositiveFloat = 1.0
     annealing_period: PositiveInt = 2  # epochs a cycle of cyclical annealing (DELLA A.1)
     log_points: PositiveInt = 40  # rows of history.csv, evenly spaced
+    keep: Literal["last", "best"] = "last"  # weights: of the last step, or of the row of the best validation bound
     valid_examples: PositiveInt = 256  # of the validation set, for the validation terms of those rows
     threads: PositiveInt = 1  # torch threads a cell; part of the numbers, since sums are split by thread
 

@@ -288,7 +288,13 @@ def spec_of(suite: Suite, method: str) -> MethodSpec:
 
 
 OWN_PLANS = {"backbone", "learning_rate", "importance_examples"}  # of a method, which are part of other settings
-OFF_BY_DEFAULT = ("precision", "batch_tokens", "tokens_at_once", "compile")  # of a plan: where off, no part of it
+OFF_BY_DEFAULT = (
+    "keep",
+    "precision",
+    "batch_tokens",
+    "tokens_at_once",
+    "compile",
+)  # of a plan: where off, no part of it
 TRAINING = {"epochs", "batch_size", "learning_rate", "warmup_steps"}  # parts of the plan that a dataset may have
 
 

@@ -169,11 +169,13 @@ class Run:
             seconds = time.perf_counter() - began
             if logged:
                 self._row()
+                if plan.keep == "best" or self.halving:
+                    self._keep()
             ended = whole and self._end_epoch()
             yield work.tokens, seconds
             if ended:
                 break
-        if self.halving:
+        if self.best:
             self.method.load_state_dict(self.best)
             self._row()
 
@@ -285,18 +287,21 @@ class Run:
                 lambda: aggressive.mutual_information(self.method, self.valid, self.plan.batch_size, self.seed)
             )
             progress.aggressive, progress.mutual_information = now >= progress.mutual_information, now
-        return self.halving and self._judge()
+        return self.halving and self._halve()
 
-    def _judge(self) -> bool:
-        """Keep the best weights; go back to them at half the rate when they stay the best; whether that is enough."""
-        progress, plan = self.progress, self.plan
-        row = progress.rows[-1]
+    def _keep(self) -> None:
+        """Keep the weights whose validation bound, in the last row, is the best so far; count the rows since."""
+        progress, row = self.progress, self.progress.rows[-1]
         value = row["valid_rec"] if self.stage.judged == "rec" else row["valid_nelbo"]
         if value < progress.best or not self.best:  # the first, were it that of a model that diverged: nan
             progress.best, progress.worse = min(progress.best, value), 0
             self.best = {name: tensor.clone() for name, tensor in self.method.state_dict().items()}
-            return False
-        progress.worse += 1
+        else:
+            progress.worse += 1
+
+    def _halve(self) -> bool:
+        """Go back to the best weights at half the rate when they stay the best; whether that is enough."""
+        progress, plan = self.progress, self.plan
         if progress.worse < plan.patience or progress.step < plan.decay_from * self.per_epoch:
             return False
         progress.worse, progress.rate, progress.halvings = 0, progress.rate / 2, progress.halvings + 1

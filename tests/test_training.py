@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import time
 from pathlib import Path
 
@@ -216,3 +217,48 @@ def test_batches_by_tokens_are_trained_on_whole_epochs(workplace: CellPaths) -> 
     _, step, epoch, *_ = workplace.history.read_text().splitlines()[-1].split(",")
     per_epoch = len(token_batches(sequences.sizes, 100, CELL.seed, 0))
     assert (int(step), epoch) == (2 * per_epoch, "2.0") and per_epoch > 8, "more than those of eight texts"
+
+
+def with_training(**changes: object) -> Suite:
+    return SUITE.model_copy(update={"training": SUITE.training.model_copy(update=changes)})
+
+
+def column(paths: CellPaths, name: str) -> list[float]:
+    """One column of a history, without its empty cells."""
+    rows = csv.DictReader(paths.history.read_text().splitlines())
+    return [float(row[name]) for row in rows if row[name]]
+
+
+@pytest.mark.parametrize("stop_after", [None, 13, 31])
+def test_the_weights_of_the_best_validation_bound_are_kept(
+    workplace: CellPaths, monkeypatch: pytest.MonkeyPatch, stop_after: int | None
+) -> None:
+    """Of a rate so large that the last are not; also of a run that was killed since, or before."""
+    suite = with_training(learning_rate=0.3, decay="constant", log_points=8, keep="best")
+    training.train(with_training(learning_rate=0.3, decay="constant", log_points=8), CELL, "last")
+    bounds = column(workplace, "valid_nelbo")
+    assert len(bounds) == 9 and bounds[-1] > min(bounds[1:]), "the last are not the best"
+    if stop_after is not None:
+        with monkeypatch.context() as stopped:
+            stop(stopped, stop_after)
+            with pytest.raises(KeyboardInterrupt):
+                training.train(suite, CELL, "best")
+    training.train(suite, CELL, "best")
+    assert column(workplace, "valid_nelbo") == [*bounds, min(bounds[1:])], "a last row, of what is kept"
+    kept = load(workplace.model)
+    valid = read_sequences(workplace.data, "valid", SUITE.backbone)
+    terms = training.validation_terms(kept, valid, 8, CELL.seed, torch.device("cpu"))
+    assert sum(terms) == pytest.approx(min(bounds[1:]), rel=1e-6)
+
+
+def test_history_has_means_over_texts(workplace: CellPaths) -> None:
+    """At a rate of next to nothing they are, over an epoch of whole batches, those of the training set."""
+    cell = Cell("bbe", "gpt2", 1)
+    paths = prepared(cell)
+    suite = with_training(learning_rate=1e-12, epochs=1)
+    dry = suite.model_copy(update={"backbone": suite.backbone.model_copy(update={"dropout": 0.0})})
+    training.train(dry, cell, "key")
+    train = read_sequences(paths.data, "train", SUITE.backbone)
+    rec = training.validation_terms(load(paths.model), train, 8, 1, torch.device("cpu"))[0]
+    found = column(paths, "train_rec")
+    assert len(found) == 4 and sum(found) / 4 == pytest.approx(rec, rel=1e-5)
