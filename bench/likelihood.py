@@ -32,6 +32,7 @@ from bench.suite import Cell, backbone_of, likelihood_of
 # What the importance sampler takes at once: texts, and decoder positions a pass. Noise is drawn for them in turn, so
 # that these numbers are a part of a seed's values. As few as fit a CPU's caches would leave a GPU idle.
 TEXTS_AT_ONCE = {"cpu": 1, "cuda": 32}
+WITHOUT_NOISE = 32  # texts of a plain language model
 POSITIONS_AT_ONCE = {"cpu": 1 << 12, "cuda": 1 << 16}  # 2^16 rows of GPT-2's 50,257 logits are 13 GB
 PAIRS_AT_ONCE = 1 << 22  # latent numbers a block of the aggregated posterior holds
 
@@ -110,7 +111,7 @@ def importance_weights_of(
     method: Method, sequences: Sequences, k: int, device: torch.device | str
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """The rows of some texts, as many as the device takes at once, and their :func:`importance_weights`."""
-    at_once = TEXTS_AT_ONCE[torch.device(device).type]
+    at_once = TEXTS_AT_ONCE[torch.device(device).type] if method.groups else WITHOUT_NOISE
     batches = sorted_batches(sequences, at_once)
     for rows, batch in progress(batches, math.ceil(len(sequences) / at_once), "importance weights"):
         yield rows, *importance_weights(method, batch.to(device), k)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-AT_ONCE = 1 << 28  # logits held at a time: 1 GiB
+AT_ONCE = {"cpu": 1 << 28, "cuda": 1 << 30}  # logits held at a time: 1 GiB, 4 GiB
 
 
 def linear_nll(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def linear_nll(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
 
     Of ``hidden`` in bfloat16 the products are of bfloat16 numbers; sums, logits and the softmax are in float32.
     """
-    tokens = max(1, AT_ONCE // len(weight))
+    tokens = max(1, AT_ONCE[weight.device.type] // len(weight))
     if len(targets) <= tokens:
         nll: Tensor = _LinearNLL.apply(hidden, weight, targets)
         return nll

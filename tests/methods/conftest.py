@@ -58,7 +58,7 @@ class Task:
 UNCONDITIONAL = Task()
 TASKS = {
     "gpt2": UNCONDITIONAL, "gpt2-prompt": Task(conditional=True), "bart": Task("bart", conditional=True),
-    "llama": Task("llama"), "llama-prompt": Task("llama", conditional=True), "lstm": Task("lstm"),
+    "llama": Task("llama"), "lstm": Task("lstm"),
 }  # fmt: skip
 TRANSFORMERS = {name: task for name, task in TASKS.items() if task.kind != "lstm"}
 TINY = UNCONDITIONAL.size
