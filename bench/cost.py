@@ -44,7 +44,7 @@ class Meter:
 
 @contextmanager
 def measured(path: Path) -> Iterator[Meter]:
-    """Time the block and write ``{wall_s, peak_mb, tokens_per_s, step_s, device}`` when it succeeds."""
+    """Time the block and write a :class:`bench.record_schema.Cost` and its device when it succeeds."""
     meter = Meter()
     yield meter
     wall = meter.wall_s
@@ -53,8 +53,18 @@ def measured(path: Path) -> Iterator[Meter]:
         {
             "wall_s": round(wall, 3),
             "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            **_of_gpu(meter.device),
             "tokens_per_s": round(meter.tokens / wall, 1) if meter.tokens else None,
             "step_s": round(meter.steps_s / meter.steps, 6) if meter.steps else None,
             "device": meter.device,
         },
     )
+
+
+def _of_gpu(device: str) -> dict[str, float]:
+    """The most that this process's tensors took of a GPU's memory."""
+    if device == "cpu":
+        return {}
+    import torch
+
+    return {"gpu_peak_mb": round(torch.cuda.max_memory_allocated() / 2**20, 1)}

@@ -48,10 +48,14 @@ class Git(Part):
 
 
 class Cost(Part):
-    """What one stage cost: measured, so never compared; ``step_s`` is the mean time of a training step."""
+    """What one stage cost: measured, so never compared; ``step_s`` is the mean time of a training step.
+
+    ``peak_mb`` is of the process, ``gpu_peak_mb`` of its tensors on a GPU.
+    """
 
     wall_s: float
     peak_mb: float
+    gpu_peak_mb: float | None = None
     tokens_per_s: float | None = None
     step_s: float | None = None
 

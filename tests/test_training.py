@@ -148,6 +148,15 @@ def test_a_resumed_run_costs_what_its_parts_did(tmp_path: Path, monkeypatch: pyt
     assert (cost["wall_s"], cost["tokens_per_s"], cost["step_s"]) == (15.0, 1.0, 2.0)
 
 
+def test_memory_of_a_gpu_is_that_of_its_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 3 << 20)
+    for device in ("cpu", "a GPU"):
+        with measured(tmp_path / f"{device}.json") as meter:
+            meter.device = device
+    assert "gpu_peak_mb" not in read_json(tmp_path / "cpu.json")
+    assert read_json(tmp_path / "a GPU.json")["gpu_peak_mb"] == 3.0
+
+
 def test_a_checkpoint_of_other_code_or_data_is_not_used(workplace: CellPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     training.train(SUITE, CELL, "key")
     undisturbed = hashes(workplace)

@@ -39,6 +39,7 @@ MEASURES = (
     Measure("wall_s", "Time, s", "s", 1, lambda cost: cost.wall_s),
     Measure("tokens_per_s", "Tokens/s", "tokens/s", 0, lambda cost: cost.tokens_per_s),
     Measure("peak_mb", "Peak memory, MB", "MB", 0, lambda cost: cost.peak_mb),
+    Measure("gpu_peak_mb", "Of a GPU, MB", "MB", 0, lambda cost: cost.gpu_peak_mb),
 )
 COLUMNS = (
     Column("wall_s", "Time, s", "Training"),
@@ -46,6 +47,7 @@ COLUMNS = (
     Column("steps", "Steps", "Training"),
     Column("tokens_per_s", "Tokens/s", "Training"),
     Column("peak_mb", "Peak memory, MB", "Training"),
+    Column("gpu_peak_mb", "Of a GPU, MB", "Training"),
     Column("parameters", "Parameters", "Model"),
     Column("device", "Device", "Model", align="left"),
 )
@@ -124,8 +126,8 @@ def _caption(spread: bool) -> str:
     return ("Mean ± half-width of the 95 % t interval over seeds. " if spread else "") + (
         "Time: the whole training job, validation terms of the learning curve included, beside whatever else ran on "
         "the machine; of an interrupted job without what was lost. Time / plain model: over that of gpt2 or bart on "
-        "the same dataset. Steps: the same for all methods of a dataset. Peak memory: of the process, without that of "
-        "a GPU. -: not measured."
+        "the same dataset. Steps: the same for all methods of a dataset. Peak memory: of the process; of a GPU, "
+        "of its tensors. -: not measured."
     )
 
 

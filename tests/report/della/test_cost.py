@@ -39,6 +39,13 @@ def test_measured_cost(della: Suite) -> None:
     assert (rows["kjv2bbe", "BART"]["ratio"], rows["kjv2bbe", "Embed"]["ratio"]) == ("1.00", "2.00")
 
 
+def test_memory_of_a_gpu_has_a_column_where_there_is_one(della: Suite) -> None:
+    assert "gpu_peak_mb" not in shown(report(della))["bbe", "DELLA"]
+    fake_run.edit("bbe", "della", lambda record: record["provenance"]["cost"]["train"].update(gpu_peak_mb=12345.6))
+    rows = shown(report(della))
+    assert (rows["bbe", "DELLA"]["gpu_peak_mb"], rows["bbe", "Embed"]["gpu_peak_mb"]) == ("12,346", "-")
+
+
 def test_findings_follow_the_numbers(della: Suite) -> None:
     sentence = "On bbe training della takes 4.00 times the time of gpt2, with 1.00 times its parameters."
     assert sentence in report(della).tables[0].findings
