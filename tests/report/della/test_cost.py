@@ -43,7 +43,7 @@ def test_memory_of_a_gpu_has_a_column_where_there_is_one(della: Suite) -> None:
     assert "gpu_peak_mb" not in shown(report(della))["bbe", "DELLA"]
     fake_run.edit("bbe", "della", lambda record: record["provenance"]["cost"]["train"].update(gpu_peak_mb=12345.6))
     rows = shown(report(della))
-    assert (rows["bbe", "DELLA"]["gpu_peak_mb"], rows["bbe", "Embed"]["gpu_peak_mb"]) == ("12,346", "-")
+    assert (rows["bbe", "DELLA"]["gpu_peak_mb"], rows["bbe", "Embed"]["gpu_peak_mb"]) == ("12346", "-")
 
 
 def test_findings_follow_the_numbers(della: Suite) -> None:
