@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import model as models
 from bench.files import atomic, atomic_directory
 from bench.methods.base import Method
+from bench.tensors import save_tensors
 
 FIRST, SECONDS = 1.0, 20.0  # from the beginning to the first checkpoint, and at most between two: what a kill can lose
 
@@ -110,7 +110,7 @@ class Checkpoint:
             for moment, tensor in optimiser.state.get(parameter, {}).items():
                 tensors[f"moments:{name}:{moment}"] = tensor
         with atomic_directory(self.folder) as folder:
-            models.save_tensors(tensors, folder / "state.safetensors")
+            save_tensors(tensors, folder / "state.safetensors")
             with atomic(folder / "state.json") as stream:
                 stream.write(json.dumps({"key": self.key, "spent": spent, **asdict(progress)}))
         self._saved, self._interval = time.monotonic(), min(SECONDS, 2 * self._interval)

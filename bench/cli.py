@@ -227,12 +227,13 @@ def _train(arguments: argparse.Namespace) -> None:
     from bench import closure
     from bench.files import sha256
     from bench.paths import CellPaths
-    from bench.ranks import launch
+    from bench.ranks import launch, started
     from bench.suite import digest, pretrained_of, settings
     from bench.training import train
 
     if arguments.processes < 1:
         raise BenchError(f"--processes {arguments.processes}: at least one")
+    processes = max(arguments.processes, started())
     suite, cell = _load_cell(arguments)
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
     models = pretrained_of(suite, cell.dataset, cell.method)
@@ -243,6 +244,7 @@ def _train(arguments: argparse.Namespace) -> None:
         *(sha256(paths.pretrained(model) / "manifest.json") for model in models),
         cell.seed,
         arguments.device,
+        *([processes] if processes > 1 else []),
     )
     work = partial(train, suite, cell, key, arguments.device)
     launch(arguments.processes, arguments.device, work) if arguments.processes > 1 else work()

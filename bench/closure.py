@@ -57,8 +57,9 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "compare": ("bench.report.compare",),
 }
 
-# Imported by ``bench.methods.base`` for the sake of one stage, never called by the others.
+# Imported by ``bench.methods.base``, or of a metric's models, for the sake of one stage, never called by the others.
 UNUSED: Mapping[str, frozenset[str]] = {
+    "pretrained": frozenset({"bench.metrics.base", "bench.metrics.bootstrap"}),
     "train": frozenset({"bench.decoding"}),
     "likelihood": frozenset({"bench.decoding"}),
     "attention": frozenset({"bench.decoding"}),

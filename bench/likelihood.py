@@ -33,7 +33,7 @@ from bench.suite import Cell, backbone_of, likelihood_of
 # that these numbers are a part of a seed's values. As few as fit a CPU's caches would leave a GPU idle.
 TEXTS_AT_ONCE = {"cpu": 1, "cuda": 32}
 WITHOUT_NOISE = 32  # texts of a plain language model
-POSITIONS_AT_ONCE = {"cpu": 1 << 12, "cuda": 1 << 16}  # 2^16 rows of GPT-2's 50,257 logits are 13 GB
+POSITIONS_AT_ONCE = {"cpu": 1 << 12, "cuda": 1 << 16}
 PAIRS_AT_ONCE = 1 << 22  # latent numbers a block of the aggregated posterior holds
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bench import registry
 from bench.backbones.base import Backbone
 from bench.errors import BenchError
-from bench.files import atomic, read_json, write_json
+from bench.files import read_json, write_json
 from bench.methods.base import Method
 from bench.paths import CellPaths
 from bench.schema import FITTED, FRESH
+from bench.tensors import save_tensors
 from bench.validation import validate
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def build(
 
 @dataclass(frozen=True)
 class Start:
-    """A pretrained model as bench/pretrained.py writes it: its configuration, and where its weights are."""
+    """A pretrained model as bench/data/pretrained.py writes it: its configuration, and where its weights are."""
 
     config: dict[str, Any]
     weights: Path | None = None  # None: a trained model of that configuration is about to be loaded
@@ -71,7 +71,18 @@ def resolve(size: schema.Backbone, paths: CellPaths) -> tuple[schema.Backbone, S
     manifest = read_json(folder / "manifest.json", "manifest")
     if manifest["sha256"]["tokenizer.json"] != tokenizer["sha256"]:
         raise BenchError(f"weights '{size.weights}' do not read the tokens of '{size.tokenizer}': their own differ")
-    return size, Start(read_json(folder / "config.json", "model configuration"), folder / "weights.safetensors")
+    config = read_json(folder / "config.json", "model configuration")
+    return size.model_copy(update=_size(config)), Start(config, folder / "weights.safetensors")
+
+
+def _size(config: dict[str, Any]) -> dict[str, int]:
+    """What a suite gives of fresh weights, of a pretrained model's configuration."""
+    names = {
+        "layers": ("n_layer", "num_hidden_layers", "decoder_layers"),
+        "width": ("n_embd", "hidden_size", "d_model"),
+        "heads": ("n_head", "num_attention_heads", "decoder_attention_heads"),
+    }
+    return {key: next(config[name] for name in of_kinds if name in config) for key, of_kinds in names.items()}
 
 
 def make_backbone(size: schema.Backbone, conditional: bool, start: Start | None = None) -> Backbone:
@@ -79,8 +90,8 @@ def make_backbone(size: schema.Backbone, conditional: bool, start: Start | None 
     make = importlib.import_module(f"bench.backbones.{size.kind}").make
     made: Backbone = make(size, conditional) if start is None else make(size, conditional, start.config)
     made.has_unknown = size.tokenizer == "words"
+    made.pretrained = start is not None
     if start is not None and start.weights is not None:
-        made.pretrained = True
         _load_into(made, start.weights)
     return made
 
@@ -89,14 +100,6 @@ def save(method: Method, config: dict[str, Any], folder: Path) -> None:
     """Write weights and config into an existing directory (which the caller makes appear at once)."""
     write_json(folder / "config.json", config)
     save_tensors(method.state_dict(), folder / "weights.safetensors")
-
-
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """As safetensors, whole or not at all: the library's own writer neither flushes to disk nor raises an OSError."""
-    from safetensors.torch import save
-
-    with atomic(path, "wb") as stream:
-        stream.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 
 def load(path: str | Path) -> Method:

@@ -11,6 +11,7 @@ from bench.errors import BenchError, suggest
 if TYPE_CHECKING:
     from bench.schema import Suite
 
+RESERVED = ("fresh", "bpe", "words")  # no names of models: of weights and tokenizers that are not pretrained
 FILES = ("config.json", "weights.safetensors", "tokenizer.json")  # of one that was taken over, beside its manifest
 
 
@@ -51,8 +52,10 @@ KNOWN: Mapping[str, Known] = {
 def kind_of(suite: Suite, name: str) -> str:
     """The kind of one model of a suite; :class:`BenchError` where there is none, or nobody says."""
     own, known = suite.models.get(name), KNOWN.get(name)
+    if name in RESERVED:
+        raise BenchError(f"'models.{name}': that is no name of a pretrained model here")
     if own is None and known is None:
-        raise BenchError(f"no pretrained model '{name}'{suggest(name, [*KNOWN, *suite.models])}")
+        raise BenchError(f"no pretrained model '{name}'{suggest(name, [*KNOWN, *suite.models, *RESERVED])}")
     kind = (own.kind if own else None) or (known.kind if known else None)
     if kind is None:
         raise BenchError(f"'models.{name}': give its kind, gpt2, llama or bart")
@@ -61,3 +64,10 @@ def kind_of(suite: Suite, name: str) -> str:
     if known is None and own is not None and own.model_dir is None:
         raise BenchError(f"'models.{name}': give its model_dir, a directory as transformers saves models")
     return kind
+
+
+def source_of(suite: Suite, name: str) -> tuple[str, str, Known | None]:
+    """Where a model of a suite is from: its kind, and its directory, or else what is known of it."""
+    own = suite.models.get(name)
+    model_dir = own.model_dir if own else None
+    return kind_of(suite, name), model_dir or "", None if model_dir else KNOWN[name]

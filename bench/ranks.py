@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from multiprocessing.queues import SimpleQueue
 from typing import TypeVar
 
@@ -62,36 +63,45 @@ class Ranks:
 ALONE = Ranks()
 
 
+def started() -> int:
+    """Of how many processes this is one, by the environment that ``launch`` or torchrun gave it."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Ranks]:
     """Among the processes of ``launch`` or of torchrun, known by the environment; alone without them."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if started() == 1:
         yield ALONE
         return
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    # the others wait while the first one validates, compiles or writes
+    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=timedelta(hours=6))
     yield Ranks(dist.get_rank(), dist.get_world_size())
     dist.destroy_process_group()
 
 
 def launch(size: int, device: str, work: Callable[[], None]) -> None:
     """Run ``work`` in so many processes on this machine, one a GPU; when one of them ends badly, so do all."""
-    if "WORLD_SIZE" in os.environ:
+    if started() > 1:
         raise BenchError(f"--processes {size}: torchrun has started processes already")
     if device == "cuda" and torch.cuda.device_count() < size:
         raise BenchError(f"--processes {size}: one a GPU, and PyTorch sees {torch.cuda.device_count()}")
     said = mp.get_context("spawn").SimpleQueue()
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
-    started = mp.start_processes(_work, (size, _free_port(), work, said), size, join=False)
+    workers = mp.start_processes(_work, (size, _free_port(), work, said), size, join=False)
     try:
-        while not started.join():
+        while not workers.join():
             pass
     except (mp.ProcessExitedException, mp.ProcessRaisedException):
         if not said.empty():
             raise BenchError(said.get()) from None
-        for rank, process in enumerate(started.processes):  # the others lost it, or were ended by join
+        for rank, process in enumerate(workers.processes):  # the others lost it, or were ended by join
             if process.exitcode not in (0, 1, -signal.SIGTERM):
                 raise BenchError(f"process {rank} of {size} died: exit code {process.exitcode}") from None
         raise
+    finally:  # of an interrupt that reached this process alone
+        for process in workers.processes:
+            process.terminate()
 
 
 def _work(rank: int, size: int, port: int, work: Callable[[], None], said: SimpleQueue[str]) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, f
 from bench import pretrained
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]  # also a folder's
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]  # also a folder's
 
 
 FRESH = "fresh"  # weights that are not pretrained
@@ -119,9 +119,9 @@ class Backbone(Section):
             raise ValueError(f"weights '{self.weights}' read tokens of their own: give tokenizer: {self.weights}")
         if self.weights in pretrained.KNOWN and self.kind != (kind := pretrained.KNOWN[self.weights].kind):
             raise ValueError(f"weights '{self.weights}' are of kind {kind}, not {self.kind}")
-        if self.kv_heads and (self.kind != "llama" or self.heads % self.kv_heads):
+        if self.kv_heads and self.weights == FRESH and (self.kind != "llama" or self.heads % self.kv_heads):
             raise ValueError(f"kv_heads {self.kv_heads}: a number of a LLaMA's that divides its heads, {self.heads}")
-        if self.kind != "lstm" and self.width % self.heads:
+        if self.kind != "lstm" and self.weights == FRESH and self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.kind == "lstm" and self.layers > 1:
             raise ValueError(f"an LSTM has one layer, not {self.layers}: give layers: 1")

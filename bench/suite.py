@@ -288,13 +288,8 @@ def spec_of(suite: Suite, method: str) -> MethodSpec:
 
 
 OWN_PLANS = {"backbone", "learning_rate", "importance_examples"}  # of a method, which are part of other settings
-OFF_BY_DEFAULT = (
-    "keep",
-    "precision",
-    "batch_tokens",
-    "tokens_at_once",
-    "compile",
-)  # of a plan: where off, no part of it
+# of a plan, where they are off: no part of its digest
+OFF_BY_DEFAULT = ("keep", "precision", "batch_tokens", "tokens_at_once", "compile")
 TRAINING = {"epochs", "batch_size", "learning_rate", "warmup_steps"}  # parts of the plan that a dataset may have
 
 
@@ -349,7 +344,9 @@ def _backbone_settings(suite: Suite, dataset: str, method: str) -> dict[str, Any
     """What a cell's model depends on: an unconditional dataset has no sources to cut."""
     size = backbone_of(suite, dataset, method)
     unread = set() if registry.dataset(dataset).conditional else {"max_source_tokens"}
-    unread |= {"weights"} if size.weights == FRESH else {"layers", "width", "heads", "embedding", "vocabulary"}
+    own = {"layers", "width", "heads", "kv_heads", "embedding"}  # of pretrained weights
+    unread |= {"weights"} if size.weights == FRESH else own
+    unread |= {"vocabulary"} if size.tokenizer not in FITTED else set()
     unread |= set() if size.kv_heads else {"kv_heads"}
     return size.model_dump(mode="json", exclude=unread)
 
@@ -375,11 +372,12 @@ def settings(
             size = backbone_of(suite, dataset)
             sources = [size.max_source_tokens] if registry.dataset(dataset).conditional else []
             sentences = [part.sentences] if part.sentences else []
-            limits = (part.train, part.valid, part.test, part.data_dir, size.vocabulary, size.max_tokens)
+            vocabulary = size.vocabulary if size.tokenizer in FITTED else None
+            limits = (part.train, part.valid, part.test, part.data_dir, vocabulary, size.max_tokens)
             kind = [size.tokenizer] if size.tokenizer != "bpe" else []
             return digest(*limits, *sources, *sentences, *kind)
         case "pretrained":
-            return digest(suite.models.get(model))
+            return digest(pretrained.source_of(suite, model))
         case "train":
             spec = spec_of(suite, method).model_dump(exclude=OWN_PLANS)
             plan, plain = training_of(suite, dataset, method), Training()

@@ -131,7 +131,7 @@ def test_a_full_disk_while_weights_are_written_is_one_clear_line(tmp_path: Path,
 
     from bench.errors import BenchError
     from bench.files import atomic_directory
-    from bench.model import save_tensors
+    from bench.tensors import save_tensors
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")

@@ -51,6 +51,10 @@ class DecoderOnly(Backbone):
         """One transformer block. ``allowed`` None means plain causal attention."""
 
     @abstractmethod
+    def _normalised(self, x: Tensor) -> Tensor:
+        """The states between blocks as the next one reads them, but for the scales it has learnt: [N, T, d]."""
+
+    @abstractmethod
     def _last(self, x: Tensor) -> Tensor:
         """What follows the last block."""
 
@@ -88,13 +92,17 @@ class DecoderOnly(Backbone):
         return x if injection.hidden is None else x + injection.hidden
 
     def encode(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
-        """See :meth:`Backbone.encode`; after the block, before the final normalisation; padding's are meaningless."""
+        """See :meth:`Backbone.encode`; after the block, before the final normalisation; padding's are meaningless.
+
+        Of a pretrained model they are normalised, as its blocks read them too: a few units of its states are thousands
+        of times as large as the rest (at BOS above all), and so would be the posteriors made of them.
+        """
         x, place = self._embed(ids, torch.arange(ids.shape[1], device=ids.device), None)
         allowed = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
         states = []
         for layer in range(self.layers):
             x = self._block(layer, x, place, allowed)
-            states.append(x)
+            states.append(self._normalised(x) if self.pretrained else x)
         return states
 
     def context(self, condition: Batch, states: Sequence[Tensor] | None = None) -> Context:
@@ -104,17 +112,17 @@ class DecoderOnly(Backbone):
     def output_weight(self) -> Tensor:
         return self.words.weight
 
-    def _grown(self, old: nn.Embedding, more: int) -> nn.Embedding:
-        """With more rows, which start as fresh ones do; beside pretrained ones, as their mean.
+    def _grown(self, old: nn.Embedding, more: int, like: Tensor) -> nn.Embedding:
+        """With more rows, which start as fresh ones do; beside pretrained ones all as ``like`` [d].
 
         A random row is a token that pretrained states may find likelier than all others (the logits of GPT-2's own are
-        far below 0), and their mean is never likelier than the best of them.
+        far below 0); their mean is never likelier than the best of them.
         """
         new = nn.Embedding(old.num_embeddings + more, old.embedding_dim)
         nn.init.normal_(new.weight, 0.0, self.config.initializer_range)
         with torch.no_grad():
             if self.pretrained:
-                new.weight[:] = old.weight.mean(0)
+                new.weight[:] = like
             new.weight[: old.num_embeddings] = old.weight
         return new
 

@@ -44,10 +44,10 @@ class GPT2(DecoderOnly):
         """See :meth:`DecoderOnly.extend`; a pretrained table of positions may be long enough."""
         self.positions += positions
         self.vocabulary += tokens
-        self.transformer.wte = self._grown(self.words, tokens)
+        self.transformer.wte = self._grown(self.words, tokens, self.words.weight.mean(0))
         table = self.transformer.wpe
         if self.positions > table.num_embeddings:
-            self.transformer.wpe = self._grown(table, self.positions - table.num_embeddings)
+            self.transformer.wpe = self._grown(table, self.positions - table.num_embeddings, table.weight[-1])
 
     def _embed(self, ids: Tensor, position: Tensor, injected: Tensor | None) -> tuple[Tensor, None]:
         x = self.transformer.wte(ids) + self.transformer.wpe(position)
@@ -74,6 +74,9 @@ class GPT2(DecoderOnly):
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout, is_causal=allowed is None)
         x = x + block.attn.resid_dropout(block.attn.c_proj(mixed.transpose(1, 2).flatten(-2)))
         return x + block.mlp(block.ln_2(x))
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, (self.width,))
 
     def _last(self, x: Tensor) -> Tensor:
         return self.transformer.ln_f(x)

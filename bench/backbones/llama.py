@@ -52,7 +52,7 @@ class Llama(DecoderOnly):
         """See :meth:`DecoderOnly.extend`; there is no table of positions."""
         self.positions += positions
         self.vocabulary += tokens
-        self.transformer.embed_tokens = self._grown(self.words, tokens)
+        self.transformer.embed_tokens = self._grown(self.words, tokens, self.words.weight.mean(0))
 
     def _embed(self, ids: Tensor, position: Tensor, injected: Tensor | None) -> tuple[Tensor, Rotation]:
         x = self.words(ids)
@@ -87,6 +87,9 @@ class Llama(DecoderOnly):
         )  # fmt: skip
         x = x + attention.o_proj(mixed.transpose(1, 2).flatten(-2))
         return x + block.mlp(block.post_attention_layernorm(x))
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, (self.width,))
 
     def _last(self, x: Tensor) -> Tensor:
         normed: Tensor = self.transformer.norm(x)

@@ -10,9 +10,9 @@ from bench import suite as suites
 from bench.data import hub, known, papers
 from bench.data.base import SPLITS, Source
 from bench.data.prepare import read_source
-from bench.data.pretrained import cached, packaged
+from bench.data.pretrained import LOCAL_LICENCE, cached, is_model, packaged
 from bench.errors import BenchError
-from bench.pretrained import KNOWN, kind_of
+from bench.pretrained import source_of
 from bench.schema import Dataset, Suite
 
 
@@ -72,16 +72,13 @@ class Model:
 
 def find_model(suite: Suite, name: str) -> Model:
     """Where one pretrained model comes from, and whether it is there."""
-    own, known = suite.models.get(name), KNOWN.get(name)
-    licence = known.licence if known else "not stated (local files)"
-    if own is not None and own.model_dir is not None:
-        here = (Path(own.model_dir).expanduser() / "config.json").is_file()
-        return Model(name, kind_of(suite, name), own.model_dir, here, licence)
-    assert known is not None, "the suite has been read"
+    kind, model_dir, known = source_of(suite, name)
+    if known is None:
+        return Model(name, kind, model_dir, is_model(Path(model_dir).expanduser()), LOCAL_LICENCE)
     if known.package:
-        return Model(name, known.kind, "package", packaged(known) is not None, licence)
+        return Model(name, kind, "package", packaged(known) is not None, known.licence)
     place = f"{known.repository}@{known.revision[:7]}"
-    return Model(name, known.kind, place, cached(known) is not None, licence)
+    return Model(name, kind, place, cached(known) is not None, known.licence)
 
 
 def show(suite: Suite, found: list[Found], models: list[Model]) -> None:

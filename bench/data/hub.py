@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,8 +83,8 @@ def parquet(hub: Hub, folder: Path) -> dict[str, list[Path]]:
 
 def _whole(files: list[Path]) -> bool:
     """Whether these are all files of a split: as many as ``train-00000-of-00003.parquet`` says."""
-    parts = files[0].stem.split("-") if files else []
-    return len(files) == (int(parts[3]) if parts[2:3] == ["of"] else 1)
+    of_many = re.search(r"-of-(\d+)$", files[0].stem) if files else None
+    return len(files) == (int(of_many[1]) if of_many else 1)
 
 
 def read_parquet(hub: Hub, folder: Path) -> tuple[Rows, list[str]]:
@@ -100,7 +101,7 @@ def read_parquet(hub: Hub, folder: Path) -> tuple[Rows, list[str]]:
             try:
                 batches = pq.ParquetFile(file).iter_batches(columns=hub.read)
                 rows.setdefault(split, []).extend(_rows(hub, (batch.to_pydict() for batch in batches), file))
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise BenchError(f"{file}: cannot be read as Parquet ({str(error).partition(chr(10))[0]})") from None
             outcomes.setdefault(_known(hub, file), []).append(file.name)
     return rows, [said(outcome, names) for outcome, names in outcomes.items() if outcome]
@@ -112,7 +113,7 @@ def read_saved(hub: Hub, folder: Path) -> Rows:
 
     try:
         saved = load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchError(f"{folder}: cannot be read as a saved dataset ({str(error).partition(chr(10))[0]})") from None
     if missing := [split for split in hub.splits if split not in saved]:
         raise BenchError(f"{folder}: the saved dataset has no split {missing[0]}")

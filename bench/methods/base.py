@@ -378,7 +378,7 @@ class Method(nn.Module, ABC):
         if not injection.into_blocks:
             # z enters after the blocks, so all samples of an example share one pass through them
             hidden = self.backbone.decode(batch.inputs, context=context).repeat(samples, 1, 1)
-            hidden = hidden if injection.hidden is None else hidden + injection.hidden
+            hidden = hidden if injection.hidden is None else (hidden + injection.hidden).to(hidden.dtype)
         else:
             repeated = None if context is None else context.repeat(samples)
             hidden = self.backbone.decode(batch.inputs.repeat(samples, 1), injection, repeated)

@@ -98,7 +98,8 @@ def test_pretrained_models_are_looked_for(tmp_path: Path, capsys: pytest.Capture
         },
         "models": {name: {"kind": "gpt2", "model_dir": str(tmp_path / name)} for name in ("mine", "other", "unused")},
     }  # fmt: skip
-    (tmp_path / "mine" / "config.json").write_text("{}")
+    for file in ("config.json", "tokenizer.json", "model.safetensors"):
+        (tmp_path / "mine" / file).write_text("{}")
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
     assert main(["data", "--suite", str(tmp_path / "suite.yaml"), "--check"]) == 2
     out, error = capsys.readouterr()
