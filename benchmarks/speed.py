@@ -63,7 +63,7 @@ class Size:
 SIZES = {
     "debug": Size(
         Backbone(layers=3, width=48, heads=2, vocabulary=1000, max_tokens=160),
-        length=30, batch=16, steps=10, samples=100, texts=4, drawn=64,
+        length=30, batch=16, steps=10, samples=100, texts=32, drawn=64,
     ),
     "gpt2-small": Size(
         Backbone(layers=12, width=768, heads=12, vocabulary=50257, max_tokens=256),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -97,3 +98,8 @@ def train_cell(folder: Path, killed_before: int | None) -> None:
 
 def mistaken() -> None:
     raise BenchError("as every process says")
+
+
+def sleeping(folder: Path) -> None:
+    (folder / os.environ["RANK"]).touch()
+    time.sleep(300)

@@ -14,6 +14,7 @@ from torch._dynamo.testing import CompileCounter
 from bench.batch import Sequences
 from bench.checkpoint import Progress
 from bench.errors import BenchError
+from bench.methods import base
 from bench.methods.base import Gaussian, Method
 from bench.schema import Training
 from bench.training import Run
@@ -51,7 +52,15 @@ def test_bfloat16_is_near_float32_and_of_blocks_alone(task: str, name: str, monk
         return kl_dims(q, p)
 
     monkeypatch.setattr(Gaussian, "kl_dims", watched)
+    read, of_tokens = [], base.linear_nll
+
+    def noted(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        read.append(hidden.dtype)
+        return of_tokens(hidden, weight, targets)
+
+    monkeypatch.setattr(base, "linear_nll", noted)
     full, low = (gradients(run_of(method, data, plan), range(4)) for plan in (PLAN, LOW))
+    assert read[-1] == torch.bfloat16 and set(read[:-1]) == {torch.float32}, "validation too is read by it"
     assert {tensor.dtype for tensor in (*seen, *full, *low)} == {torch.float32, torch.float64}
     assert not full[0].equal(low[0])
     torch.testing.assert_close(low[0], full[0], rtol=0.01, atol=0.0)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -63,6 +67,22 @@ def test_a_killed_process_ends_all_and_they_resume_together(tmp_path: Path) -> N
 def test_a_mistake_is_said_once() -> None:
     with pytest.raises(BenchError, match=r"^as every process says$"):
         launch(2, "cpu", work.mistaken)
+
+
+def test_an_interrupt_ends_all(tmp_path: Path) -> None:
+    """One that reaches the process alone that started the others."""
+    noted = [tmp_path / str(rank) for rank in range(2)]
+
+    def interrupt() -> None:
+        while not all(file.exists() for file in noted):
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        launch(2, "cpu", partial(work.sleeping, tmp_path))
+    left = [child for child in multiprocessing.active_children() if not child.join(10) and child.is_alive()]
+    assert not left
 
 
 def test_more_processes_than_gpus_is_one_clear_line() -> None:
