@@ -169,3 +169,9 @@ def test_covers_what_python_imports() -> None:
 def _module(file: Path) -> str:
     parts = file.relative_to(closure.PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_a_pretrained_model_is_not_taken_over_again_for_what_only_reads_it() -> None:
+    modules = {_module(file) for file in closure.closure(*closure.entries("pretrained"))}
+    assert {"bench.data.adopt", "bench.data.download", "bench.tensors"} <= modules
+    assert not {"bench.model", "bench.decoding", "bench.nll", "bench.metrics.ngrams"} & modules

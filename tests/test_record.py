@@ -10,7 +10,7 @@ import pytest
 from bench import suite as suites
 from bench.cli import main
 from bench.errors import BenchError
-from bench.files import write_json
+from bench.files import sha256, write_json
 from bench.paths import CellPaths
 from bench.record_schema import Record, read_cell
 from bench.report.collect import gather
@@ -121,3 +121,13 @@ def test_likelihoods_are_no_part_of_a_named_decoding(suite: Suite, capsys: pytes
     assert main(["score-cell", *CELL, "--family", "likelihood", "--decoding", "greedy"]) == 2
     expected = "suite 'trained', embed on bbe by decoding 'greedy': no metric of family 'likelihood'"
     assert expected in capsys.readouterr().err
+
+
+def test_the_weights_it_started_from_are_named(suite: Suite) -> None:
+    assert recorded(suite, "").provenance.pretrained == {}
+    text = Path("trained.yaml").read_text()
+    Path("trained.yaml").write_text(text.replace("backbone: {", "backbone: {kind: llama, weights: smollm2, "))
+    suites._load.cache_clear()
+    manifest = paths().pretrained("smollm2") / "manifest.json"
+    write_json(manifest, {"model": "smollm2"})
+    assert recorded(suites.load("trained.yaml"), "").provenance.pretrained == {"smollm2": sha256(manifest)}

