@@ -8,8 +8,8 @@ from bench import closure, provenance
 from bench.files import read_json, sha256
 from bench.paths import CellPaths
 from bench.record_schema import SCHEMA, parse_record, write_record
-from bench.schema import Suite
-from bench.suite import UNTRAINED, Cell, families_of, pretrained_of, settings, trained_stages
+from bench.schema import FRESH, Suite
+from bench.suite import UNTRAINED, Cell, backbone_of, families_of, settings, trained_stages
 
 
 def record(suite: Suite, cell: Cell) -> None:
@@ -22,7 +22,7 @@ def record(suite: Suite, cell: Cell) -> None:
     stages = trained_stages(suite, cell.dataset, cell.method, cell.decoding) if trained else ("untrained",)
     config = read_json(paths.model / "config.json", "model config") if trained else {}
     costs = {stage: read_json(paths.cost(stage), "cost") for stage in stages} if trained else {}
-    models = pretrained_of(suite, cell.dataset, cell.method) if trained else []
+    weights = backbone_of(suite, cell.dataset, cell.method).weights if trained else FRESH
     manifest = read_json(paths.manifest, "manifest")
     content = {
         "schema": SCHEMA,
@@ -43,7 +43,7 @@ def record(suite: Suite, cell: Cell) -> None:
             "device": costs["train"]["device"] if costs else "",
             "parameters": config.get("parameters", 0),
             "cost": {stage: {k: v for k, v in cost.items() if k != "device"} for stage, cost in costs.items()},
-            "pretrained": {name: sha256(paths.pretrained(name) / "manifest.json") for name in models},
+            "pretrained": {} if weights == FRESH else {weights: sha256(paths.pretrained(weights) / "manifest.json")},
             "tokens": {split: part["tokens_a_text"] for split, part in manifest["splits"].items()},
         },
     }

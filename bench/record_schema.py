@@ -67,7 +67,7 @@ class Provenance(Part):
     ----------
     code: stage -> fingerprint of the source files it imports.
     data: sha256 of the prepared dataset's manifest, which holds the checksums of texts and tokenizer.
-    pretrained: pretrained model -> sha256 of its manifest, which holds those of its weights and says where it is from.
+    pretrained: the model whose weights it started from, if any -> sha256 of its manifest, which says where it is from.
     settings: stage -> digest of the suite settings it depends on (``bench.suite.settings``).
     versions: package -> version.
     parameters: trained parameters of the model; 0 for human text.

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.data.base import SPLITS
 from bench.metrics import signatures
+from bench.record_schema import Provenance
 from bench.report.collect import Measured, Results, by_text, quantity
 from bench.report.layout import Protocol
 from bench.report.model import Column, Note, NoteGroup, number
@@ -131,17 +132,22 @@ def _unknown(splits: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _models(results: Results) -> tuple[Note, ...]:
-    """Trained parameters a method; by dataset only where they differ."""
+    """Trained parameters a method, and whose weights they started from; by dataset only where they differ."""
     found = []
     for method in dict.fromkeys(method for _, method in results.records if method not in UNTRAINED):
         sizes = by_text(
-            (dataset, f"{records[0].provenance.parameters:,}")
+            (dataset, _size(records[0].provenance))
             for (dataset, at), records in results.records.items()
             if at == method
         )
         text = next(iter(sizes)) if len(sizes) == 1 else "; ".join(f"{n} ({', '.join(w)})" for n, w in sizes.items())
-        found.append(Note(method, f"{text} parameters"))
+        found.append(Note(method, text))
     return tuple(found)
+
+
+def _size(provenance: Provenance) -> str:
+    started = f", from pretrained {', '.join(provenance.pretrained)}" if provenance.pretrained else ""
+    return f"{provenance.parameters:,} parameters{started}"
 
 
 def _columns(results: Results, columns: Sequence[Column]) -> tuple[Note, ...]:

@@ -180,6 +180,13 @@ def test_notes_say_what_a_reader_needs(run: str) -> None:
         assert wanted in text, wanted
 
 
+def test_weights_that_were_pretrained_are_named(run: str) -> None:
+    fake_run.edit("bbe", "della", lambda record: record["provenance"].update(pretrained={"smollm2": "0" * 64}))
+    write(run, Path("t.md"))
+    found = [line for line in Path("t.md").read_text(encoding="utf-8").splitlines() if "from pretrained" in line]
+    assert len(found) == 1 and "**della**" in found[0] and "from pretrained smollm2" in found[0]
+
+
 def test_no_human_row_where_no_text_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     suite = fake_run.write_suite(tmp_path, re.sub(r"metrics: .*", "metrics: [iw, elbo]", fake_run.YAML))
