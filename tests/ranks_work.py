@@ -21,7 +21,7 @@ from bench.checkpoint import Checkpoint
 from bench.cli import main
 from bench.cost import Meter
 from bench.errors import BenchError
-from bench.files import write_json
+from bench.files import atomic, write_json
 from bench.paths import CellPaths
 from bench.ranks import joined
 from bench.schema import Backbone, MethodSpec, Training
@@ -101,5 +101,6 @@ def mistaken() -> None:
 
 
 def sleeping(folder: Path) -> None:
-    (folder / os.environ["RANK"]).touch()
+    with atomic(folder / os.environ["RANK"]) as stream:
+        stream.write(str(os.getpid()))
     time.sleep(300)

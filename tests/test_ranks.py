@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +10,6 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -69,20 +68,32 @@ def test_a_mistake_is_said_once() -> None:
         launch(2, "cpu", work.mistaken)
 
 
+INTERRUPTED = """
+import signal, sys
+from functools import partial
+from pathlib import Path
+from bench.ranks import launch
+from tests import ranks_work
+signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest's workers ignore it, and what they start
+launch(2, "cpu", partial(ranks_work.sleeping, Path(sys.argv[1])))
+"""
+
+
 def test_an_interrupt_ends_all(tmp_path: Path) -> None:
     """One that reaches the process alone that started the others."""
+    first = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
     noted = [tmp_path / str(rank) for rank in range(2)]
-
-    def interrupt() -> None:
-        while not all(file.exists() for file in noted):
-            time.sleep(0.1)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        launch(2, "cpu", partial(work.sleeping, tmp_path))
-    left = [child for child in multiprocessing.active_children() if not child.join(10) and child.is_alive()]
-    assert not left
+    while first.poll() is None and not all(file.exists() for file in noted):
+        time.sleep(0.1)
+    first.send_signal(signal.SIGINT)
+    try:
+        assert "KeyboardInterrupt" in first.communicate(timeout=60)[1], "and it has waited for the others to end"
+    finally:
+        for file in noted:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(file.read_text()), signal.SIGKILL)
 
 
 def test_more_processes_than_gpus_is_one_clear_line() -> None:
