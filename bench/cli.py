@@ -213,11 +213,10 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 
 def _pretrained(arguments: argparse.Namespace) -> None:
-    from bench import suite as suites
     from bench.data.pretrained import prepare
     from bench.paths import CellPaths
 
-    suite = suites.load(arguments.suite, tuple(arguments.use))
+    suite = _load(arguments)
     prepare(suite, arguments.model, CellPaths(suite.name, "", "", 0).pretrained(arguments.model))
 
 

@@ -63,7 +63,7 @@ def measured(path: Path) -> Iterator[Meter]:
 
 def _of_gpu(device: str) -> dict[str, float]:
     """The most that this process's tensors took of a GPU's memory."""
-    if device == "cpu":
+    if device.endswith("cpu"):  # as "2 × cpu" does
         return {}
     import torch
 

@@ -21,3 +21,8 @@ def suggest(word: str, allowed: Iterable[str]) -> str:
     if close:
         return f"; did you mean '{folded[close[0]]}'?"
     return f"; allowed: {', '.join(allowed)}" if allowed else ""
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error says first, or else what it is called."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

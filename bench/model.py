@@ -12,7 +12,7 @@ from torch import nn
 
 from bench import registry
 from bench.backbones.base import Backbone
-from bench.errors import BenchError
+from bench.errors import BenchError, first_line
 from bench.files import read_json, write_json
 from bench.methods.base import Method
 from bench.paths import CellPaths
@@ -72,17 +72,7 @@ def resolve(size: schema.Backbone, paths: CellPaths) -> tuple[schema.Backbone, S
     if manifest["sha256"]["tokenizer.json"] != tokenizer["sha256"]:
         raise BenchError(f"weights '{size.weights}' do not read the tokens of '{size.tokenizer}': their own differ")
     config = read_json(folder / "config.json", "model configuration")
-    return size.model_copy(update=_size(config)), Start(config, folder / "weights.safetensors")
-
-
-def _size(config: dict[str, Any]) -> dict[str, int]:
-    """What a suite gives of fresh weights, of a pretrained model's configuration."""
-    names = {
-        "layers": ("n_layer", "num_hidden_layers", "decoder_layers"),
-        "width": ("n_embd", "hidden_size", "d_model"),
-        "heads": ("n_head", "num_attention_heads", "decoder_attention_heads"),
-    }
-    return {key: next(config[name] for name in of_kinds if name in config) for key, of_kinds in names.items()}
+    return size, Start(config, folder / "weights.safetensors")
 
 
 def make_backbone(size: schema.Backbone, conditional: bool, start: Start | None = None) -> Backbone:
@@ -128,4 +118,4 @@ def _load_into(module: nn.Module, weights: Path) -> None:
         raise BenchError(f"{weights}: missing or damaged ({error}); delete {weights.parent} and run again") from None
     except RuntimeError as error:
         what = type(module).__name__
-        raise BenchError(f"{weights}: does not fit {what} ({str(error).splitlines()[0]})") from None
+        raise BenchError(f"{weights}: does not fit {what} ({first_line(error)})") from None

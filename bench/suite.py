@@ -335,11 +335,6 @@ def pretrained_of(suite: Suite, dataset: str, method: str = "") -> list[str]:
     return sorted({*weights, *([size.tokenizer] if size.tokenizer not in FITTED else [])})
 
 
-def pretrained_models(suite: Suite) -> list[str]:
-    """All of them that its cells start from."""
-    return sorted({name for cell in cells(suite) for name in pretrained_of(suite, cell.dataset, cell.method)})
-
-
 def _backbone_settings(suite: Suite, dataset: str, method: str) -> dict[str, Any]:
     """What a cell's model depends on: an unconditional dataset has no sources to cut."""
     size = backbone_of(suite, dataset, method)

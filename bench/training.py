@@ -65,6 +65,9 @@ def _train(suite: Suite, cell: Cell, key: str, device: str, own: Ranks) -> None:
         rows = fit(method, sequences, valid, plan, cell.seed, Checkpoint(paths.resume, key), meter, own)
     if not own.first:
         return
+    if start is not None:  # the size of what was built, in place of what counted for nothing
+        built = method.backbone
+        backbone = backbone.model_copy(update={"layers": built.layers, "width": built.width, "heads": built.heads})
     config = {
         "method": cell.method, "use": spec.use, "options": spec.options, "backbone": backbone.model_dump(),
         **({"pretrained": start.config} if start else {}),

@@ -217,6 +217,12 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     return made
 
 
+def of_both_lengths(forms: Forms) -> dict[str, tuple[bool, Forms]]:
+    """The tables of forms on texts of one length, and on texts as corpora have them."""
+    natural = f"Texts of log-normally distributed lengths (sigma {SIGMA})"
+    return {"Texts of one length": (True, forms), natural: (False, forms)}
+
+
 def run(doc: str | None, title: str, what: Callable[[Size], str], tables: dict[str, tuple[bool, Forms]]) -> None:
     """Everything: ``tables`` have a heading, whether texts are of one length, and the forms to compare."""
     given = parser(doc).parse_args()

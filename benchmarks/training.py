@@ -104,5 +104,4 @@ FORMS: Forms = {
 }
 
 if __name__ == "__main__":
-    natural = f"Texts of log-normally distributed lengths (sigma {speed.SIGMA})"
-    speed.run(__doc__, "Training", what, {"Texts of one length": (True, FORMS), natural: (False, FORMS)})
+    speed.run(__doc__, "Training", what, speed.of_both_lengths(FORMS))

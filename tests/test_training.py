@@ -150,10 +150,10 @@ def test_a_resumed_run_costs_what_its_parts_did(tmp_path: Path, monkeypatch: pyt
 
 def test_memory_of_a_gpu_is_that_of_its_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 3 << 20)
-    for device in ("cpu", "a GPU"):
+    for device in ("cpu", "2 × cpu", "a GPU"):
         with measured(tmp_path / f"{device}.json") as meter:
             meter.device = device
-    assert "gpu_peak_mb" not in read_json(tmp_path / "cpu.json")
+    assert not any("gpu_peak_mb" in read_json(tmp_path / f"{device}.json") for device in ("cpu", "2 × cpu"))
     assert read_json(tmp_path / "a GPU.json")["gpu_peak_mb"] == 3.0
 
 

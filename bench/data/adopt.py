@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_line
 from bench.files import atomic, read_json, write_json
 from bench.tensors import save_tensors
 from bench.vocabulary import BOS, EOS, SPECIALS
@@ -59,7 +59,7 @@ def adopt(folder: Path, kind: str, out: Path) -> int:
     try:
         library = Tokenizer.from_str(json.dumps(tokenizer))
     except Exception as error:  # the library raises a bare Exception
-        raise BenchError(f"model {folder}: its tokenizer cannot be re-indexed ({_line(error)})") from error
+        raise BenchError(f"model {folder}: its tokenizer cannot be re-indexed ({first_line(error)})") from error
     tensors[_WORDS[kind]] = _rearranged(table, rows)
     config["vocab_size"] = len(rows)
     kept = {key: value for key, value in config.items() if key not in _OF_A_FILE and key[0] != "_"}
@@ -90,7 +90,7 @@ def _load(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
             folder, config=config, dtype=torch.float32, output_loading_info=True, **local
         )
     except Exception as error:  # whatever a configuration can make the library raise
-        raise BenchError(f"model {folder}: cannot be loaded ({_line(error)})") from error
+        raise BenchError(f"model {folder}: cannot be loaded ({first_line(error)})") from error
     if missing := sorted(loading["missing_keys"]):
         raise BenchError(f"model {folder}: the weights of {missing[0]} are missing ({len(missing)} in all)")
     found_config, tensors = model.config.to_dict(), dict(model.state_dict())
@@ -116,10 +116,6 @@ def _check(folder: Path, kind: str, config: Mapping[str, Any], unexpected: set[s
         raise BenchError(f"model {folder}: {config[_BLOCKS[kind]]} layers by its configuration, not by its weights")
 
 
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _tokenizer(folder: Path) -> tuple[dict[str, Any], str, str]:
     """The fast tokenizer's JSON, and the tokens that begin and end a text."""
     from transformers import AutoTokenizer
@@ -131,7 +127,7 @@ def _tokenizer(folder: Path) -> tuple[dict[str, Any], str, str]:
         content = json.loads(tokenizer.backend_tokenizer.to_str())
         bos, eos = tokenizer.bos_token, tokenizer.eos_token
     except Exception as error:  # likewise
-        raise BenchError(f"model {folder}: no tokenizer ({_line(error)})") from error
+        raise BenchError(f"model {folder}: no tokenizer ({first_line(error)})") from error
     if content["model"]["type"] != "BPE" or eos is None:
         raise BenchError(f"model {folder}: expected a tokenizer of byte pairs that has an end-of-text token")
     if words := [token["content"] for token in content["added_tokens"] if not token["special"]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,8 @@ class Found:
 def check(suite: Suite, strict: bool) -> None:
     """Print the table, and fetch nothing. Where ``strict``, what is missing or differs is an error in the end."""
     found = [find(name, part) for name, part in suite.datasets.items()]
-    models = [find_model(suite, name) for name in suites.pretrained_models(suite)]
+    names = {name for cell in suites.cells(suite) for name in suites.pretrained_of(suite, cell.dataset, cell.method)}
+    models = [find_model(suite, name) for name in sorted(names)]
     show(suite, found, models)
     wrong = [f"{one.name} {one.state}" for one in found if one.state in ("missing", "differs")]
     wrong += [f"{one.name} missing" for one in models if not one.here]
@@ -88,22 +89,21 @@ def show(suite: Suite, found: list[Found], models: list[Model]) -> None:
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True, width=1000)  # a row is a line, however long
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("dataset", "from", "train / valid / test", "papers", "", "licence"):
-        table.add_column(head, no_wrap=True)
-    for one in found:
-        table.add_row(*map(Text, _row(one, suite.datasets[one.name])))
-    console.print(table)
+
+    def print_table(heads: Collection[str], rows: Iterable[Collection[str]]) -> None:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for head in heads:
+            table.add_column(head, no_wrap=True)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+
+    heads = ("dataset", "from", "train / valid / test", "papers", "", "licence")
+    print_table(heads, (_row(one, suite.datasets[one.name]) for one in found))
     for line in (line for one in found for line in _lines(one)):
         console.print(Text(line))
     if models:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for head in ("model", "kind", "from", "", "licence"):
-            table.add_column(head, no_wrap=True)
-        for model in models:
-            state = "" if model.here else "missing"
-            table.add_row(*map(Text, (model.name, model.kind, model.place, state, model.licence)))
-        console.print(table)
+        print_table(("model", "kind", "from", "", "licence"), map(_model_row, models))
 
 
 def _row(one: Found, part: Dataset) -> list[str]:
@@ -111,6 +111,10 @@ def _row(one: Found, part: Dataset) -> list[str]:
     papers_have = known.KNOWN[one.name].texts if one.name in known.KNOWN else ()
     licence = papers.LICENCES.get(one.name) or (one.source.licence if one.source else "")
     return [one.name, _place(one, part), _sizes(sizes), _sizes(papers_have), one.state, licence]
+
+
+def _model_row(model: Model) -> list[str]:
+    return [model.name, model.kind, model.place, "" if model.here else "missing", model.licence]
 
 
 def _place(one: Found, part: Dataset) -> str:

@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_line
 from bench.metrics.base import NotInstalled
 from bench.metrics.bootstrap import whole_number
 
@@ -96,7 +96,7 @@ def depth(checkpoint: Checkpoint, kind: Kind) -> int:
     try:
         config = AutoConfig.from_pretrained(checkpoint.path, **_LOCAL)
     except (OSError, ValueError) as error:
-        raise BenchError(f"{kind} '{checkpoint.path}': cannot be loaded ({_first_line(error)})") from error
+        raise BenchError(f"{kind} '{checkpoint.path}': cannot be loaded ({first_line(error)})") from error
     return int(config.num_hidden_layers)
 
 
@@ -118,7 +118,7 @@ def load(directory: Path, kind: Kind, layers: int | None = None) -> tuple[Any, A
             directory, use_safetensors=True, output_loading_info=True, dtype=torch.float32, **_LOCAL, **cut
         )
     except (OSError, ValueError, SafetensorError) as error:
-        raise BenchError(f"{kind} '{directory}': cannot be loaded ({_first_line(error)})") from error
+        raise BenchError(f"{kind} '{directory}': cannot be loaded ({first_line(error)})") from error
     if model.config.is_encoder_decoder:
         raise BenchError(f"{kind} '{directory}': is both encoder and decoder, which no metric here knows how to use")
     # transformers fills weights that a file lacks with random numbers; only a pooler is never asked for anything
@@ -126,10 +126,6 @@ def load(directory: Path, kind: Kind, layers: int | None = None) -> tuple[Any, A
     if missing:
         raise BenchError(f"{kind} '{directory}': the weights of {missing[0]} are missing ({len(missing)} in all)")
     return tokeniser, model.eval()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def check_length(metric: str, max_length: int, tokeniser: Any, model: Any) -> None:

@@ -298,6 +298,7 @@ def test_every_stage_starts_from_it(kind: str, tmp_path: Path, monkeypatch: pyte
     trained, small = models.load(paths.model), models.load(CellPaths("tiny", "bbe", "small", 1).model)
     read = load_tokenizer(paths.data / "tokenizer.json").get_vocab_size()
     assert trained.backbone.vocabulary == small.backbone.vocabulary == read
+    assert read_json(paths.model / "config.json")["backbone"]["width"] == 32, "of the model, not of the suite"
     after = trained.backbone.state_dict()
     assert after.keys() == before.keys()
     moved = [float((after[name] - before[name]).abs().max()) for name in before]
