@@ -16,7 +16,8 @@ def select(name: str, threads: int) -> torch.device:
     """
     torch.set_num_threads(threads)
     if name == "cpu":
-        torch.use_deterministic_algorithms(True)
+        # as use_deterministic_algorithms(True), which also imports PyTorch's compiler: two seconds of every job
+        torch.set_deterministic_debug_mode("error")
         # it is never read, and filling it is 7 % of a small model's step
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         return torch.device("cpu")

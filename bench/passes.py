@@ -62,6 +62,7 @@ def _compiled(run: Callable[..., Any]) -> Callable[..., Any]:
     """Once for all lengths and numbers of texts."""
     from torch._dynamo.exc import TorchDynamoException
 
+    torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())  # tells the compiler too
     quick = torch.compile(run, dynamic=True)
 
     def compiled(*given: Any, **more: Any) -> Any:
