@@ -1,0 +1,47 @@
+"""What the documents point at is there: files and headings by link, suites and modules by name."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LISTED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+DOCUMENTS = [ROOT / name for name in LISTED.split()] or sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")})
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"python -m ((?:bench|benchmarks|tests)(?:\.\w+)*)")
+FILE = re.compile(r"\b((?:workflow|bench|benchmarks|tests|docs|results)/[\w./-]+\.(?:py|yaml|smk|md|txt|csv|json))\b")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_everything_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    missing = [link for link in LINK.findall(text) if not _is_there(link, document)]
+    missing += [module for module in COMMAND.findall(text) if not _module(module)]
+    here = [file for file in FILE.findall(text) if not file.startswith("results/runs/")]  # those are made by a run
+    missing += [file for file in here if not (ROOT / file).exists()]
+    assert not missing
+
+
+def _is_there(link: str, document: Path) -> bool:
+    """A link of the project itself: to a file, a heading of one, or a heading of the same document."""
+    if re.match(r"\w+:", link):
+        return True  # elsewhere: a test needs no network
+    path, _, heading = link.partition("#")
+    target = document.parent / path if path else document
+    if not heading or target.suffix != ".md":
+        return target.exists()
+    return target.exists() and heading in map(_anchor, re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.M))
+
+
+def _anchor(heading: str) -> str:
+    """As code hosts make them: lower case, without punctuation, spaces as hyphens."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or path.is_dir()
