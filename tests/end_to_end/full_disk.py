@@ -95,9 +95,9 @@ def read_only(place: Place) -> Iterator[None]:
 
 
 def contents(place: Place) -> dict[str, str]:
-    """All results and reports, hidden files too, by hash; pip caches and logs are not results."""
+    """All results and reports, hidden files too, by hash. Logs are no results, nor what an attempt cost."""
     files = [path for top in ("results", "reports") for path in (place.root / top).rglob("*") if path.is_file()]
-    return {str(path.relative_to(place.root)): sha256(path) for path in files if "logs" not in path.parts}
+    return {str(path.relative_to(place.root)): sha256(path) for path in files if not {"logs", "cost"} & {*path.parts}}
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
