@@ -61,6 +61,7 @@ def _tables(
 _ALL = (
     *_tables("table", "table1", conditional=False),
     Report("curves", "figure", ("histories",), "bench.report.figures"),
+    *_tables("audit.report", "audit", conditional=False),
     *_tables("della.tables", "della/table1", "della/table8", conditional=False),
     *_tables("della.tables", "della/table2", "della/table9", conditional=True),
     *_tables("della.tables", "della/table4", "della/table5", shows=("likelihood",), conditional=False),

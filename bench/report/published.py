@@ -15,7 +15,7 @@ COLUMNS = ("paper", "table", "dataset", "method", "metric", "value", "note")
 METRICS = (
     *("ppl", "nelbo", "rec", "kl", "mi", "au_0.1", "au_0.2"),
     *("bleu", "cnd", "mauve", "rouge1", "rouge2", "rougeL", "bertscore"),
-    *("self_bleu", "dist", "js"),
+    *("self_bleu", "dist", "js", "self_bleu_direction"),
     *("fluency", "coherence", "novelty", "informativeness", "p_value", "kappa"),
     *("gpu_hours", "parameters", "train", "valid", "test", "source_length", "length"),
     *("gamma", "latent", "speedup"),

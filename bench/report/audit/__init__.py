@@ -1,0 +1,1 @@
+"""The audit of published claims: printed numbers against what must hold, and claims against this suite's own models."""

@@ -1,0 +1,156 @@
+"""The audit: what its rules find in the papers, in numbers made up to break them, and what claims come out as."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from bench.report.audit.claims import CLAIMS, Claim, decided, paired, printed, survives
+from bench.report.audit.rules import RULES, Finding, Rule
+from bench.report.published import Printed, Published, load_published
+
+BY_NAME = {rule.name: rule for rule in RULES}
+
+
+@pytest.fixture(scope="module")
+def published() -> Published:
+    return load_published()
+
+
+def findings(rule: str, published: Published) -> list[Finding]:
+    return [found for found in BY_NAME[rule].find(published) if found]
+
+
+def made(*rows: tuple[str, str, str, str], paper: str = "della", table: str = "1") -> list[Printed]:
+    """(dataset, method, metric, value) -> printed rows."""
+    return [Printed(paper, table, *row, "") for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("rule", "at", "verdict"),
+    [
+        # methods.md: "Table 8's PTB rows of Optimus and Embed repeat Yelp's; appendix text inverts Self-BLEU"
+        ("repeated-rows", ("della", "8", "ptb", "optimus"), "repeated"),
+        ("repeated-rows", ("della", "8", "ptb", "embed"), "repeated"),
+        ("two-places", ("della", "A.3", "all", "all"), "contradicts"),
+        # "MI > KL (19.57 vs 3.51)", which a prior that reads the text allows; above log N it is impossible
+        ("mi-kl", ("trace", "2", "yelp", "trace-r"), "possible"),
+        ("mi-log-n", ("trace", "2", "yelp", "trace-r"), "cannot hold"),
+        # "gamma = 3 and l = 32 force KL(z_1) >= 144 nats"; "[SEP] tokens seem to be in PPL's denominator"
+        ("normalised-kl", ("trace", "2", "yelp", "trace-r"), "another quantity"),
+        ("tokens", ("trace", "2", "yelp", "trace-r"), "another quantity"),
+        # "the paper prints exp((Rec + mean_t KL)/n)"; "the printed GPT-2 PPL of 4-9 must be nats a token"
+        ("averaged-kl", ("davam", "2", "ptb", "davam-k512"), "another quantity"),
+        ("averaged-kl", ("davam", "2", "snli", "davam-k128"), "another quantity"),
+        ("sample-perplexity", ("davam", "4", "yahoo", "15 rows"), "another quantity"),
+        # results/published/README.md
+        ("tokens", ("della", "1", "yelp", "della"), "cannot hold"),
+        ("mi-kl", ("della", "8", "snli", "della"), "cannot hold"),
+        ("mi-kl", ("trace", "2", "yahoo", "no-recurrence"), "cannot hold"),
+        ("repeated-rows", ("della", "8", "snli", "memory"), "repeated"),
+        ("repeated-rows", ("trace", "2", "yelp", "gpt2"), "repeated"),
+        ("repeated-numbers", ("della", "2", "writingprompts", "embed"), "repeated"),
+        ("repeated-numbers", ("davam", "4", "yahoo", "vae-attn"), "repeated"),
+        ("range", ("trace", "3", "writingprompts", "cgd"), "cannot hold"),
+        ("two-places", ("della", "7", "ptb", "data"), "contradicts"),
+        ("two-places", ("della", "5.1", "cnn_dailymail", "data"), "contradicts"),
+    ],
+)  # fmt: skip
+def test_known_inconsistencies_are_found(rule: str, at: tuple, verdict: str, published: Published) -> None:
+    assert (at, verdict) in [(found.at, found.verdict) for found in findings(rule, published)]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_every_rule_says_each_finding_once(rule: Rule, published: Published) -> None:
+    checked = list(rule.find(published))
+    assert len(checked) > 1
+    found = [finding for finding in checked if finding]
+    assert len({(finding.at, finding.printed) for finding in found}) == len(found), "nothing is said twice"
+    assert all(finding.printed and finding.arithmetic for finding in found)
+    assert not list(rule.find(Published([])))
+
+
+def test_half_a_unit_of_the_last_digit_is_no_finding() -> None:
+    size = made(("yelp", "data", "test", "1000"))
+    for mi, broken in (("6.91", False), ("6.92", True)):  # log 1000 = 6.9078
+        found = findings("mi-log-n", Published([*size, *made(("yelp", "embed", "mi", mi))]))
+        assert bool(found) == broken
+    for kl, broken in (("0.99", False), ("0.98", True)):
+        rows = made(("yelp", "embed", "mi", "1.00"), ("yelp", "embed", "kl", kl))
+        assert bool(findings("mi-kl", Published(rows))) == broken
+
+
+def test_tokens_are_those_of_the_row_with_the_smallest_kl() -> None:
+    def row(method: str, tokens: float, nll: float, nelbo: float, kl: float) -> list[Printed]:
+        values = {"ppl": math.exp(nll / tokens), "nelbo": nelbo, "kl": kl}
+        return made(*(("yelp", method, key, f"{value:.4f}") for key, value in values.items()))
+
+    honest = [*row("embed", 100, 300, 300, 0), *row("memory", 100, 290, 299, 12)]
+    assert findings("tokens", Published(honest)) == []
+    (short,) = findings("tokens", Published([*honest, *row("della", 90, 250, 255, 8)]))
+    assert short.at[3] == "della" and short.verdict == "cannot hold"
+    (long,) = findings("tokens", Published([*honest, *row("della", 110, 290, 299, 12)]))
+    assert long.at[3] == "della" and long.verdict == "another quantity"
+
+
+def test_a_bound_with_the_sum_of_its_kl_is_no_finding_and_one_with_the_mean_is() -> None:
+    n, rec, kl = 21.0, 60.0, 3.0
+    plain = [("ptb", "lstm-vae", "rec", "100.00"), ("ptb", "lstm-vae", "kl", "0.00")]
+    plain.append(("ptb", "lstm-vae", "ppl", f"{math.exp(100 / n):.4f}"))
+
+    def davam(ppl: float) -> list[Finding]:
+        row = [("rec", rec), ("kl", kl), ("ppl", ppl)]
+        rows = [("ptb", "davam-k512", key, f"{value:.4f}") for key, value in row]
+        return findings("averaged-kl", Published(made(*plain, *rows, paper="davam", table="2")))
+
+    (mean,) = davam(math.exp((rec + kl) / n))
+    assert "the mean KL of a step" in mean.arithmetic and f"{math.exp((rec + 20 * kl) / n):.2f}" in mean.arithmetic
+    (without,) = davam(math.exp(rec / n))
+    assert "left out" in without.arithmetic
+    (neither,) = davam(3 * math.exp(rec / n))
+    assert "neither" in neither.arithmetic
+
+
+def test_thousands_may_be_rounded_and_other_numbers_not() -> None:
+    for size, broken in (("42068", False), ("42600", True)):
+        rows = [*made(("ptb", "data", "train", "42000")), *made(("ptb", "data", "train", size), paper="davam")]
+        assert bool(findings("two-places", Published(rows))) == broken
+
+
+CLAIM = Claim("della", "1", "", "della", ("embed", "memory"), "ppl", "paper:della/ppl")
+
+
+def test_a_claim_is_decided_on_paired_differences() -> None:
+    noise = {1: 0.0, 2: 5.0, 3: -5.0}  # of a seed, common to all methods
+    seeds = {
+        method: {seed: mean + wobble * seed + of for seed, of in noise.items()}
+        for method, mean, wobble in (("della", 50, 0.0), ("embed", 52, 0.01), ("memory", 60, 0.0))
+    }
+    outcome, told = decided(seeds, CLAIM)
+    assert outcome == "holds" and "embed" in told and "3 seeds" in told
+    assert decided(seeds, replace(CLAIM, up=True))[0] == "fails"
+    assert decided({**seeds, "embed": {1: 49.0, 2: 58.0, 3: 48.0}}, CLAIM)[0] == "open"
+    single = {method: {1: values[1]} for method, values in seeds.items()}
+    assert decided(single, CLAIM)[0] == "one seed: holds"
+    assert paired({1: 3.0, 2: 5.0}, {2: 1.0, 9: 0.0}).mean == 4.0, "of the seeds that both have"
+
+
+def test_what_only_the_papers_arithmetic_bears_out_is_said_so() -> None:
+    assert survives("holds", "fails") == "no: only by the paper's arithmetic"
+    assert survives("one seed: holds", "one seed: fails") == "no: only by the paper's arithmetic, one seed"
+    assert (survives("holds", "holds"), survives("", "open"), survives("fails", "fails")) == ("yes", "open", "no")
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.text)
+def test_every_claim_is_one_that_the_printed_numbers_make(claim: Claim, published: Published) -> None:
+    """On every dataset of its table, but where the paper's own numbers say otherwise."""
+    told = printed(published, claim)
+    assert claim.method not in claim.rivals and "printed" not in told
+    ahead = []
+    for part in told.split("; "):
+        words = part.split()
+        ours, theirs = float(words[1].rstrip(",")), float(words[-1])
+        ahead.append(ours > theirs if claim.up else ours < theirs)
+    assert any(ahead)
