@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from bench import cli_score
 from bench.errors import BenchError, suggest
+from bench.paths import SUITE
 
 if TYPE_CHECKING:
     from bench.schema import Suite
     from bench.suite import Cell
+
+CELL = "DATASET/METHOD/SEED of the suite's run, or RELEASE:DATASET/METHOD/SEED of a frozen one"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,7 +99,17 @@ def _parser() -> argparse.ArgumentParser:
     freeze.add_argument("release", help="name of the release, e.g. 2026.11-embedded")
     freeze.add_argument("--finished", action="store_true", help="keep what is finished, and name what is not")
     freeze.add_argument("--allow-dirty", action="store_true", help="accept records made from uncommitted code")
-    verb("score", _score, "score any file of generated texts, with no suite", _score_options)
+    ls = verb("ls", _ls, "list a suite's cells: how far each is, and its main values", _any_suite)
+    ls.add_argument("--dataset", default="", help="of this dataset alone")
+    ls.add_argument("--method", default="", help="of this method alone")
+    show = verb("show", _show, "show all that is known of one cell, and the command that makes it again", _any_suite)
+    show.add_argument("cell", metavar="CELL", help=CELL)
+    diff = verb("diff", _diff, "show how two cells differ, and what was not alike", _any_suite)
+    diff.add_argument("one", metavar="CELL", help=CELL)
+    diff.add_argument("other", metavar="CELL")
+    for sub in (show, diff):
+        sub.add_argument("--all", action="store_true", help="every quantity, not those of tables alone")
+    verb("score", cli_score.run, "score any file of generated texts, with no suite", cli_score.options)
     metrics = verb("metrics", _metrics, "list metrics: formulas, directions, ranges, sources, signatures, options")
     metrics.add_argument("names", nargs="*", metavar="NAME", help="these metrics alone")
     verb("methods", _methods, "list every registered method and dataset")
@@ -103,7 +117,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _suite(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--suite", required=True, metavar="FILE", help="a suite YAML, e.g. workflow/config/embedded.yaml")
+    sub.add_argument("--suite", required=True, metavar="FILE", help=f"a suite YAML, e.g. {SUITE}")
+    _use(sub)
+
+
+def _any_suite(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--suite", default=SUITE, metavar="FILE", help=f"a suite YAML; default: {SUITE}")
+    _use(sub)
+
+
+def _use(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--use", action="append", default=[], metavar="SPEC",
         help="a method from outside the suite: path/to/file.py:Class or package.module:Class (repeatable)",
@@ -130,27 +153,6 @@ def _device(sub: argparse.ArgumentParser) -> None:
 
 def _out(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--out", required=True, type=Path, help="the file to write; its siblings get its stem")
-
-
-def _score_options(sub: argparse.ArgumentParser) -> None:
-    def add(name: str, text: str, **more) -> None:
-        sub.add_argument(f"--{name}", help=text, **more)
-
-    file: dict = {"type": Path, "metavar": "FILE"}
-    add("generated", "generated texts: UTF-8, one a line, plain or .gz; or a samples .jsonl", required=True, **file)
-    add("references", "reference texts; for paired metrics the i-th belongs to the i-th generated text", **file)
-    add("sources", "source texts, one for each generated text", **file)
-    add("human", "held-out human texts, scored like the generated ones: what a perfect generator would get", **file)
-    add("baseline", "another system's texts: adds differences with intervals and p-values", **file)
-    add("metrics", "names separated by commas, or 'all' (`bench metrics` lists them); default: n-gram metrics")
-    add("option", "an option of one metric (repeatable), e.g. mauve.seed=1", action="append", default=[],
-        metavar="METRIC.OPTION=VALUE")  # fmt: skip
-    add("resamples", "bootstrap resamples of every metric; 0: no intervals", type=int)
-    add("seed", "seed of the bootstrap", type=int)
-    add("threads", "CPU threads of metrics that run a model; default: one a CPU", type=int)
-    add("cache", "a directory that keeps encoder features of the references", type=Path, metavar="DIR")
-    add("details", "show every part: all forms of CND, precision and recall", action="store_true")
-    add("json", "also write everything to this file", type=Path, metavar="FILE")
 
 
 def _load(arguments: argparse.Namespace) -> Suite:
@@ -311,26 +313,22 @@ def _score_cell(arguments: argparse.Namespace) -> None:
     score(*_load_cell(arguments, model=False), arguments.family)
 
 
-def _score(arguments: argparse.Namespace) -> None:
-    from bench.files import write_json
-    from bench.standalone import Request, as_json, report, score
+def _ls(arguments: argparse.Namespace) -> None:
+    from bench.terminal import ls
 
-    files = {key: getattr(arguments, key) for key in ("generated", "references", "sources", "human", "baseline")}
-    for path in filter(None, files.values()):
-        if arguments.json and arguments.json.exists() and path.exists() and path.samefile(arguments.json):
-            raise BenchError(f"--json {arguments.json} is the file of texts {path}: it would be lost")
-    request = Request(
-        **files,
-        metrics=[] if arguments.metrics is None else [name.strip() for name in arguments.metrics.split(",")],
-        options=arguments.option, resamples=arguments.resamples, seed=arguments.seed, threads=arguments.threads,
-        cache=arguments.cache,
-    )  # fmt: skip
-    scores = score(request)
-    try:
-        if arguments.json:
-            write_json(arguments.json, as_json(scores))
-    finally:  # a file that cannot be written must not cost the table, which may have taken long
-        report(scores, arguments.details)
+    ls(_load(arguments), arguments.dataset, arguments.method)
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from bench.terminal import show
+
+    show(_load(arguments), arguments.suite, arguments.cell, arguments.all)
+
+
+def _diff(arguments: argparse.Namespace) -> None:
+    from bench.terminal import diff
+
+    diff(_load(arguments), arguments.one, arguments.other, arguments.all)
 
 
 def _record(arguments: argparse.Namespace) -> None:

@@ -16,13 +16,13 @@ from typing import Any, Literal
 from bench import closure, pretrained, registry
 from bench import suite as suites
 from bench.errors import BenchError, suggest
-from bench.paths import DECODING, FROZEN, PUBLISHED, CellPaths
+from bench.paths import DECODING, FROZEN, PUBLISHED, SUITE, CellPaths
 from bench.report import catalogue
 from bench.schema import Suite
 from bench.suite import UNTRAINED, Cell
 
 DEFAULTS: Mapping[str, Any] = {
-    "suite": "workflow/config/embedded.yaml",
+    "suite": SUITE,
     "method": [],  # specs of methods from outside the suite
     "frozen": "",  # a release to compare with; the newest where not given
     "device": "cpu",

@@ -8,6 +8,7 @@ from pathlib import Path
 RUNS = Path("results/runs")
 FROZEN = Path("results/frozen")
 PUBLISHED = Path("results/published")
+SUITE = "workflow/config/embedded.yaml"  # where none is named
 DECODING = "decoding-"  # how the folder of a named decoding begins
 
 
