@@ -5,7 +5,9 @@ inputs holds other bytes. `params.args` is a function of `input` as well as `wil
 value that never re-runs anything: neither the suite's file name nor a --use for another method is part of a result.
 """
 
+import functools
 import gc
+import inspect
 import sys
 
 from bench import dag as dags, pretrained
@@ -20,6 +22,9 @@ except BenchError as error:  # a WorkflowError would come with a traceback into 
 # A DAG is millions of objects that live until the end: looking for garbage among them takes a fifth of a dry run.
 gc.freeze()
 gc.set_threshold(50_000, 20, 100)
+
+# Snakemake asks each input function for its signature again for every job: another tenth.
+inspect.signature = functools.cache(inspect.signature)
 
 cell = dag.cell
 drawn = dag.drawn
