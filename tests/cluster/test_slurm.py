@@ -45,13 +45,9 @@ class Run:
         self.output = root / f"snakemake{time.monotonic_ns()}.txt"
         with open(self.output, "w") as stream:
             self.process = subprocess.Popen(
-                command,
-                cwd=root,
-                env={**os.environ, "PATH": path},
-                start_new_session=True,
-                stdout=stream,
-                stderr=stream,
-            )
+                command, cwd=root, env={**os.environ, "PATH": path}, start_new_session=True,
+                stdout=stream, stderr=subprocess.STDOUT,
+            )  # fmt: skip
 
     def until(self, what: Callable[[], object], seconds: float = 300) -> None:
         """Wait while Snakemake runs."""
