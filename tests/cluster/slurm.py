@@ -1,6 +1,7 @@
-"""A SLURM cluster of one node, this machine: munged, slurmctld and slurmd in a folder of their own, on loopback alone.
+"""A SLURM cluster of one node, this machine, with accounting: its daemons, their state in a folder of its own.
 
-As root, with Debian's packages slurm-wlm and munge, `python tests/cluster/slurm.py COMMAND...` runs a command there.
+As root, with Debian's packages slurm-wlm, slurmdbd, munge and mariadb-server, `python tests/cluster/slurm.py COMMAND`
+runs a command there.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
+PACKAGES = "slurm-wlm slurmdbd munge mariadb-server"
+PROGRAMS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd", "sbatch", "sacct")
 # Not told by $SLURM_CONF: the executor plugin takes all of $SLURM_* from a job's step.
-FILES = (Path("/etc/slurm/slurm.conf"), Path("/etc/slurm/gres.conf"))
-# Nodes, memory and GPUs are as told, not as found: a test of what is asked for needs none of them. Nothing of cgroups:
-# containers have none to give. squeue knows a finished job for MinJobAge seconds.
+FOLDER = Path("/etc/slurm")
+# CPUs, memory and GPUs are as told, not as found: what is asked for can be seen without any. Nothing is of cgroups:
+# containers have none to give.
 CONFIGURATION = """\
 ClusterName=bench
 SlurmctldHost={host}(127.0.0.1)
@@ -42,12 +44,31 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SlurmdParameters=config_overrides
 ReturnToService=2
-MinJobAge=300
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={accounting_port}
+AccountingStoragePass={root}/munge.socket
+MinJobAge=3000
 MpiDefault=none
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=256000 Gres=gpu:4
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
 """
+GPUS = "NodeName={host} Name=gpu File={root}/gpu[0-3]\n"
+ACCOUNTING = """\
+AuthType=auth/munge
+AuthInfo=socket={root}/munge.socket
+CommunicationParameters=NoInAddrAny
+SlurmUser=root
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={accounting_port}
+PidFile={root}/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=root
+"""
+FILES = {"slurm.conf": CONFIGURATION, "gres.conf": GPUS, "slurmdbd.conf": ACCOUNTING}
 
 
 @dataclass
@@ -58,35 +79,48 @@ class Cluster:
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def configure(self) -> None:
-        host = socket.gethostname().partition(".")[0]
-        ports = {"controller_port": _free_port(), "node_port": _free_port()}
-        FILES[0].write_text(CONFIGURATION.format(host=host, root=self.root, **ports))
-        FILES[1].write_text(f"NodeName={host} Name=gpu File={self.root}/gpu[0-3] Flags=nvidia_gpu_env\n")
-        for index in range(4):
-            (self.root / f"gpu{index}").touch()
+        ports = {f"{daemon}_port": _free_port() for daemon in ("controller", "node", "accounting")}
+        for name, text in FILES.items():
+            file = FOLDER / name
+            file.touch(0o600)
+            file.write_text(text.format(host=socket.gethostname().partition(".")[0], root=self.root, **ports))
         for folder in ("state", "spool"):
             (self.root / folder).mkdir()
+        for index in range(4):
+            (self.root / f"gpu{index}").touch()
         key = self.root / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
 
-    def start(self, name: str, *command: str) -> None:
+    def start(self, *command: str) -> None:
+        name = command[0]
+        environment = {**os.environ, "MYSQL_UNIX_PORT": str(self.root / "database.socket")}
         with open(self.root / f"{name}.log", "ab") as log:
             self.daemons[name] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
     def start_munged(self) -> None:
-        files = {"socket": "munge.socket", "key-file": "munge.key", "pid-file": "munge.pid", "seed-file": "munge.seed"}
-        options = [f"--{option}={self.root / file}" for option, file in files.items()]
-        self.start("munged", "munged", "--foreground", "--force", *options)
+        files = ("socket", "key-file", "pid-file", "seed-file")
+        options = [f"--{option}={self.root}/munge.{option.removesuffix('-file')}" for option in files]
+        self.start("munged", "--foreground", "--force", *options)
+
+    def start_accounting(self) -> None:
+        """A database reached by its socket alone, and slurmdbd."""
+        data = ("--no-defaults", "--user=root", f"--datadir={self.root}/database")
+        subprocess.run(["mariadb-install-db", *data, "--skip-test-db"], check=True, capture_output=True)
+        self.start("mariadbd", *data, f"--socket={self.root}/database.socket", "--skip-networking")
+        _wait(lambda: (self.root / "database.socket").exists(), self)
+        self.start("slurmdbd", "-D")
+        _wait(lambda: _succeeds("sacctmgr", "-i", "add", "cluster", "bench"), self)
 
     def start_controller(self) -> None:
         """Also after ``kill -9``: the jobs are in its state folder."""
-        self.start("slurmctld", "slurmctld", "-D")
+        self.start("slurmctld", "-D")
 
     def start_node(self) -> None:
-        self.start("slurmd", "slurmd", "-D")
+        self.start("slurmd", "-D")
+        _wait(lambda: _succeeds("sinfo", "-h", "-o", "%T", said="idle"), self)
 
     def kill(self, name: str) -> None:
         """``kill -9`` of one daemon."""
@@ -96,18 +130,6 @@ class Cluster:
     def ask(self, *command: str) -> str:
         """What one of SLURM's commands says."""
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    def wait(self, seconds: float = 60) -> None:
-        """Until the node takes jobs."""
-        until = time.monotonic() + seconds
-        while True:
-            done = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True)
-            if done.stdout.strip() in ("idle", "mixed", "allocated"):
-                return
-            if time.monotonic() > until:
-                logs = "\n".join(f"{log.name}:\n{log.read_text()[-2000:]}" for log in sorted(self.root.glob("*.log")))
-                raise TimeoutError(f"the node is {done.stdout or done.stderr}\n{logs}")
-            time.sleep(0.5)
 
     def stop(self) -> None:
         if not self.daemons:
@@ -126,10 +148,10 @@ def missing() -> str:
     """Why no cluster can be started here; empty where one can."""
     absent = [program for program in PROGRAMS if shutil.which(program) is None]
     if absent:
-        return f"SLURM is not installed ({', '.join(absent)} not found): apt-get install slurm-wlm munge"
+        return f"SLURM is not installed ({', '.join(absent)} not found): apt-get install {PACKAGES}"
     if os.geteuid() != 0:
         return "SLURM's daemons want root"
-    return next((f"{file} is there: this machine has a cluster of its own" for file in FILES if file.exists()), "")
+    return f"{FOLDER} has a cluster's configuration" if any((FOLDER / name).exists() for name in FILES) else ""
 
 
 @contextmanager
@@ -141,15 +163,29 @@ def cluster() -> Iterator[Cluster]:
     try:
         made.configure()
         made.start_munged()
+        made.start_accounting()
         made.start_controller()
         made.start_node()
-        made.wait()
         yield made
     finally:
         made.stop()
         shutil.rmtree(root)
-        for file in FILES:
-            file.unlink(missing_ok=True)
+        for name in FILES:
+            (FOLDER / name).unlink(missing_ok=True)
+
+
+def _succeeds(*command: str, said: str = "") -> bool:
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode == 0 and said in done.stdout
+
+
+def _wait(ready: Callable[[], bool], cluster: Cluster, seconds: float = 60) -> None:
+    ends = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > ends:
+            logs = (f"{log.name}:\n{log.read_text()[-2000:]}" for log in sorted(cluster.root.glob("*.log")))
+            raise TimeoutError("\n".join(("the cluster does not start", *logs)))
+        time.sleep(0.5)
 
 
 def _free_port() -> int:

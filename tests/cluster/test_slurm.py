@@ -21,8 +21,7 @@ pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(slurm.missing()), reason
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="pip install -r workflow/profiles/slurm/requirements.txt")
 
 TRAINED = "results/runs/tiny/bbe/gpt2/seed1/history.csv"
-# No accounting here, and jobs of seconds.
-HERE = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "12")
+HERE = ("--slurm-init-seconds-before-status-checks", "12")  # jobs of seconds
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +145,6 @@ def test_a_suite_with_a_killed_training_ends_as_on_one_machine(cluster: slurm.Cl
     run = Run(there.root, "--config", "suite=tiny.yaml", "device=cpu", "--", "reports/table1.md")
     checkpoint = there.root / there.cell("della").resume / "state.json"
     run.until(checkpoint.exists)
-    running(there.root, "train")
     for process in running(there.root, "train"):
         if "della" in process.cmdline():
             process.kill()
