@@ -114,16 +114,13 @@ class Cluster:
         self.start("slurmdbd", "-D")
         _wait(lambda: _succeeds("sacctmgr", "-i", "add", "cluster", "bench"), self)
 
-    def start_controller(self) -> None:
-        """Also after ``kill -9``: the jobs are in its state folder."""
+    def start_scheduler(self) -> None:
         self.start("slurmctld", "-D")
-
-    def start_node(self) -> None:
         self.start("slurmd", "-D")
         _wait(lambda: _succeeds("sinfo", "-h", "-o", "%T", said="idle"), self)
 
     def kill(self, name: str) -> None:
-        """``kill -9`` of one daemon."""
+        """``kill -9`` of one daemon; ``start`` makes it go on from what it wrote down."""
         self.daemons[name].kill()
         self.daemons[name].wait()
 
@@ -164,8 +161,7 @@ def cluster() -> Iterator[Cluster]:
         made.configure()
         made.start_munged()
         made.start_accounting()
-        made.start_controller()
-        made.start_node()
+        made.start_scheduler()
         yield made
     finally:
         made.stop()
@@ -176,7 +172,7 @@ def cluster() -> Iterator[Cluster]:
 
 def _succeeds(*command: str, said: str = "") -> bool:
     done = subprocess.run(command, capture_output=True, text=True)
-    return done.returncode == 0 and said in done.stdout
+    return done.returncode == 0 and said in ("", done.stdout.strip())
 
 
 def _wait(ready: Callable[[], bool], cluster: Cluster, seconds: float = 60) -> None:
