@@ -109,7 +109,7 @@ def test_a_whole_run_on_that_environment_alone(tmp_path: Path) -> None:
     installed = {canonicalize_name(found.name): found.version for found in metadata.distributions(path=[str(packages)])}
     for pin in (*pins("requirements.txt"), *pins("without-deps.txt")):
         name, _, version = pin.partition("==")
-        assert installed.pop(canonicalize_name(name)) == version
+        assert installed[canonicalize_name(name)].partition("+")[0] == version
     seen = tmp_path / "seen.txt"
     (packages / "sitecustomize.py").write_text(WITNESS.format(file=str(seen)) + NO_NETWORK)
     snakemake(*target)
