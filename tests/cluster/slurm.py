@@ -111,8 +111,12 @@ class Cluster:
         subprocess.run(["mariadb-install-db", *data, "--skip-test-db"], check=True, capture_output=True)
         self.start("mariadbd", *data, f"--socket={self.root}/database.socket", "--skip-networking")
         _wait(lambda: (self.root / "database.socket").exists(), self)
+        self.start_slurmdbd()
+        self.ask("sacctmgr", "-i", "add", "cluster", "bench")
+
+    def start_slurmdbd(self) -> None:
         self.start("slurmdbd", "-D")
-        _wait(lambda: _succeeds("sacctmgr", "-i", "add", "cluster", "bench"), self)
+        _wait(lambda: _succeeds("sacctmgr", "-n", "list", "cluster"), self)
 
     def start_scheduler(self) -> None:
         self.start("slurmctld", "-D")
