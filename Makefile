@@ -14,6 +14,7 @@ table1: $(VENV)/lock
 test: $(VENV)/lock
 	ruff check .
 	ruff format --check .
+	snakefmt --check Snakefile workflow/rules
 	mypy
 	pytest -n auto
 

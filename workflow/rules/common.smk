@@ -41,6 +41,4 @@ if "gpu" not in workflow.global_resources:
 
 # `logged LOG COMMAND`: output goes to the log, and its end to the terminal where the command fails. Not written into
 # the rules because an edit of a rule's shell command re-runs all of its jobs.
-shell.prefix(
-    'logged() {{ "${{@:2}}" > "$1" 2>&1 || {{ local code=$?; tail -n 20 "$1" >&2; return $code; }}; }}; '
-)
+shell.prefix('logged() {{ "${{@:2}}" > "$1" 2>&1 || {{ local code=$?; tail -n 20 "$1" >&2; return $code; }}; }}; ')

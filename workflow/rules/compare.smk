@@ -9,17 +9,17 @@ rule compare:
         md="reports/compare.md",
         csv="reports/compare.csv",
         html=report("reports/compare.html", caption="../report/compare.rst", category="Tables"),
-    params:
-        code=lambda wildcards: dag.code("compare"),
-        settings=lambda wildcards: dag.settings("compare"),
-        order=lambda wildcards: dag.order(),
-        args=lambda wildcards, output: dag.arguments(wildcards, frozen=dag.frozen, out=output.md),
     log:
         "reports/logs/compare.log",
     benchmark:
         "reports/logs/compare.tsv"
     conda:
         "../envs/bench.yaml"
+    params:
+        code=lambda wildcards: dag.code("compare"),
+        settings=lambda wildcards: dag.settings("compare"),
+        order=lambda wildcards: dag.order(),
+        args=lambda wildcards, output: dag.arguments(wildcards, frozen=dag.frozen, out=output.md),
     message:
         "compare with frozen release {input.frozen}"
     shell:

@@ -9,19 +9,19 @@ rule prepare:
         manifest=cell.manifest,
         splits=[cell.data / f"{part}.txt" for part in ("train", "valid", "test")],
         tokenizer=cell.data / "tokenizer.json",
-    params:
-        code=lambda wildcards: dag.code("prepare", dataset=wildcards.dataset),
-        settings=lambda wildcards: dag.settings("prepare", dataset=wildcards.dataset),
-        args=lambda wildcards, output: dag.arguments(wildcards),
     log:
         dag.log(cell.data.parent, "prepare"),
     benchmark:
         dag.benchmark(cell.data.parent, "prepare")
+    priority: 100
     conda:
         "../envs/bench.yaml"
+    params:
+        code=lambda wildcards: dag.code("prepare", dataset=wildcards.dataset),
+        settings=lambda wildcards: dag.settings("prepare", dataset=wildcards.dataset),
+        args=lambda wildcards, output: dag.arguments(wildcards),
     message:
         "prepare {wildcards.dataset}"
-    priority: 100
     shell:
         "logged {log} python -m bench prepare {params.args}"
 
@@ -30,18 +30,18 @@ rule pretrained:
     output:
         manifest=cell.pretrained("{model}") / "manifest.json",
         files=[cell.pretrained("{model}") / file for file in pretrained.FILES],
-    params:
-        code=lambda wildcards: dag.code("pretrained"),
-        settings=lambda wildcards: dag.settings("pretrained", model=wildcards.model),
-        args=lambda wildcards, output: dag.arguments(wildcards),
     log:
         dag.log(cell.pretrained("{model}").parent, "{model}"),
     benchmark:
         dag.benchmark(cell.pretrained("{model}").parent, "{model}")
+    priority: 110
     conda:
         "../envs/bench.yaml"
+    params:
+        code=lambda wildcards: dag.code("pretrained"),
+        settings=lambda wildcards: dag.settings("pretrained", model=wildcards.model),
+        args=lambda wildcards, output: dag.arguments(wildcards),
     message:
         "take over pretrained {wildcards.model}"
-    priority: 110
     shell:
         "logged {log} python -m bench pretrained {params.args}"

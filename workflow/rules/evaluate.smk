@@ -16,22 +16,22 @@ rule likelihood:
     output:
         statistics=cell.likelihood,
         cost=cell.cost("likelihood"),
-    params:
-        code=lambda wildcards: dag.code("likelihood", dataset=wildcards.dataset, method=wildcards.method),
-        settings=lambda wildcards: dag.settings("likelihood", dataset=wildcards.dataset, method=wildcards.method),
-        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     log:
         dag.log(cell.root, "likelihood"),
     benchmark:
         dag.benchmark(cell.root, "likelihood")
+    priority: 40
     conda:
         "../envs/bench.yaml"
     threads: dag.suite.training.threads
     resources:
         gpu=dag.gpu,
+    params:
+        code=lambda wildcards: dag.code("likelihood", dataset=wildcards.dataset, method=wildcards.method),
+        settings=lambda wildcards: dag.settings("likelihood", dataset=wildcards.dataset, method=wildcards.method),
+        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     message:
         "measure likelihood of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
-    priority: 40
     shell:
         "logged {log} python -m bench likelihood {params.args}"
 
@@ -44,24 +44,22 @@ rule generate:
     output:
         samples=drawn.samples,
         cost=drawn.cost("generate"),
-    params:
-        code=lambda wildcards: dag.code("generate", dataset=wildcards.dataset, method=wildcards.method),
-        settings=lambda wildcards: dag.settings(
-            "generate", dataset=wildcards.dataset, decoding=dag.decoding(wildcards)
-        ),
-        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     log:
         dag.log(drawn.root, "generate"),
     benchmark:
         dag.benchmark(drawn.root, "generate")
+    priority: 40
     conda:
         "../envs/bench.yaml"
     threads: dag.suite.training.threads
     resources:
         gpu=dag.gpu,
+    params:
+        code=lambda wildcards: dag.code("generate", dataset=wildcards.dataset, method=wildcards.method),
+        settings=lambda wildcards: dag.settings("generate", dataset=wildcards.dataset, decoding=dag.decoding(wildcards)),
+        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     message:
         "generate from {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}{wildcards.decoding}"
-    priority: 40
     shell:
         "logged {log} python -m bench generate {params.args}"
 
@@ -73,10 +71,6 @@ rule interpolate:
         model=ancient(cell.model),
     output:
         interpolation=cell.interpolation,
-    params:
-        code=lambda wildcards: dag.code("interpolate", dataset=wildcards.dataset, method=wildcards.method),
-        settings=lambda wildcards: dag.settings("interpolate", dataset=wildcards.dataset),
-        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     log:
         dag.log(cell.root, "interpolate"),
     benchmark:
@@ -86,6 +80,10 @@ rule interpolate:
     threads: dag.suite.training.threads
     resources:
         gpu=dag.gpu,
+    params:
+        code=lambda wildcards: dag.code("interpolate", dataset=wildcards.dataset, method=wildcards.method),
+        settings=lambda wildcards: dag.settings("interpolate", dataset=wildcards.dataset),
+        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     message:
         "interpolate with {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
@@ -99,10 +97,6 @@ rule attention:
         model=ancient(cell.model),
     output:
         attention=cell.attention,
-    params:
-        code=lambda wildcards: dag.code("attention", dataset=wildcards.dataset, method=wildcards.method),
-        settings=lambda wildcards: dag.settings("attention", dataset=wildcards.dataset),
-        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     log:
         dag.log(cell.root, "attention"),
     benchmark:
@@ -112,6 +106,10 @@ rule attention:
     threads: dag.suite.training.threads
     resources:
         gpu=dag.gpu,
+    params:
+        code=lambda wildcards: dag.code("attention", dataset=wildcards.dataset, method=wildcards.method),
+        settings=lambda wildcards: dag.settings("attention", dataset=wildcards.dataset),
+        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     message:
         "measure attention of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
@@ -127,22 +125,22 @@ rule augment:
     output:
         augmented=cell.augmented("{part}"),
         cost=cell.cost("augment-{part}"),
-    params:
-        code=lambda wildcards: dag.code("augment", dataset=wildcards.dataset, method=wildcards.method),
-        settings=lambda wildcards: dag.settings("augment", dataset=wildcards.dataset),
-        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     log:
         dag.log(cell.root, "augment-{part}"),
     benchmark:
         dag.benchmark(cell.root, "augment-{part}")
+    priority: 30
     conda:
         "../envs/bench.yaml"
     threads: dag.suite.training.threads
     resources:
         gpu=dag.gpu,
+    params:
+        code=lambda wildcards: dag.code("augment", dataset=wildcards.dataset, method=wildcards.method),
+        settings=lambda wildcards: dag.settings("augment", dataset=wildcards.dataset),
+        args=lambda wildcards, output: dag.arguments(wildcards, device=dag.device),
     message:
         "train on {wildcards.part} texts of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
-    priority: 30
     shell:
         "logged {log} python -m bench augment {params.args}"
 
@@ -156,16 +154,16 @@ rule untrained:
         manifest=untrained.manifest,
     output:
         samples=untrained.samples,
-    params:
-        code=lambda wildcards: dag.code("untrained"),
-        settings=lambda wildcards: dag.settings("untrained"),
-        args=lambda wildcards, output: dag.arguments(wildcards),
     log:
         dag.log(untrained.root, "untrained"),
     benchmark:
         dag.benchmark(untrained.root, "untrained")
     conda:
         "../envs/bench.yaml"
+    params:
+        code=lambda wildcards: dag.code("untrained"),
+        settings=lambda wildcards: dag.settings("untrained"),
+        args=lambda wildcards, output: dag.arguments(wildcards),
     message:
         "take the texts of row {wildcards.row} on {wildcards.dataset}"
     shell:
@@ -177,19 +175,19 @@ rule score:
         dag.scored,
     output:
         scores=drawn.scores("{family}"),
-    params:
-        code=lambda wildcards: dag.code("score", family=wildcards.family),
-        settings=lambda wildcards: dag.settings("score", family=wildcards.family),
-        args=lambda wildcards, output: dag.arguments(wildcards),
     log:
         dag.log(drawn.root, "score-{family}"),
     benchmark:
         dag.benchmark(drawn.root, "score-{family}")
+    priority: 10
     conda:
         "../envs/bench.yaml"
+    params:
+        code=lambda wildcards: dag.code("score", family=wildcards.family),
+        settings=lambda wildcards: dag.settings("score", family=wildcards.family),
+        args=lambda wildcards, output: dag.arguments(wildcards),
     message:
         "score {wildcards.family} of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}{wildcards.decoding}"
-    priority: 10
     shell:
         "logged {log} python -m bench score-cell {params.args}"
 
@@ -200,16 +198,16 @@ rule record:
         results=dag.recorded,
     output:
         record=drawn.record,
-    params:
-        # no settings: those of every earlier stage re-run it, and the suite's other cells are none of its business
-        code=lambda wildcards: dag.code("record"),
-        args=lambda wildcards, output: dag.arguments(wildcards),
     log:
         dag.log(drawn.root, "record"),
     benchmark:
         dag.benchmark(drawn.root, "record")
     conda:
         "../envs/bench.yaml"
+    params:
+        # no settings: those of every earlier stage re-run it, and the suite's other cells are none of its business
+        code=lambda wildcards: dag.code("record"),
+        args=lambda wildcards, output: dag.arguments(wildcards),
     message:
         "record {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}{wildcards.decoding}"
     shell:

@@ -13,20 +13,18 @@ rule table:
         md="reports/{table}.md",
         csv="reports/{table}.csv",
         tex="reports/{table}.tex",
-        html=report(
-            "reports/{table}.html", caption="../report/table.rst", category="Tables"
-        ),
-    params:
-        code=lambda wildcards: dag.code("report", report=wildcards.table),
-        settings=lambda wildcards: dag.settings("report", report=wildcards.table),
-        order=lambda wildcards: dag.order(wildcards.table),
-        args=lambda wildcards, output: dag.render(wildcards.table, output.md),
+        html=report("reports/{table}.html", caption="../report/table.rst", category="Tables"),
     log:
         "reports/logs/{table}.log",
     benchmark:
         "reports/logs/{table}.tsv"
     conda:
         "../envs/bench.yaml"
+    params:
+        code=lambda wildcards: dag.code("report", report=wildcards.table),
+        settings=lambda wildcards: dag.settings("report", report=wildcards.table),
+        order=lambda wildcards: dag.order(wildcards.table),
+        args=lambda wildcards, output: dag.render(wildcards.table, output.md),
     message:
         "render {output.md}"
     shell:
@@ -40,20 +38,18 @@ rule figure:
         published=dag.published(),
     output:
         png="reports/{figure}.png",
-        svg=report(
-            "reports/{figure}.svg", caption="../report/figure.rst", category="Figures"
-        ),
-    params:
-        code=lambda wildcards: dag.code("report", report=wildcards.figure),
-        settings=lambda wildcards: dag.settings("report", report=wildcards.figure),
-        order=lambda wildcards: dag.order(wildcards.figure),
-        args=lambda wildcards, output: dag.render(wildcards.figure, output.png),
+        svg=report("reports/{figure}.svg", caption="../report/figure.rst", category="Figures"),
     log:
         "reports/logs/{figure}.log",
     benchmark:
         "reports/logs/{figure}.tsv"
     conda:
         "../envs/bench.yaml"
+    params:
+        code=lambda wildcards: dag.code("report", report=wildcards.figure),
+        settings=lambda wildcards: dag.settings("report", report=wildcards.figure),
+        order=lambda wildcards: dag.order(wildcards.figure),
+        args=lambda wildcards, output: dag.render(wildcards.figure, output.png),
     message:
         "plot {output.png}"
     shell:

@@ -11,21 +11,21 @@ rule train:
         # for the model in the DAG. Snakemake compares it by checksum, while for a directory it has only the time.
         history=cell.history,
         cost=cell.cost("train"),
-    params:
-        code=lambda wildcards: dag.code("train", dataset=wildcards.dataset, method=wildcards.method),
-        settings=lambda wildcards: dag.settings("train", dataset=wildcards.dataset, method=wildcards.method),
-        args=lambda wildcards, output: dag.training(wildcards),
     log:
         dag.log(cell.root, "train"),
     benchmark:
         dag.benchmark(cell.root, "train")
+    priority: 50
     conda:
         "../envs/bench.yaml"
     threads: dag.suite.training.threads
     resources:
         gpu=dag.gpu,
+    params:
+        code=lambda wildcards: dag.code("train", dataset=wildcards.dataset, method=wildcards.method),
+        settings=lambda wildcards: dag.settings("train", dataset=wildcards.dataset, method=wildcards.method),
+        args=lambda wildcards, output: dag.training(wildcards),
     message:
         "train {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
-    priority: 50
     shell:
         "logged {log} python -m bench train {params.args}"
