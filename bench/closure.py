@@ -218,7 +218,7 @@ def _is_type_checking(node: ast.AST) -> TypeGuard[ast.If]:
 def _tree(file: Path) -> ast.Module:
     try:
         return ast.parse(file.read_bytes(), filename=str(file))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise BenchError(f"{file}: {error}") from None
 
 

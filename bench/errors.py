@@ -23,6 +23,6 @@ def suggest(word: str, allowed: Iterable[str]) -> str:
     return f"; allowed: {', '.join(allowed)}" if allowed else ""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What a library's error says first, or else what it is called."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -7,13 +7,16 @@ Results of versions without checksums are taken as they are.
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench import registry
 from bench import suite as suites
 from bench.closure import stage_fingerprint
 from bench.dag import Dag
+from bench.errors import BenchError, first_line
 from bench.files import check, seal, sha256
 from bench.paths import CellPaths
 from bench.schema import Suite
@@ -22,10 +25,23 @@ from bench.suite import UNTRAINED, Cell, digest, settings
 
 @contextmanager
 def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tuple[Suite, Cell]]:
-    """Around one stage of a cell; ``part`` is the metric family that is scored, or the part of an augmentation."""
+    """Around one stage of a cell; ``part`` is the metric family that is scored, or the part of an augmentation.
+
+    Whatever a method from outside raises is a :class:`BenchError` that names its file and line.
+    """
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)
     check(*_read(stage, suite, cell, paths, part))
-    yield suite, cell
+    try:
+        yield suite, cell
+    except (BenchError, OSError):
+        raise
+    except (Exception, SystemExit) as error:
+        file = None if cell.method in UNTRAINED else registry.describe(suites.spec_of(suite, cell.method).use).file
+        if file is None or file.is_relative_to(registry.PACKAGE):
+            raise
+        own = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
+        where = f"{file}:{own[-1].lineno}, in {own[-1].name}" if own else file
+        raise BenchError(f"method '{cell.method}' ({where}): {type(error).__name__}: {first_line(error)}") from error
     if os.environ.get("RANK", "0") == "0":  # of several processes the first one writes
         seal(*_written(stage, paths, part))
 

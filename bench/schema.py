@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, f
 from bench import pretrained
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]  # also a folder's
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,99}$")]  # also a folder's, and an option's value
 
 
 FRESH = "fresh"  # weights that are not pretrained
@@ -242,7 +242,7 @@ class Suite(Section):
 
     name: Name
     datasets: dict[str, Dataset]
-    methods: dict[str, MethodSpec]
+    methods: dict[Name, MethodSpec]
     models: dict[Name, Pretrained] = {}
     seeds: list[Seed]
     metrics: dict[str, dict[str, Any]]
