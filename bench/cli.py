@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bench.errors import BenchError, suggest
+from bench.errors import BenchError, one_line, suggest
 
 if TYPE_CHECKING:
     from bench.schema import Suite
@@ -28,8 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.run(arguments)
         sys.stdout.flush()  # here, where a reader that has left is understood
     except BenchError as error:
-        print(f"bench: {' '.join(str(error).splitlines())}", file=sys.stderr)
-        return 2
+        return _said(str(error))
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
         return 130
@@ -37,9 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a full disk, a directory that may not be written
-        print(f"bench: {error.filename or arguments.verb}: {error.strerror or error}", file=sys.stderr)
-        return 2
+        return _said(f"{error.filename or arguments.verb}: {error.strerror or error}")
+    except MemoryError as error:
+        return _said(f"{arguments.verb}: not enough memory {error}")
     return 0
+
+
+def _said(message: str) -> int:
+    print(f"bench: {one_line(message)}", file=sys.stderr)
+    return 2
 
 
 def _open_streams() -> None:
@@ -54,7 +59,7 @@ def _open_streams() -> None:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, as for every other mistake."""
-        self.exit(2, f"bench: {message} ({self.prog} --help tells more)\n")
+        self.exit(_said(f"{message} ({self.prog} --help tells more)"))
 
 
 def _parser() -> argparse.ArgumentParser:

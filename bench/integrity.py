@@ -6,6 +6,8 @@ Results of versions without checksums are taken as they are.
 
 from __future__ import annotations
 
+import csv
+import math
 import os
 import traceback
 from collections.abc import Iterator
@@ -27,7 +29,8 @@ from bench.suite import UNTRAINED, Cell, digest, settings
 def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tuple[Suite, Cell]]:
     """Around one stage of a cell; ``part`` is the metric family that is scored, or the part of an augmentation.
 
-    Whatever a method from outside raises is a :class:`BenchError` that names its file and line.
+    What a method from outside raises is a :class:`BenchError` that names its file and line, and so is what comes of
+    weights that are not finite, from which no text can be drawn.
     """
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)
     check(*_read(stage, suite, cell, paths, part))
@@ -36,6 +39,8 @@ def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tu
     except (BenchError, OSError):
         raise
     except (Exception, SystemExit) as error:
+        if _diverged(paths.history):
+            raise BenchError(f"{paths.history}: the training diverged ({stage}: {first_line(error)})") from error
         file = None if cell.method in UNTRAINED else registry.describe(suites.spec_of(suite, cell.method).use).file
         if file is None or file.is_relative_to(registry.PACKAGE):
             raise
@@ -44,6 +49,16 @@ def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tu
         raise BenchError(f"method '{cell.method}' ({where}): {type(error).__name__}: {first_line(error)}") from error
     if os.environ.get("RANK", "0") == "0":  # of several processes the first one writes
         seal(*_written(stage, paths, part))
+
+
+def _diverged(history: Path) -> bool:
+    """Whether the last validation bound of a training is not finite."""
+    try:
+        with open(history, encoding="utf-8", newline="") as stream:
+            *_, last = csv.DictReader(stream)
+        return not math.isfinite(float(last["valid_nelbo"]))
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _read(stage: str, suite: Suite, cell: Cell, paths: CellPaths, part: str) -> list[Path]:

@@ -20,7 +20,7 @@ BYTES = 260  # the smallest vocabulary of byte-level BPE: every byte and four sp
 class Section(BaseModel):
     """A part of a suite; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Decoding(Section):
@@ -29,8 +29,8 @@ class Decoding(Section):
     strategy: Literal["greedy", "sample", "top_k", "top_p", "beam"] = "top_k"
     k: PositiveInt = 50  # top_k: tokens kept; beam: beams
     p: Annotated[float, Field(gt=0, le=1)] = 0.95
-    temperature: PositiveFloat = 1.0
-    repetition_penalty: PositiveFloat = 1.0
+    temperature: Annotated[float, Field(ge=0.001, le=1000)] = 1.0
+    repetition_penalty: Annotated[float, Field(ge=0.001, le=1000)] = 1.0
     words: PositiveInt | None = None  # of every text, no more and no fewer; of datasets whose tokens are words
 
     @property

@@ -1,6 +1,6 @@
 """Hostile suites, sample files, plug-ins and command lines: never a traceback, never half a file.
 
-Some hundred cases of each kind in all; ten thousand by `pytest tests/test_fuzz.py --hypothesis-profile long`.
+260 cases; 10,400 new ones by `pytest tests/test_fuzz.py --hypothesis-profile long`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import gzip
 import io
 import itertools
 import json
+import re
+import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -43,10 +45,13 @@ SUITE: dict[str, Any] = {
 CELL = ("--dataset", "local", "--method", "embed", "--seed", "1")
 
 NASTY = [
-    "", " ", ".", "..", "../../up", "/", "/dev/null/x", "a/b", "a\nb", "a\0b", "-x", "--out", "\udcff", "\ud800", "é", "日本語",
-    "x" * 300, "data", "logs", "human", "copy", "con", "~", "$HOME", "%s", "{0}", "{dataset}", "<script>alert(1)</script>",
+    "", " ", ".", "..", "../../up", "/", "/dev/null/x", "a/b", "a\nb", "a\0b", "\x1b[2J",
+    "-x", "--out", "\udcff", "\ud800", "é", "日本語",
+    "x" * 300, "data", "logs", "human", "copy", "con", "~", "$HOME", "%s", "{0}", "{dataset}",
+    "<script>alert(1)</script>", 
     "a:b", ":", "x.py:", "nowhere.py:Mine", "no.such:Mine", "os:path", ".:X", "..:X", "a..b:X", "bench.methods:X",
-    "nan", "inf", "-1", "0", "1e400", str(2**63), str(2**31), "table1", "embed", "local", "s.yaml", "texts", "texts/train.txt",
+    "nan", "inf", "-1", "0", "1e400", str(2**63), str(2**31), "table1", "embed", "local", "s.yaml",
+    "texts", "texts/train.txt",
 ]  # fmt: skip
 words = st.one_of(st.sampled_from(NASTY), st.text(max_size=8))
 scalars = st.one_of(
@@ -55,7 +60,8 @@ scalars = st.one_of(
 values = st.recursive(
     scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(words | st.integers(), v, max_size=3), max_leaves=6
 )
-fuzzed = settings(suppress_health_check=list(HealthCheck))
+CASES = settings().max_examples // 2  # of each kind: 50, or 2,000 in the long profile
+fuzzed = settings(max_examples=CASES, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +77,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield root
 
 
+COUNT = itertools.count()
+
+
 @contextlib.contextmanager
-def written(content: bytes, ending: str, count: Iterator[int] = itertools.count()) -> Iterator[str]:
+def written(content: bytes, ending: str) -> Iterator[str]:
     """A file for the time of one case, of a name of its own: suites and plug-ins are cached by name."""
-    path = Path(f"case{next(count)}.{ending}")
+    path = Path(f"case{next(COUNT)}.{ending}")
     path.write_bytes(content)
     yield str(path)
     path.unlink()
@@ -177,6 +186,50 @@ def as_snakemake_asks(dag: dags.Dag) -> None:
         dag.families(cell.dataset, cell.method), dag.pretrained(cell.dataset, cell.method)
 
 
+config = st.dictionaries(st.sampled_from(sorted(dags.DEFAULTS)), values | st.lists(words, max_size=2), max_size=3)
+
+
+@fuzzed
+@given(config)
+def test_configurations_of_snakemake(folder: Path, given_: dict[str, Any]) -> None:
+    try:
+        as_snakemake_asks(dags.load({"suite": "s.yaml", **given_}))
+    except BenchError as error:
+        assert str(error)
+
+
+NUMBERS = [
+    (section, *more, key)
+    for section in ("backbone", "training", "likelihood", "generation")
+    for more in ([(), ("decoding",)] if section == "generation" else [()])
+    for key in (SUITE[section] | SUITE[section].get("decoding", {}))
+    if not isinstance(SUITE[section].get(key), dict)
+] + [("training", key) for key in ("learning_rate", "clip", "weight_decay", "warmup_steps", "threads", "halvings")]
+NUMBERS += [("generation", "decoding", key) for key in ("temperature", "p", "repetition_penalty", "k")]
+numbers = st.sampled_from([0, -1, 1, 2, 3, 0.5, True, "2", 1e-300, 1e-9, 1e300, 1e39])
+
+
+@settings(fuzzed, max_examples=CASES // 5)
+@given(st.dictionaries(st.sampled_from(NUMBERS), numbers, min_size=1, max_size=3),
+       st.sampled_from(["top_k", "top_p", "sample", "beam", "greedy"]))  # fmt: skip
+def test_settings_that_are_run(folder: Path, changed: dict[tuple, Any], strategy: str) -> None:
+    suite = json.loads(json.dumps({**SUITE, "name": "run"}))
+    suite["generation"]["decoding"]["strategy"] = strategy
+    for (*sections, key), number in changed.items():
+        owner = suite
+        for section in sections:
+            owner = owner[section]
+        if isinstance(owner, dict):
+            owner[key] = number
+    family = ("--family", "likelihood")
+    with written(as_yaml(suite), "yaml") as file:
+        for verb, more in (("prepare", CELL[:2]), ("train", CELL), ("likelihood", CELL), ("generate", CELL),
+                           ("score-cell", (*CELL, *family)), ("record", CELL)):  # fmt: skip
+            if called((verb, "--suite", file, *more)):
+                break
+    shutil.rmtree("results/runs/run", ignore_errors=True)
+
+
 lines = st.one_of(
     st.text(max_size=30), st.sampled_from(["a b c d e", "the cat sat", "", " ", "\t", "\u2028", "\x00", "a\rb"]),
     values.map(json.dumps), st.text(max_size=12).map(lambda t: json.dumps({"text": t})),
@@ -237,7 +290,8 @@ literals = st.one_of(
     st.dictionaries(words, values, max_size=2).map(repr), st.sampled_from(["{[]: 1}", "{'mine': 3}", "f()", "{**{}}"]),
 )  # fmt: skip
 statements = st.sampled_from([
-    "pass", "return None", "return 3", "1 / 0", "raise SystemExit(3)", "raise KeyError('z')", "raise Exception('a\\nb')",
+    "pass", "return None", "return 3",
+    "1 / 0", "raise SystemExit(3)", "raise KeyError('z')", "raise Exception('a\\nb')",
     "import sys; sys.exit('gone')", "raise OSError(28, 'No space')", "raise ValueError", "assert False",
     "return super().posterior(batch, condition)", "return super().inject(z)", "super().__init__(backbone, options)",
     "return super().inject(z[..., :1])", "self.a = []\n        self.a[1]", "nowhere", "def f(): f()\n        f()",
@@ -317,7 +371,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 @given(command_lines())
 def test_command_lines(prepared: Path, arguments: list[str]) -> None:
     before = contents()
-    called([word.replace("\0", "") for word in arguments])  # which no command line can hold
+    called([re.sub("[\0\ud800]", "", word) for word in arguments])  # which no command line can hold
     for path in contents().keys() - before.keys():
         Path(path).unlink()
     for path, content in before.items():
