@@ -44,7 +44,11 @@ def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tu
         file = None if cell.method in UNTRAINED else registry.describe(suites.spec_of(suite, cell.method).use).file
         if file is None or file.is_relative_to(registry.PACKAGE):
             raise
-        own = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
+        own = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if Path(frame.filename).resolve() == file.resolve()
+        ]
         where = f"{file}:{own[-1].lineno}, in {own[-1].name}" if own else file
         raise BenchError(f"method '{cell.method}' ({where}): {type(error).__name__}: {first_line(error)}") from error
     if os.environ.get("RANK", "0") == "0":  # of several processes the first one writes

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -61,6 +61,7 @@ class Page(HTMLParser):
 
 
 def every_example(test):
+    test = settings(max_examples=15)(test)  # a report is rendered in each
     for text in HOSTILE:
         test = example(text)(test)
     return test
