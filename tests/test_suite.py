@@ -348,7 +348,7 @@ def test_names_are_folders_of_the_results(name: str, write, tmp_path: Path) -> N
     plug_in = tmp_path / "plug_in.py"
     plug_in.write_text(f"class Mine:\n    variants = {{{name!r}: {{}}}}\n", encoding="utf-8")
     registry._classes.cache_clear()
-    with pytest.raises(BenchError, match="(?s)its name .* should match pattern"):
+    with pytest.raises(BenchError, match=r"(?s)its name .* should match pattern"):
         load(write(), (f"{plug_in}:Mine",))
 
 
@@ -369,5 +369,5 @@ def test_names_of_other_folders_are_taken(kind: str, name: str, write) -> None:
     ],
 )
 def test_numbers_that_no_stage_can_compute_with(changes: dict, write) -> None:
-    with pytest.raises(BenchError, match="finite number|greater than or equal|less than or equal"):
+    with pytest.raises(BenchError, match=r"finite number|greater than or equal|less than or equal"):
         load(write(**changes))
