@@ -118,6 +118,10 @@ def nodes(value: Any, at: tuple = ()) -> list[tuple]:
     return [at, *(place for key, inner in items for place in nodes(inner, (*at, key)))]
 
 
+plausible = st.sampled_from([1, 2, 3, 7, 0.5, True, None, "embed", "local", "table1", "curves", [1], [0, 2], ["embed"],
+                             ["local"], ["embed", "mine"], {"use": "memory"}, {"strategy": "beam"}, {}])  # fmt: skip
+
+
 @st.composite
 def changed_suites(draw: st.DrawFn) -> Any:
     suite = json.loads(json.dumps(SUITE))
@@ -130,7 +134,7 @@ def changed_suites(draw: st.DrawFn) -> Any:
             owner = owner[key]
         match draw(st.sampled_from(["replace", "replace", "remove", "rename", "add"])):
             case "replace":
-                owner[place[-1]] = draw(values)
+                owner[place[-1]] = draw(st.one_of(plausible, values))
             case "remove":
                 del owner[place[-1]]
             case "rename" if isinstance(owner, dict):
@@ -145,7 +149,7 @@ def as_yaml(value: Any) -> bytes:
 
 
 suite_files = st.one_of(
-    changed_suites().map(as_yaml), changed_suites().map(as_yaml), values.map(as_yaml), st.binary(max_size=60),
+    *[changed_suites().map(as_yaml)] * 8, values.map(as_yaml), st.binary(max_size=60),
     st.text("{}[]:,-&*!|>'\"#%@`?\n a1", max_size=40).map(str.encode),
 )  # fmt: skip
 
