@@ -289,6 +289,8 @@ def _augment(arguments: argparse.Namespace) -> None:
     parts = augmented_parts(suite)
     if arguments.part not in parts:
         raise BenchError(f"suite '{suite.name}' has no part '{arguments.part}'{suggest(arguments.part, parts)}")
+    if (model := suite.augmentation.model) not in suite.methods:
+        raise BenchError(f"'augmentation.model': no method '{model}' in the suite{suggest(model, suite.methods)}")
     with _guarded(arguments, part=arguments.part):
         key = augmentation_key(suite, cell, arguments.part, arguments.device)
         augment(suite, cell, arguments.part, key, arguments.device)

@@ -204,3 +204,12 @@ def test_what_is_printed_is_one_line(capsys) -> None:
     with pytest.raises(SystemExit):
         main(["methods", "a\nb\x1b[2J"])
     assert capsys.readouterr().err == "bench: unrecognized arguments: a b?[2J (python -m bench --help tells more)\n"
+
+
+def test_an_augmentation_whose_model_the_suite_lacks(tmp_path: Path, monkeypatch, capsys) -> None:
+    from tests import trained_cell
+
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(trained_cell.YAML, encoding="utf-8")
+    assert main(["augment", "--suite", "s.yaml", *CELL[2:], "--part", "1000x0.5"]) == 2
+    assert "'augmentation.model': no method 'lstm-lm' in the suite" in capsys.readouterr().err
