@@ -259,7 +259,7 @@ class Suite(Section):
     def _empty_means_defaults(cls, value: Any) -> Any:
         """A list of names, or a mapping whose values may be left empty."""
         if isinstance(value, list):
-            value = dict.fromkeys(value)
+            value = dict.fromkeys(map(str, value))
         if not isinstance(value, dict) or not value:
             raise ValueError("expected a non-empty list of names or a mapping")
         return {str(key): {} if item is None else item for key, item in value.items()}

@@ -58,6 +58,7 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
     ("changes", "message"),
     [
         ({"methods": ["gpt2", "dela"]}, "unknown method 'dela'; did you mean 'della'?"),
+        ({"datasets": [["bbe"]]}, "unknown dataset '['bbe']'"),
         ({"datasets": {"bbbe": {}}}, "unknown dataset 'bbbe'; did you mean 'bbe'?"),
         ({"metrics": ["blue"]}, "unknown metric 'blue'; did you mean 'bleu'?"),
         ({"metrics": ["bleu", "rouge"]}, "metric 'rouge' pairs each generated text with a reference of its own"),
