@@ -9,11 +9,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from bench import cli_score
-from bench.errors import BenchError, suggest
+from bench.errors import BenchError, one_line, suggest
 from bench.paths import SUITE
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.run(arguments)
         sys.stdout.flush()  # here, where a reader that has left is understood
     except BenchError as error:
-        print(f"bench: {' '.join(str(error).splitlines())}", file=sys.stderr)
-        return 2
+        return _said(str(error))
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
         return 130
@@ -40,9 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a full disk, a directory that may not be written
-        print(f"bench: {error.filename or arguments.verb}: {error.strerror or error}", file=sys.stderr)
-        return 2
+        return _said(f"{error.filename or arguments.verb}: {error.strerror or error}")
+    except MemoryError as error:
+        return _said(f"{arguments.verb}: not enough memory {error}")
     return 0
+
+
+def _said(message: str) -> int:
+    print(f"bench: {one_line(message)}", file=sys.stderr)
+    return 2
 
 
 def _open_streams() -> None:
@@ -57,7 +63,7 @@ def _open_streams() -> None:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, as for every other mistake."""
-        self.exit(2, f"bench: {message} ({self.prog} --help tells more)\n")
+        self.exit(_said(f"{message} ({self.prog} --help tells more)"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -186,6 +192,15 @@ def _load_cell(arguments: argparse.Namespace, model: bool = True) -> tuple[Suite
     return suite, Cell(dataset, arguments.method, arguments.seed, _named_decoding(arguments, suite))
 
 
+def _guarded(
+    arguments: argparse.Namespace, model: bool = True, part: str = ""
+) -> AbstractContextManager[tuple[Suite, Cell]]:
+    """The cell of a verb, what the verb reads checked, and sealed what it has written."""
+    from bench.integrity import guarded
+
+    return guarded(arguments.verb, *_load_cell(arguments, model), part)
+
+
 def _named_decoding(arguments: argparse.Namespace, suite: Suite) -> str:
     from bench.suite import UNTRAINED
 
@@ -206,11 +221,13 @@ def _data(arguments: argparse.Namespace) -> None:
 def _prepare(arguments: argparse.Namespace) -> None:
     from bench import suite as suites
     from bench.data.prepare import prepare
+    from bench.files import check
     from bench.paths import CellPaths
 
     suite, dataset = _load_dataset(arguments)
     paths, backbone = CellPaths(suite.name, dataset, "", 0), suites.backbone_of(suite, dataset)
     models = suites.pretrained_of(suite, dataset)
+    check(*map(paths.pretrained, models))
     prepare(dataset, suite.datasets[dataset], backbone, paths.data, *map(paths.pretrained, models))
 
 
@@ -225,92 +242,77 @@ def _pretrained(arguments: argparse.Namespace) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     from functools import partial
 
-    from bench import closure
-    from bench.files import sha256
-    from bench.paths import CellPaths
+    from bench.integrity import training_key
     from bench.ranks import launch, started
-    from bench.suite import digest, pretrained_of, settings
     from bench.training import train
 
     if arguments.processes < 1:
         raise BenchError(f"--processes {arguments.processes}: at least one")
-    processes = max(arguments.processes, started())
-    suite, cell = _load_cell(arguments)
-    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
-    models = pretrained_of(suite, cell.dataset, cell.method)
-    key = digest(
-        closure.stage_fingerprint(suite, "train", cell.dataset, cell.method),
-        settings(suite, "train", cell.dataset, cell.method),
-        sha256(paths.manifest),
-        *(sha256(paths.pretrained(model) / "manifest.json") for model in models),
-        cell.seed,
-        arguments.device,
-        *([processes] if processes > 1 else []),
-    )
-    work = partial(train, suite, cell, key, arguments.device)
-    launch(arguments.processes, arguments.device, work) if arguments.processes > 1 else work()
+    with _guarded(arguments) as (suite, cell):
+        key = training_key(suite, cell, arguments.device, max(arguments.processes, started()))
+        work = partial(train, suite, cell, key, arguments.device)
+        launch(arguments.processes, arguments.device, work) if arguments.processes > 1 else work()
 
 
 def _likelihood(arguments: argparse.Namespace) -> None:
     from bench.likelihood import measure
 
-    measure(*_load_cell(arguments), arguments.device)
+    with _guarded(arguments) as cell:
+        measure(*cell, arguments.device)
 
 
 def _generate(arguments: argparse.Namespace) -> None:
     from bench.generation import generate
 
-    generate(*_load_cell(arguments), arguments.device)
+    with _guarded(arguments) as cell:
+        generate(*cell, arguments.device)
 
 
 def _interpolate(arguments: argparse.Namespace) -> None:
     from bench.interpolation import interpolate
 
-    interpolate(*_load_cell(arguments), arguments.device)
+    with _guarded(arguments) as cell:
+        interpolate(*cell, arguments.device)
 
 
 def _attention(arguments: argparse.Namespace) -> None:
     from bench.attention import measure
 
-    measure(*_load_cell(arguments), arguments.device)
+    with _guarded(arguments) as cell:
+        measure(*cell, arguments.device)
 
 
 def _augment(arguments: argparse.Namespace) -> None:
-    from bench import closure
     from bench.augmentation import augment
-    from bench.files import sha256
-    from bench.paths import CellPaths
-    from bench.suite import augmented_parts, digest, settings
+    from bench.integrity import augmentation_key
+    from bench.suite import augmented_parts
 
     suite, cell = _load_cell(arguments)
     parts = augmented_parts(suite)
     if arguments.part not in parts:
         raise BenchError(f"suite '{suite.name}' has no part '{arguments.part}'{suggest(arguments.part, parts)}")
-    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
-    key = digest(
-        closure.stage_fingerprint(suite, "augment", cell.dataset, cell.method),
-        settings(suite, "augment", cell.dataset),
-        sha256(paths.manifest),
-        sha256(paths.history),
-        arguments.part,
-        cell.seed,
-        arguments.device,
-    )
-    augment(suite, cell, arguments.part, key, arguments.device)
+    if (model := suite.augmentation.model) not in suite.methods:
+        raise BenchError(f"'augmentation.model': no method '{model}' in the suite{suggest(model, suite.methods)}")
+    with _guarded(arguments, part=arguments.part):
+        key = augmentation_key(suite, cell, arguments.part, arguments.device)
+        augment(suite, cell, arguments.part, key, arguments.device)
 
 
 def _untrained(arguments: argparse.Namespace) -> None:
+    from bench.integrity import guarded
     from bench.suite import Cell
     from bench.untrained import untrained
 
     suite, dataset = _load_dataset(arguments)
-    untrained(suite, Cell(dataset, arguments.row, 0))
+    with guarded(arguments.verb, suite, Cell(dataset, arguments.row, 0)) as cell:
+        untrained(*cell)
 
 
 def _score_cell(arguments: argparse.Namespace) -> None:
     from bench.score import score
 
-    score(*_load_cell(arguments, model=False), arguments.family)
+    with _guarded(arguments, model=False, part=arguments.family) as cell:
+        score(*cell, arguments.family)
 
 
 def _ls(arguments: argparse.Namespace) -> None:
@@ -334,27 +336,34 @@ def _diff(arguments: argparse.Namespace) -> None:
 def _record(arguments: argparse.Namespace) -> None:
     from bench.record import record
 
-    record(*_load_cell(arguments, model=False))
+    with _guarded(arguments, model=False) as cell:
+        record(*cell)
 
 
 def _report(arguments: argparse.Namespace) -> None:
     import importlib
 
+    from bench.integrity import check_report
     from bench.report import catalogue
 
-    module = importlib.import_module(catalogue.find(arguments.report).module)
-    module.render(_load(arguments), arguments.report, arguments.out)
+    module, suite = importlib.import_module(catalogue.find(arguments.report).module), _load(arguments)
+    check_report(suite, arguments.report)
+    module.render(suite, arguments.report, arguments.out)
 
 
 def _compare(arguments: argparse.Namespace) -> None:
+    from bench.integrity import check_run
     from bench.report.compare import compare
 
+    check_run(_load(arguments))
     compare(arguments.suite, tuple(arguments.use), arguments.frozen, arguments.out)
 
 
 def _freeze(arguments: argparse.Namespace) -> None:
     from bench.freeze import freeze
+    from bench.integrity import check_run
 
+    check_run(_load(arguments))
     freeze(arguments.suite, arguments.release, arguments.allow_dirty, arguments.finished)
 
 

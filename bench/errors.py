@@ -23,6 +23,11 @@ def suggest(word: str, allowed: Iterable[str]) -> str:
     return f"; allowed: {', '.join(allowed)}" if allowed else ""
 
 
-def first_line(error: Exception) -> str:
+def one_line(text: str) -> str:
+    """For a terminal: a line break is a space, and what moves the cursor or cannot be shown a question mark."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.splitlines()))
+
+
+def first_line(error: BaseException) -> str:
     """What a library's error says first, or else what it is called."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -17,6 +17,8 @@ from typing import IO, Any
 
 from bench.errors import BenchError
 
+SUMS = "SHA256SUMS"  # in a directory, of all its files; of a file by itself beside it, see :func:`seal`
+
 
 @contextmanager
 def atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
@@ -47,12 +49,16 @@ def atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """A directory that appears, complete, when the block ends; an older one in its place is replaced."""
+    """A directory that appears, complete, when the block ends; an older one in its place is replaced.
+
+    It holds the checksums of its files, for :func:`check`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield temporary
+        _write_sums(temporary / SUMS, sorted(path for path in temporary.rglob("*") if path.is_file()))
         temporary.chmod(0o755)
         if path.exists():
             older = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
@@ -126,3 +132,36 @@ def sha256(path: str | Path) -> str:
     """Hex digest of a file's bytes."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def seal(*paths: Path) -> None:
+    """Write the checksum of each file beside it, as ``.name.sha256``: lines that ``sha256sum --check`` reads."""
+    for path in paths:
+        _write_sums(_beside(path), [path])
+
+
+def check(*paths: Path, remedy: str = "delete {path} and run again") -> None:
+    """Raise where a file, or one of a directory, is not what was written; :class:`BenchError` says what to do.
+
+    What has no checksum is taken as it is, and what is not there is for its reader to miss.
+    """
+    for path in paths:
+        beside = [path / SUMS] if path.is_dir() else [_beside(path), path.parent / SUMS]
+        sums = next((file for file in beside if file.exists()), None)
+        if sums is None or not path.exists():
+            continue
+        listed = [line.partition("  ") for line in read_lines(sums, "checksums")]
+        wanted = [(digest, name) for digest, _, name in listed if path.is_dir() or name == path.name]
+        for digest, name in wanted or [("", "")]:
+            file = sums.parent / name
+            if not file.is_file() or sha256(file) != digest:
+                raise BenchError(f"{file}: changed since it was written, by {sums}; {remedy.format(path=path)}")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
+
+
+def _write_sums(out: Path, files: list[Path]) -> None:
+    with atomic(out) as stream:
+        stream.writelines(f"{sha256(file)}  {file.relative_to(out.parent).as_posix()}\n" for file in files)

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench import suite as suites
 from bench.errors import BenchError, suggest
-from bench.files import atomic_directory, read_json, sha256, write_json
+from bench.files import atomic_directory, check, read_json, sha256, write_json
 from bench.paths import FROZEN, CellPaths
 from bench.record_schema import Record, parse_record, read_cell
 from bench.schema import Suite
@@ -25,6 +25,7 @@ from bench.suite import UNTRAINED, Cell
 
 SCHEMA = 1
 DECIMALS = 4  # of per-example statistics, in nats: far below their Monte-Carlo error
+RESTORE = "take the release again from where it is kept (git checkout)"
 PerExample = Mapping[str, Sequence[float]]
 
 
@@ -181,6 +182,7 @@ def load_release(name: str, root: Path = Path()) -> Release:
     if not name or not (folder / "manifest.json").is_file():
         known = [path.parent.name for path in (root / FROZEN).glob("*/manifest.json")]
         raise BenchError(f"no frozen release '{name}' in {root / FROZEN}{suggest(name, known)}")
+    check(folder / "manifest.json", remedy=RESTORE)
     manifest = read_json(folder / "manifest.json", "release")
     try:
         if manifest["schema"] != SCHEMA:
@@ -195,6 +197,6 @@ def load_release(name: str, root: Path = Path()) -> Release:
 def _read_cell(folder: Path, entry: Mapping[str, Any]) -> FrozenCell:
     file = folder / entry["file"]
     if not file.is_file() or sha256(file) != entry["sha256"]:
-        raise BenchError(f"release {folder}: {entry['file']} is missing or changed since it was frozen")
+        raise BenchError(f"{file}: missing or changed since it was frozen, by manifest.json; {RESTORE}")
     content = read_json(file, "frozen cell")
     return FrozenCell(parse_record(content["record"], f"frozen cell {file}"), content["per_example"])

@@ -155,7 +155,7 @@ def _module_from_file(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BenchError(f"method file {file}: {type(error).__name__}: {error}") from error
     return module
 
@@ -217,7 +217,7 @@ def load_metric(name: str) -> Metric:
 def _parse(file: Path) -> ast.Module:
     try:
         return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
-    except (SyntaxError, UnicodeDecodeError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # as ast.parse has it
         raise BenchError(f"{file}: not valid Python: {error}") from None
 
 
@@ -233,6 +233,6 @@ def _literal(body: list[ast.stmt], name: str) -> Any:
         if _assigns(node, name) and isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
             try:
                 return ast.literal_eval(node.value)
-            except ValueError:
+            except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):  # as it has it, likewise
                 return None
     return None

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, f
 from bench import pretrained
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]  # also a folder's
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,99}$")]  # also a folder's, and an option's value
 
 
 FRESH = "fresh"  # weights that are not pretrained
@@ -20,7 +20,7 @@ BYTES = 260  # the smallest vocabulary of byte-level BPE: every byte and four sp
 class Section(BaseModel):
     """A part of a suite; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Decoding(Section):
@@ -29,8 +29,8 @@ class Decoding(Section):
     strategy: Literal["greedy", "sample", "top_k", "top_p", "beam"] = "top_k"
     k: PositiveInt = 50  # top_k: tokens kept; beam: beams
     p: Annotated[float, Field(gt=0, le=1)] = 0.95
-    temperature: PositiveFloat = 1.0
-    repetition_penalty: PositiveFloat = 1.0
+    temperature: Annotated[float, Field(ge=0.001, le=1000)] = 1.0
+    repetition_penalty: Annotated[float, Field(ge=0.001, le=1000)] = 1.0
     words: PositiveInt | None = None  # of every text, no more and no fewer; of datasets whose tokens are words
 
     @property
@@ -242,7 +242,7 @@ class Suite(Section):
 
     name: Name
     datasets: dict[str, Dataset]
-    methods: dict[str, MethodSpec]
+    methods: dict[Name, MethodSpec]
     models: dict[Name, Pretrained] = {}
     seeds: list[Seed]
     metrics: dict[str, dict[str, Any]]
@@ -259,7 +259,7 @@ class Suite(Section):
     def _empty_means_defaults(cls, value: Any) -> Any:
         """A list of names, or a mapping whose values may be left empty."""
         if isinstance(value, list):
-            value = dict.fromkeys(value)
+            value = dict.fromkeys(map(str, value))
         if not isinstance(value, dict) or not value:
             raise ValueError("expected a non-empty list of names or a mapping")
         return {str(key): {} if item is None else item for key, item in value.items()}

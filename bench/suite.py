@@ -25,6 +25,7 @@ from bench.schema import (
     Generation,
     Likelihood,
     MethodSpec,
+    Name,
     Selection,
     Suite,
     Training,
@@ -34,6 +35,7 @@ from bench.validation import validate
 # Rows that score texts nobody generated: held-out human ones, and the sources of a conditional dataset taken as they
 # are. Never trained, so their only seed is 0.
 HUMAN, COPY = UNTRAINED = ("human", "copy")
+RESERVED = ("data", "logs")  # folders that lie beside those named after methods and models
 
 
 @dataclass(frozen=True, order=True)
@@ -65,7 +67,10 @@ def _load(path: str, methods: tuple[str, ...]) -> Suite:
     if not isinstance(raw, dict):
         raise BenchError(f"suite {path}: expected a mapping at the top, found {type(raw).__name__}")
     suite: Suite = validate(Suite, raw, f"suite {path}")
-    added = {name: MethodSpec(use=use) for name, use in map(named_spec, methods)}
+    added = {
+        validate(Name, name, f"method '{use}', its name '{name}'"): MethodSpec(use=use)
+        for name, use in map(named_spec, methods)
+    }
     suite = suite.model_copy(update={"methods": {**suite.methods, **added}})
     _resolve_names(suite, f"suite {path}")
     if added and suite.reports:  # a method from outside joins the rows of the first report
@@ -84,8 +89,9 @@ def named_spec(spec: str) -> tuple[str, str]:
 def _resolve_names(suite: Suite, where: str) -> None:
     try:
         for name, spec in suite.methods.items():
-            if name in UNTRAINED:
-                raise BenchError(f"'methods.{name}': that is the name of a row without a model")
+            if name in (*UNTRAINED, *RESERVED):
+                of = "a row without a model" if name in UNTRAINED else "a folder beside those of methods"
+                raise BenchError(f"'methods.{name}': that is the name of {of}")
             registry.describe(spec.use or name)
         for dataset in suite.datasets:
             registry.dataset(dataset)
@@ -97,6 +103,8 @@ def _resolve_names(suite: Suite, where: str) -> None:
                     "this suite are unconditional; `python -m bench score` computes it on any two files"
                 )
         for name in suite.models:
+            if name in RESERVED:
+                raise BenchError(f"'models.{name}': that is the name of a folder beside those of models")
             pretrained.kind_of(suite, name)
         augmented = any("augmentation" in catalogue.find(name).reads for name in suite.reports)
         if augmented and (model := suite.augmentation.model) not in suite.methods:

@@ -11,6 +11,7 @@ from bench import registry
 
 # The same examples every time; `pytest --hypothesis-profile default` draws new ones.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("long", deadline=None, max_examples=4000)  # 10,400 of tests/test_fuzz.py
 settings.load_profile("repeatable")
 
 

@@ -164,3 +164,52 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(BenchError, match=r"cannot write .*scores\.json: No space left on device"):
         write_json(tmp_path / "scores.json", {"a": 1})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("def __init__(self, backbone, options):\n        1 / 0", "mine.py:5, in __init__): ZeroDivisionError"),
+        ("def inject(self, z):\n        return [][1]", "mine.py:5, in inject): IndexError: list index out of range"),
+        ("def inject(self, z):\n        raise SystemExit('gone')", "mine.py:5, in inject): SystemExit: gone"),
+        ("def posterior(self, batch, condition=None):\n        return 3", "mine.py): AttributeError: 'int' object"),
+    ],
+)
+def test_a_plug_in_that_fails_is_named(broken: str, message: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    from tests import trained_cell
+
+    trained_cell.write_cell(tmp_path, "bbe", "embed", yaml=f"{trained_cell.YAML}training: {{batch_size: 4}}\n")
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        f"from bench.methods.embed import Embed\nclass Mine(Embed):\n    variants = {{'mine': {{}}}}\n    {broken}\n"
+    )
+    assert main(["train", "--suite", "trained.yaml", "--use", "mine.py:Mine", "--dataset", "bbe", "--method", "mine",
+                 "--seed", "1"]) == 2  # fmt: skip
+    error = capsys.readouterr().err
+    assert error.startswith("bench: method 'mine' (") and message in error and error.count("\n") == 1
+
+
+def test_an_error_of_our_own_keeps_its_traceback(tmp_path: Path, monkeypatch) -> None:
+    from bench import training
+    from tests import trained_cell
+
+    trained_cell.write_cell(tmp_path, "bbe", "embed")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "train", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["train", "--suite", "trained.yaml", "--dataset", "bbe", "--method", "embed", "--seed", "1"])
+
+
+def test_what_is_printed_is_one_line(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["methods", "a\nb\x1b[2J"])
+    assert capsys.readouterr().err == "bench: unrecognized arguments: a b?[2J (python -m bench --help tells more)\n"
+
+
+def test_an_augmentation_whose_model_the_suite_lacks(tmp_path: Path, monkeypatch, capsys) -> None:
+    from tests import trained_cell
+
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(trained_cell.YAML, encoding="utf-8")
+    assert main(["augment", "--suite", "s.yaml", *CELL[2:], "--part", "1000x0.5"]) == 2
+    assert "'augmentation.model': no method 'lstm-lm' in the suite" in capsys.readouterr().err

@@ -58,6 +58,7 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
     ("changes", "message"),
     [
         ({"methods": ["gpt2", "dela"]}, "unknown method 'dela'; did you mean 'della'?"),
+        ({"datasets": [["bbe"]]}, "unknown dataset '['bbe']'"),
         ({"datasets": {"bbbe": {}}}, "unknown dataset 'bbbe'; did you mean 'bbe'?"),
         ({"metrics": ["blue"]}, "unknown metric 'blue'; did you mean 'bleu'?"),
         ({"metrics": ["bleu", "rouge"]}, "metric 'rouge' pairs each generated text with a reference of its own"),
@@ -329,3 +330,45 @@ def test_where_a_pretrained_model_is_from_is_one_of_its_settings(write, monkeypa
     moved = replace(pretrained.KNOWN["gpt2"], revision="f" * 40)
     monkeypatch.setitem(pretrained.KNOWN, "gpt2", moved)
     assert settings(plain, "pretrained", model="gpt2") != before
+
+
+UNFIT = [
+    "../up", "..", "a/../../b", "/tmp/x", "a/b", "a\nb", "a\n", "a b", "-x", ".hidden", "", "x" * 101, "x" * 5000,
+    "é", "日本", "\u202e", "a\\b", "a:b", "~", "$HOME", "<b>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_names_are_folders_of_the_results(name: str, write, tmp_path: Path) -> None:
+    greedy, own = {"strategy": "greedy"}, {"kind": "gpt2", "model_dir": "x"}
+    for changes in ({"name": name}, {"methods": {name: {"use": "della"}}}, {"decodings": {name: greedy}},
+                    {"models": {name: own}}, {"datasets": {name: {}}}):  # fmt: skip
+        with pytest.raises(BenchError) as raised:
+            load(write(**changes))
+        assert "should match pattern" in str(raised.value) or "unknown dataset" in str(raised.value)
+    plug_in = tmp_path / "plug_in.py"
+    plug_in.write_text(f"class Mine:\n    variants = {{{name!r}: {{}}}}\n", encoding="utf-8")
+    registry._classes.cache_clear()
+    with pytest.raises(BenchError, match=r"(?s)its name .* should match pattern"):
+        load(write(), (f"{plug_in}:Mine",))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("methods", "data"), ("methods", "logs"), ("models", "logs")])
+def test_names_of_other_folders_are_taken(kind: str, name: str, write) -> None:
+    given = {"use": "della"} if kind == "methods" else {"kind": "gpt2", "model_dir": "x"}
+    with pytest.raises(BenchError, match=f"'{kind}.{name}': that is the name of a folder"):
+        load(write(**{kind: {name: given}}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training": {"learning_rate": float("inf")}},
+        {"augmentation": {"factors": [float("inf")]}},
+        {"generation": {"decoding": {"temperature": 1e-300}}},
+        {"generation": {"decoding": {"repetition_penalty": 1e300}}},
+    ],
+)
+def test_numbers_that_no_stage_can_compute_with(changes: dict, write) -> None:
+    with pytest.raises(BenchError, match=r"finite number|greater than or equal|less than or equal"):
+        load(write(**changes))

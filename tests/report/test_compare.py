@@ -150,7 +150,7 @@ def test_a_damaged_release_is_one_clear_line(run: str, damage: str) -> None:
     folder = freeze(run, "r1")
     cell = folder / "cells/bbe/della/seed2.json"
     cell.unlink() if damage == "missing" else cell.write_text("{}", encoding="utf-8")
-    with pytest.raises(BenchError, match=r"cells/bbe/della/seed2.json is missing or changed"):
+    with pytest.raises(BenchError, match=r"cells/bbe/della/seed2.json: missing or changed"):
         compare(run, (), "r1", Path("compare.md"))
 
 

@@ -1,0 +1,149 @@
+"""What each stage reads is checked before it begins, and what it wrote is sealed when it has succeeded.
+
+The files are those of the Snakemake rules. Directories seal themselves, see :func:`bench.files.atomic_directory`.
+Results of versions without checksums are taken as they are.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench import registry
+from bench import suite as suites
+from bench.closure import stage_fingerprint
+from bench.dag import Dag
+from bench.errors import BenchError, first_line
+from bench.files import check, seal, sha256
+from bench.paths import CellPaths
+from bench.schema import Suite
+from bench.suite import UNTRAINED, Cell, digest, settings
+
+
+@contextmanager
+def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tuple[Suite, Cell]]:
+    """Around one stage of a cell; ``part`` is the metric family that is scored, or the part of an augmentation.
+
+    What a method from outside raises is a :class:`BenchError` that names its file and line, and so is what comes of
+    weights that are not finite, from which no text can be drawn.
+    """
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)
+    check(*_read(stage, suite, cell, paths, part))
+    try:
+        yield suite, cell
+    except (BenchError, OSError):
+        raise
+    except (Exception, SystemExit) as error:
+        if _diverged(paths.history):
+            raise BenchError(f"{paths.history}: the training diverged ({stage}: {first_line(error)})") from error
+        file = None if cell.method in UNTRAINED else registry.describe(suites.spec_of(suite, cell.method).use).file
+        if file is None or file.is_relative_to(registry.PACKAGE):
+            raise
+        own = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if Path(frame.filename).resolve() == file.resolve()
+        ]
+        where = f"{file}:{own[-1].lineno}, in {own[-1].name}" if own else file
+        raise BenchError(f"method '{cell.method}' ({where}): {type(error).__name__}: {first_line(error)}") from error
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first one writes
+        seal(*_written(stage, paths, part))
+
+
+def _diverged(history: Path) -> bool:
+    """Whether the last validation bound of a training is not finite."""
+    try:
+        with open(history, encoding="utf-8", newline="") as stream:
+            *_, last = csv.DictReader(stream)
+        return not math.isfinite(float(last["valid_nelbo"]))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _read(stage: str, suite: Suite, cell: Cell, paths: CellPaths, part: str) -> list[Path]:
+    match stage:
+        case "train":
+            return [paths.data, *_pretrained(suite, paths, cell.dataset, cell.method), paths.resume]
+        case "augment":
+            resume = paths.augmented(part).with_name(f".resume-{part}")
+            models = _pretrained(suite, paths, cell.dataset, suite.augmentation.model)
+            return [paths.data, *models, paths.model, paths.history, resume]
+        case "untrained":
+            return [paths.data]
+        case "score-cell":
+            texts = suites.families_of(suite, cell.dataset, cell.method, cell.decoding).get(part) == "texts"
+            return [paths.data, paths.samples] if texts else [paths.likelihood]
+        case "record":
+            families = suites.families_of(suite, cell.dataset, cell.method, cell.decoding)
+            files = [paths.manifest, *map(paths.scores, families)]
+            if cell.method in UNTRAINED:
+                return files
+            stages = suites.trained_stages(suite, cell.dataset, cell.method, cell.decoding)
+            return [*files, paths.model / "config.json", *map(paths.cost, stages)]
+        case _:
+            return [paths.data, paths.model]
+
+
+def _pretrained(suite: Suite, paths: CellPaths, dataset: str, method: str) -> list[Path]:
+    return list(map(paths.pretrained, suites.pretrained_of(suite, dataset, method)))
+
+
+def _written(stage: str, paths: CellPaths, part: str) -> list[Path]:
+    """What a stage writes besides directories."""
+    return {
+        "train": [paths.history, paths.cost("train")],
+        "likelihood": [paths.likelihood, paths.cost("likelihood")],
+        "generate": [paths.samples, paths.cost("generate")],
+        "interpolate": [paths.interpolation],
+        "attention": [paths.attention],
+        "augment": [paths.augmented(part), paths.cost(f"augment-{part}")],
+        "untrained": [paths.samples],
+        "score-cell": [paths.scores(part)],
+        "record": [paths.record],
+    }[stage]
+
+
+def training_key(suite: Suite, cell: Cell, device: str, processes: int) -> str:
+    """What a training's checkpoint must agree on."""
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+    return digest(
+        stage_fingerprint(suite, "train", cell.dataset, cell.method),
+        settings(suite, "train", cell.dataset, cell.method),
+        sha256(paths.manifest),
+        *(sha256(model / "manifest.json") for model in _pretrained(suite, paths, cell.dataset, cell.method)),
+        cell.seed,
+        device,
+        *([processes] if processes > 1 else []),
+    )
+
+
+def augmentation_key(suite: Suite, cell: Cell, part: str, device: str) -> str:
+    """Likewise, of the language model of an augmentation."""
+    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+    return digest(
+        stage_fingerprint(suite, "augment", cell.dataset, cell.method),
+        settings(suite, "augment", cell.dataset),
+        sha256(paths.manifest),
+        sha256(paths.history),
+        part,
+        cell.seed,
+        device,
+    )
+
+
+def check_report(suite: Suite, report: str) -> None:
+    """What one report reads."""
+    dag = Dag("", (), suite, "", "cpu")
+    check(*map(Path, (*dag.read(report), *dag.manifests(report))))
+
+
+def check_run(suite: Suite) -> None:
+    """Every record of a run and what stands behind it."""
+    for cell in (*suites.cells(suite), *suites.untrained(suite)):
+        paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+        check(paths.record, paths.likelihood, paths.manifest)

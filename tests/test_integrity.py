@@ -1,0 +1,183 @@
+"""Damaged, exchanged and edited files of a finished run: no stage uses one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.errors import BenchError
+from bench.files import SUMS, atomic_directory, check, seal
+
+YAML = """
+name: s
+datasets: {bbe: {train: 16, valid: 8, test: 8}}
+methods: [embed]
+seeds: [1, 2]
+metrics: [iw, distinct]
+backbone: {layers: 1, width: 8, heads: 1, vocabulary: 262, max_tokens: 16}
+training: {epochs: 1, batch_size: 8, log_points: 2, valid_examples: 8}
+likelihood: {importance_samples: 2, posterior_samples: 1}
+generation: {samples: 4}
+"""
+SUITE, AT = ("--suite", "s.yaml"), ("--dataset", "bbe")
+TABLE, CURVES = (("report", *SUITE, "--report", name, "--out", f"out.{end}") for name, end in
+                 (("table1", "md"), ("curves", "png")))  # fmt: skip
+FREEZE = ("freeze", *SUITE, "again", "--allow-dirty")
+COMPARE = ("compare", *SUITE, "--frozen", "r1", "--out", "compare.md")
+
+
+def stage(verb: str, *more: str, seed: int = 1) -> tuple[str, ...]:
+    return (verb, *SUITE, *AT, "--method", "embed", "--seed", str(seed), *more)
+
+
+def human(verb: str, *more: str) -> tuple[str, ...]:
+    return (verb, *SUITE, *AT, "--method", "human", "--seed", "0", *more)
+
+
+LIKELIHOOD, TEXTS = ("--family", "likelihood"), ("--family", "ngrams")
+EVERY = [
+    ("prepare", *SUITE, *AT),
+    *(stage(verb, *more, seed=seed) for seed in (1, 2) for verb, more in (
+        ("train", ()), ("likelihood", ()), ("generate", ()), ("interpolate", ()), ("score-cell", LIKELIHOOD),
+        ("score-cell", TEXTS), ("record", ()),
+    )),
+    ("untrained", *SUITE, *AT, "--row", "human"), human("score-cell", *TEXTS), human("record"),
+    TABLE, CURVES, ("freeze", *SUITE, "r1", "--allow-dirty"), COMPARE,
+]  # fmt: skip
+
+CELL, DATA, FROZEN = "results/runs/s/bbe/embed/seed1", "results/runs/s/bbe/data", "results/frozen/r1"
+READERS = [  # each file, and the stages that read it
+    (f"{DATA}/manifest.json", stage("train"), stage("likelihood"), stage("record"), TABLE),
+    (f"{DATA}/train.txt", stage("train")),
+    (f"{DATA}/valid.txt", stage("train"), ("untrained", *SUITE, *AT, "--row", "human")),
+    (f"{DATA}/test.txt", stage("likelihood"), stage("score-cell", *TEXTS)),
+    (f"{DATA}/tokenizer.json", stage("train"), stage("likelihood"), stage("interpolate")),
+    *((f"{CELL}/model/{file}", stage("likelihood"), stage("generate"), stage("interpolate"))
+      for file in ("weights.safetensors", "config.json", "tokenizer.json")),
+    (f"{CELL}/model/config.json", stage("record")),
+    (f"{CELL}/history.csv", CURVES),
+    (f"{CELL}/likelihood.npz", stage("score-cell", *LIKELIHOOD), FREEZE, COMPARE),
+    (f"{CELL}/samples.jsonl", stage("score-cell", *TEXTS)),
+    *((f"{CELL}/{file}.json", stage("record")) for file in (
+        "scores/likelihood", "scores/ngrams", "cost/train", "cost/likelihood", "cost/generate")),
+    (f"{CELL}/record.json", TABLE, FREEZE, COMPARE),
+    (f"{FROZEN}/manifest.json", COMPARE),
+    (f"{FROZEN}/cells/bbe/embed/seed1.json", COMPARE),
+]  # fmt: skip
+
+
+def flipped(data: bytes, _: Path) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+def of_another(_: bytes, path: Path) -> bytes:
+    other = Path(str(path).replace("seed1", "seed2"))
+    return other.read_bytes() if other != path else path.parent.joinpath("manifest.json").read_bytes() + b" "
+
+
+def edited(data: bytes, _: Path) -> bytes:
+    """A digit after a colon or comma, as a hand would: still valid JSON or CSV."""
+    return re.sub(rb"([:,] ?-?\d*)(\d)", lambda m: m[1] + str((int(m[2]) + 1) % 10).encode(), data, count=1)
+
+
+DAMAGE: list[Callable[[bytes, Path], bytes]] = [
+    flipped, of_another, edited,
+    lambda data, _: data[: len(data) // 2], lambda data, _: b"", lambda data, _: data + b"\n",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A run made by the verbs."""
+    root = tmp_path_factory.mktemp("run")
+    (root / "s.yaml").write_text(YAML)
+    shutil.copytree("results/published", root / "results/published")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        for arguments in EVERY:
+            assert main(arguments) == 0, arguments
+        yield root
+
+
+def contents() -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("case", READERS, ids=lambda case: case[0].removeprefix("results/"))
+def test_no_stage_reads_a_damaged_file(case: tuple, finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, readers = Path(case[0]), case[1:]
+    whole = file.read_bytes()
+    for damage in DAMAGE:
+        if (data := damage(whole, file)) == whole:
+            continue  # no number in it to edit
+        file.write_bytes(data)
+        before = contents()
+        for arguments in readers:
+            code, error = main(arguments), capsys.readouterr().err
+            assert code == 2 and error.count("\n") == 1, (arguments, error)
+            assert f"{file}: " in error and "changed since it was " in error, error
+            assert ("take the release again" if "frozen" in file.parts else "run again") in error, error
+            assert contents() == before, "nothing is written"
+        file.write_bytes(whole)
+    capsys.readouterr()
+
+
+def test_every_file_of_a_run_is_sealed_and_repeats(finished: Path) -> None:
+    """What a stage writes without a checksum would never be checked."""
+    for path in Path("results").rglob("*"):
+        if path.is_dir() or SUMS in path.name or path.suffix == ".sha256" or path.is_relative_to("results/published"):
+            continue
+        whole = path.read_bytes()
+        path.write_bytes(whole + b" ")
+        with pytest.raises(BenchError, match=f"{re.escape(str(path))}: changed since it was written"):
+            check(*(folder for folder in path.parents if (folder / SUMS).exists()), path)
+        path.write_bytes(whole)
+        check(path)
+
+
+def test_a_damaged_checkpoint(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    resume = Path(CELL) / ".resume"
+    with atomic_directory(resume) as folder:
+        (folder / "state.json").write_text(json.dumps({"key": "of other code"}))
+    assert main(stage("train")) == 0, "one of other code is not read"
+    with atomic_directory(resume) as folder:
+        (folder / "state.json").write_text(json.dumps({"key": "of other code"}))
+    (resume / "state.json").write_text(json.dumps({"key": "another"}))
+    capsys.readouterr()
+    assert main(stage("train")) == 2
+    assert f"{resume}/state.json: changed since it was written, by {resume}/{SUMS}; delete {resume} and run again" in (
+        capsys.readouterr().err
+    )
+    shutil.rmtree(resume)
+
+
+def test_results_without_checksums_are_taken_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text("{}")
+    check(path, tmp_path, tmp_path / "nowhere")
+    seal(path)
+    check(path)
+
+
+@pytest.mark.parametrize("sums", ["", "nonsense\n", "0" * 64 + "  record.json\n", "0" * 64 + "  other.json\n"])
+def test_damaged_checksums_are_no_checksums_passed(sums: str, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text("{}")
+    seal(path)
+    (tmp_path / ".record.json.sha256").write_text(sums)
+    with pytest.raises(BenchError, match="changed since it was written"):
+        check(path)
+    folder = tmp_path / "folder"
+    with atomic_directory(folder) as made:
+        (made / "record.json").write_text("{}")
+    (folder / SUMS).write_text(sums)
+    for wanted in (folder, folder / "record.json"):
+        with pytest.raises(BenchError, match="changed since it was written"):
+            check(wanted)
