@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bench import cli_score
+from bench import cli_humaneval, cli_score
 from bench.errors import BenchError, one_line, suggest
 from bench.paths import SUITE
 
@@ -116,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     for sub in (show, diff):
         sub.add_argument("--all", action="store_true", help="every quantity, not those of tables alone")
     verb("score", cli_score.run, "score any file of generated texts, with no suite", cli_score.options)
+    verb("humaneval", cli_humaneval.run, "make sheets for annotators, and score filled ones", cli_humaneval.options)
     metrics = verb("metrics", _metrics, "list metrics: formulas, directions, ranges, sources, signatures, options")
     metrics.add_argument("names", nargs="*", metavar="NAME", help="these metrics alone")
     verb("methods", _methods, "list every registered method and dataset")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gzip
 import io
 import itertools
@@ -134,7 +135,7 @@ def changed_suites(draw: st.DrawFn) -> Any:
             owner = owner[key]
         match draw(st.sampled_from(["replace", "replace", "remove", "rename", "add"])):
             case "replace":
-                owner[place[-1]] = draw(st.one_of(plausible, values))
+                owner[place[-1]] = copy.deepcopy(draw(st.one_of(plausible, values)))  # the next change may be inside
             case "remove":
                 del owner[place[-1]]
             case "rename" if isinstance(owner, dict):

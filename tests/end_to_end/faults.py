@@ -103,10 +103,11 @@ def jobs(place: Place) -> dict[int, str]:
 
 
 def forget(place: Place, draw: random.Random) -> None:
-    """Delete what a random stage of a cell has made, so that it and all after it run again."""
+    """Delete what a random stage of a cell has made, and what comes of it in the end: else nothing is missed."""
     paths = place.cell(draw.choice(METHODS))
     lost = draw.choice([paths.history, paths.history, paths.likelihood, paths.samples, paths.scores("mauve")])
-    (place.root / lost).unlink()
+    for path in (lost, *map(paths.scores, ("likelihood", "ngrams", "mauve")), paths.record, "reports/table1.md"):
+        (place.root / path).unlink(missing_ok=True)
 
 
 def release(place: Place) -> Path:

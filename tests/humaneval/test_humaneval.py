@@ -1,0 +1,217 @@
+"""Human evaluation: sheets out, simulated annotators, statistics back, held against libraries."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.cli import main
+from bench.errors import BenchError
+from bench.humaneval.agreement import cohen_kappa, fleiss_kappa, holm, mean_cohen_kappa, wilcoxon
+from bench.humaneval.design import design
+from bench.humaneval.report import by_item
+from bench.paths import CellPaths
+from bench.samples import write_samples
+
+SCALE = range(1, 6)
+METHODS = ("gpt2", "memory", "della")
+HOSTILE = '</script><script>alert("1")</script>, "quoted"\nsecond line'
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of a suite whose samples are there."""
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(
+        "name: s\ndatasets: [sotu-story]\nmethods: [gpt2, memory, della]\nseeds: [1]\nmetrics: [elbo]\n"
+    )
+    sources = [f"source {i}" for i in range(40)]
+    for method in METHODS:
+        path = CellPaths("s", "sotu-story", method, 1).samples
+        path.parent.mkdir(parents=True)
+        write_samples(path, [f"{method} wrote {i} {HOSTILE}" for i in range(40)], "top-k", 1, sources)
+    return tmp_path
+
+
+def export(*more: str) -> int:
+    cell = ("--suite", "s.yaml", "--dataset", "sotu-story", "--methods", ",".join(METHODS))
+    return main(["humaneval", "export", *cell, "--out", "sheets", *more])
+
+
+def rows_of(file: str | Path) -> list[dict[str, str]]:
+    with open(file, encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def annotate(skill: dict[str, float], noise: float, seed: int = 0) -> None:
+    """Fill in all sheets: a method's level, an item's, and an annotator's noise, rounded to the scale."""
+    draw = random.Random(seed)
+    key = {row["code"]: row for row in rows_of("sheets/key.csv")}
+    of_item = {row["item"]: draw.gauss(0, 0.7) for row in key.values()}
+    for file in sorted(Path("sheets").glob("sheet-*.csv")):
+        rows = rows_of(file)
+        for row in rows:
+            of = key[row["code"]]
+            for name in ("fluency", "coherence", "novelty"):
+                value = skill[of["method"]] + of_item[of["item"]] + draw.gauss(0, noise)
+                row[name] = str(min(5, max(1, round(value))))
+        with open(file, "w", newline="") as stream:
+            writer = csv.DictWriter(stream, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def scored(capsys: pytest.CaptureFixture[str], *more: str) -> dict[tuple[str, str], dict[str, str]]:
+    assert main(["humaneval", "score", "sheets", "--out", "out.md", *more]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    return {(row["criterion"], row["method"]): row for row in rows_of("out.csv")}
+
+
+@given(st.integers(1, 30), st.integers(1, 7), st.integers(1, 7), st.integers(2, 6), st.integers(0, 99))
+def test_everyone_scores_as_much_and_every_item_as_often(
+    items: int, annotators: int, ratings: int, m: int, seed
+) -> None:
+    texts = {f"m{i}": [f"{i} {j}" for j in range(30)] for i in range(m)}
+    if ratings > annotators:
+        with pytest.raises(BenchError, match="expected 1 to"):
+            design(texts, None, items, annotators, ratings, seed)
+        return
+    plan = design(texts, None, items, annotators, ratings, seed)
+    loads = [len(sheet) for sheet in plan.sheets]
+    assert max(loads) - min(loads) <= 1 and sum(loads) == items * ratings
+    times = Counter(code for sheet in plan.sheets for item in sheet for code in item)
+    assert set(times.values()) == {ratings} and len(times) == items * m
+    for sheet in plan.sheets:
+        for item in sheet:
+            assert len({plan.samples[code].item for code in item}) == 1, "an item is scored as a whole"
+            assert {plan.samples[code].method for code in item} == set(texts)
+        assert len({plan.samples[item[0]].item for item in sheet}) == len(sheet), "and by nobody twice"
+    assert plan == design(texts, None, items, annotators, ratings, seed)
+
+
+def test_sheets_are_blind_and_escaped(folder: Path) -> None:
+    assert export("--items", "20") == 0
+    orders = set()
+    for number in range(1, 6):
+        rows = rows_of(f"sheets/sheet-{number}.csv")
+        assert len(rows) == 20 * 2 / 5 * 3 and set(rows[0]) == {
+            *("item", "code", "source", "text", "fluency", "coherence", "novelty")
+        }
+        orders |= {tuple(row["text"].split()[0] for row in rows[i : i + 3]) for i in range(0, len(rows), 3)}
+        page = Path(f"sheets/sheet-{number}.html").read_text()
+        assert all(page.count(f'name="{row["code"]} novelty"') == 5 for row in rows)
+        assert page.count("<script>") == 1 and "alert(&#34;1&#34;)" in page and "http" not in page
+    assert len(orders) == 6, "every order of three methods occurs"
+    assert not any(method in json.dumps([row["code"] for row in rows]) for method in METHODS)
+
+
+def test_annotators_who_agree_on_a_difference_are_heard(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export("--items", "40") == 0
+    annotate({"gpt2": 2.0, "memory": 3.0, "della": 3.1}, noise=0.4)
+    rows = scored(capsys)
+    means = {method: float(rows["novelty", method]["mean"]) for method in METHODS}
+    assert means["gpt2"] < 2.4 and means["memory"] > 2.6
+    assert float(rows["novelty", "gpt2"]["p_holm"]) < 0.001 and rows["novelty", "della"]["against"] == ""
+    assert {row["against"] for row in rows.values()} == {"", "della"} and rows["novelty", "gpt2"]["items"] == "40"
+    low, high = (float(rows["novelty", "gpt2"][end]) for end in ("ci95_low", "ci95_high"))
+    assert low < means["gpt2"] < high
+    text = Path("out.md").read_text()
+    assert "Fleiss" in text and "Cohen" in text
+    assert {row["against"] for row in scored(capsys, "--against", "gpt2").values()} == {"", "gpt2"}
+
+
+def test_annotators_who_guess_agree_by_chance(folder: Path) -> None:
+    from bench.humaneval.sheets import read_sheets
+
+    assert export("--items", "40", "--ratings", "5") == 0
+    annotate(dict.fromkeys(METHODS, 3.0), noise=50)
+    _, scores = read_sheets(Path("sheets"))
+    kappa = fleiss_kappa(scores["fluency"], SCALE)
+    assert kappa is not None and abs(kappa) < 0.1
+    annotate({"gpt2": 1.0, "memory": 3.0, "della": 5.0}, noise=0.0)
+    _, scores = read_sheets(Path("sheets"))
+    assert fleiss_kappa(scores["fluency"], SCALE) == pytest.approx(1)
+    assert mean_cohen_kappa(scores["fluency"], SCALE) == pytest.approx(1)
+
+
+ratings = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=2, max_size=30)
+
+
+@given(ratings)
+def test_cohen_is_scikit_learns(pairs: list[tuple[int, int]]) -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    one, other = zip(*pairs, strict=True)
+    for weighted, weights in ((False, None), (True, "quadratic")):
+        ours = cohen_kappa(one, other, SCALE, weighted)
+        if len({*one, *other}) == 1:
+            assert ours is None
+        elif ours is not None:
+            theirs = cohen_kappa_score(one, other, labels=list(SCALE), weights=weights)
+            assert ours == pytest.approx(theirs, abs=1e-12)
+
+
+@given(st.lists(st.lists(st.integers(1, 5), min_size=3, max_size=3), min_size=2, max_size=20))
+def test_fleiss_is_nltks(table: list[list[int]]) -> None:
+    from nltk.metrics.agreement import AnnotationTask
+
+    ours = fleiss_kappa({str(i): {f"a{j}": s for j, s in enumerate(row)} for i, row in enumerate(table)}, SCALE)
+    if len({score for row in table for score in row}) == 1:
+        assert ours is None
+        return
+    triples = [(f"a{j}", str(i), score) for i, row in enumerate(table) for j, score in enumerate(row)]
+    assert ours == pytest.approx(AnnotationTask(triples).pi(), abs=1e-12)
+
+
+def test_an_items_score_is_the_mean_over_its_annotators() -> None:
+    key = {"a": (7, "gpt2"), "b": (9, "gpt2"), "c": (7, "della")}
+    found = by_item({"a": {"s1": 1, "s2": 4}, "b": {"s1": 5}, "c": {"s2": 3}}, key)
+    assert found == {"gpt2": {7: 2.5, 9: 5.0}, "della": {7: 3.0}}
+
+
+def test_holm_and_wilcoxon_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    ones = np.arange(1.0, 6)
+    assert wilcoxon(ones, ones) == 1.0
+    assert wilcoxon(ones + np.arange(1, 6), ones) == pytest.approx(2 / 2**5), "five differences of one sign"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda text: text.replace(",5,", ",6,", 1), "is '6': expected 1 to 5"),
+        (lambda text: text.replace("novelty", "newness"), "has no column 'novelty'"),
+        (lambda text: text.replace("\n", "\nx,zzz,s,t,1,1,1\n", 1), "code 'zzz' is not in key.csv"),
+        (lambda text: text.split("\n")[0] + "\n", "no sheet is filled in"),
+    ],
+)
+def test_a_spoilt_sheet_is_one_line(folder: Path, spoil, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export("--items", "4", "--annotators", "1", "--ratings", "1") == 0
+    annotate(dict.fromkeys(METHODS, 5.0), noise=0.0)
+    sheet = Path("sheets/sheet-1.csv")
+    sheet.write_text(spoil(sheet.read_text().replace("\r\n", "\n")))
+    capsys.readouterr()
+    assert main(["humaneval", "score", "sheets"]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_filled_sheets_are_never_written_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export("--items", "4") == 0
+    assert export("--items", "4") == 2 and "is there already" in capsys.readouterr().err
+    for more, message in (
+        (("--items", "99"), "every method has 40 texts"), (("--criteria", "fluencey"), "did you mean 'fluency'?"),
+        (("--ratings", "9"), "expected 1 to 5"),
+    ):  # fmt: skip
+        assert main(["humaneval", "export", "--suite", "s.yaml", "--dataset", "sotu-story", "--methods",
+                     "gpt2,della", "--out", "other", *more]) == 2  # fmt: skip
+        assert message in capsys.readouterr().err and not Path("other").exists()
