@@ -91,7 +91,8 @@ def written(content: bytes, ending: str) -> Iterator[str]:
 
 
 def contents() -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    files = (path for path in Path().rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+    return {str(path): path.read_bytes() for path in files}
 
 
 def called(arguments: Sequence[str]) -> int:
