@@ -78,6 +78,7 @@ def _load(path: str, methods: tuple[str, ...]) -> Suite:
         rows = list(dict.fromkeys([*selection.methods, *added]))
         joined = {first: selection.model_copy(update={"methods": rows})}
         suite = suite.model_copy(update={"reports": {**suite.reports, **joined}})
+    suite.read_from(path, methods)
     return suite
 
 

@@ -12,10 +12,10 @@ from typing import Literal
 
 from bench.errors import BenchError, suggest
 
-Kind = Literal["table", "figure"]
+Kind = Literal["table", "figure", "site"]
 Reads = Literal["records", "histories", "samples", "interpolation", "attention", "costs", "statistics", "augmentation"]
 Source = Literal["likelihood", "texts"]
-FORMATS: dict[Kind, tuple[str, ...]] = {"table": ("md", "csv", "tex", "html"), "figure": ("png", "svg")}
+FORMATS: dict[Kind, tuple[str, ...]] = {"table": ("md", "csv", "tex", "html"), "figure": ("png", "svg"), "site": ("html",)}
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def _tables(
 _ALL = (
     *_tables("table", "table1", conditional=False),
     Report("curves", "figure", ("histories",), "bench.report.figures"),
+    Report("index", "site", ("records", "histories", "samples"), "bench.report.site.page", BOTH),
     *_tables("audit.report", "audit", conditional=False),
     *_tables("della.tables", "della/table1", "della/table8", conditional=False),
     *_tables("della.tables", "della/table2", "della/table9", conditional=True),
