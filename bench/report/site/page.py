@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,42 +19,50 @@ from markupsafe import Markup
 from bench.files import atomic
 from bench.report import figures
 from bench.report.collect import Results, gather
+from bench.report.layout import shown_columns
 from bench.report.notes import notes
 from bench.report.published import Published, load_published
 from bench.report.render import environment
 from bench.report.site import values
 from bench.report.site.texts import texts
 from bench.schema import Suite
+from bench.suite import select
 
 
 def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
     """Write ``out``."""
-    results, published = gather(suite, report, root), load_published()
-    page = build(results, published, texts(suite, report, root), curves(suite, report, root))
+    gathered = {name: gather(suite, report, root, name) for name in ("", *select(suite, report).decodings)}
+    page = build(gathered, load_published(), texts(suite, report, root), curves(suite, report, root))
     with atomic(out.with_suffix(".html")) as stream:
         stream.write(page)
 
 
-def build(results: Results, published: Published, samples: dict[str, Any], curves: dict[str, Markup]) -> str:
-    """The whole page."""
-    strings, of = values.Strings(), values.columns(results)
+def build(
+    gathered: Mapping[str, Results], published: Published, samples: dict[str, Any], curves: dict[str, Markup]
+) -> str:
+    """The whole page; results are by decoding, first those of the datasets' own."""
+    results, strings = gathered[""], values.Strings()
+    of = values.columns(results)
     data = {
         "quantities": values.quantities(of),
         "sets": values.column_sets(of, results.keys()),
-        "tables": values.tables(results, published, of, strings),
+        "tables": [
+            table for name, found in gathered.items() for table in values.tables(found, published, of, strings, name)
+        ],
         "papers": values.papers(results, published),
-        "cells": values.cells(results, strings),
+        "cells": values.cells(gathered.values(), strings),
         "samples": samples,
         "strings": list(strings.all),  # last: the others fill it
     }
-    script, style = (files("bench.report").joinpath("templates", f"site.{form}").read_text("utf-8") for form in ("js", "css"))
+    templates = files("bench.report").joinpath("templates")
+    script, style = (templates.joinpath(f"site.{form}").read_text("utf-8") for form in ("js", "css"))
     made = environment("html")
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False, "separators": (",", ":")}
     return made.get_template("site.html.j2").render(
         suite=results.suite.name,
         data=data,
         curves=curves,
-        notes=notes(results, list(of.values())[: len(results.keys())]),
+        notes=notes(results, shown_columns(results.keys())),
         script=Markup(script),
         style=Markup(style),
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -71,7 +80,7 @@ def curves(suite: Suite, report: str, root: Path = Path()) -> dict[str, Markup]:
 
 
 def inline(svg: bytes, prefix: str) -> Markup:
-    """A figure of matplotlib as part of a page: without prolog, metadata and style sheet, ids told apart by a prefix."""
+    """A figure of matplotlib as part of a page: without prolog, metadata and style; a prefix tells its ids apart."""
     text = svg.decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)

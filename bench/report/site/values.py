@@ -16,7 +16,7 @@ from bench.report.layout import PROTOCOLS, main_columns, protocol_columns, shown
 from bench.report.model import ARROWS, Column, Footnotes
 from bench.report.published import PRINTED_AS, Printed, Published
 from bench.report.tidy import HEADER, tidy_rows
-from bench.suite import UNTRAINED
+from bench.suite import UNTRAINED, Cell
 
 FIGURES = 3  # significant digits of the smallest number of a column that no table shows
 
@@ -60,9 +60,12 @@ def quantities(of: dict[str, Column]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def tables(results: Results, published: Published, of: dict[str, Column], strings: Strings) -> list[Any]:
-    """By dataset and method every value: as tables show it, then the columns of the tidy form that are not its place."""
-    tidy = {(row[0], row[1], row[2]): dict(zip(HEADER, row, strict=True)) for row in tidy_rows(results, published)}
+def tables(
+    results: Results, published: Published, of: dict[str, Column], strings: Strings, decoding: str = ""
+) -> list[Any]:
+    """By dataset and method every value: as tables show it, then the rest of its row of the tidy form."""
+    rows_of = tidy_rows(results, published, decoding=decoding)
+    tidy = {(row[0], row[1], row[2]): dict(zip(HEADER, row, strict=True)) for row in rows_of}
     found = []
     for dataset in results.datasets:
         methods = results.methods(dataset)
@@ -76,7 +79,7 @@ def tables(results: Results, published: Published, of: dict[str, Column], string
                     pooled = [strings(row[name]) for name in texts]
                     rows[method][key] = [cell.text, cell.spread, cell.emphasis, *numbers, *pooled]
         found.append({
-            "dataset": dataset,
+            "dataset": dataset, "decoding": decoding,
             "rows": [{"method": m, "apart": m in UNTRAINED, "cells": rows[m]} for m in methods],
         })  # fmt: skip
     return found
@@ -111,10 +114,13 @@ def printed_table(name: str, rows: Iterable[Printed]) -> dict[str, Any]:
     }
 
 
-def cells(results: Results, strings: Strings) -> list[Any]:
+def cells(gathered: Iterable[Results], strings: Strings) -> list[Any]:
     """Every record: its values, where they come from, what it cost, and the command that makes it again."""
-    records = [record for group in results.records.values() for record in group]
-    return [_cell(results, record, strings) for record in records]
+    found: dict[Cell, dict[str, Any]] = {}  # rows without a model stand under every decoding
+    for results in gathered:
+        for record in (record for records in results.records.values() for record in records):
+            found.setdefault(record.cell, _cell(results, record, strings))
+    return list(found.values())
 
 
 def _cell(results: Results, record: Record, strings: Strings) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 // Text enters the page as text nodes alone: nothing here takes markup.
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
-const PAGE = 20;
+const PAGE = 10; // texts of each side
 const DEFAULTS = {
   view: "exact", paper: data.papers[0].name, set: "table1", ci: "1", sort: "", desc: "", theme: "",
   dataset: Object.keys(data.samples)[0], decoding: "", left: "", right: "", order: "", q: "", page: "0", cell: "",
@@ -91,7 +91,7 @@ function line(row, columns) {
         text.tip = cell.tip;
       }
       at.append(text);
-      if (cell.small) at.append(make("small", {}, cell.small));
+      for (const small of cell.small || []) at.append(make("small", {}, small));
       if (cell.printed) at.append(make("small", { class: "printed" }, cell.printed));
     }
     made.append(at);
@@ -188,10 +188,12 @@ function measured(list) {
   return found;
 }
 
+const fixed = (text, decimals) => number(text).toFixed(decimals).replace(/^-(?=[0.]+$)/, "");
+
 function shown(key, list, exact) {
   const of = measured(list);
   const decimals = (of.text.split(".")[1] || "").length;
-  const interval = of.spread ? `± ${of.spread}` : of.low && of.text !== "n/c" ? `${number(of.low).toFixed(decimals)} – ${number(of.high).toFixed(decimals)}` : "";
+  const interval = of.spread ? `± ${of.spread}` : of.low && of.text !== "n/c" ? `${fixed(of.low, decimals)} to ${fixed(of.high, decimals)}` : "";
   const about = data.quantities[key];
   const tip = () => [
     `${about.label}${about.unit && about.unit !== "1" ? ", " + about.unit : ""}: ${of.value}`,
@@ -205,7 +207,7 @@ function shown(key, list, exact) {
   ];
   return {
     text: of.text, value: of.problem ? NaN : number(of.value), emphasis: of.emphasis, tip,
-    small: [state.ci === "1" && interval, exact && `exact ${exact[0]}`].filter(Boolean).join(" · "),
+    small: [state.ci === "1" && interval, exact && `exact ${exact[0]}`].filter(Boolean),
     printed: of.published && `(${of.published})`,
   };
 }
@@ -225,13 +227,13 @@ function overview() {
     const { label, arrow, group, direction } = data.quantities[byPaper && data.quantities[base[key]] ? base[key] : key];
     return { key, label: `${label}${arrow ? "\u00a0" + arrow : ""}`, group: byPaper ? paper.arithmetic : group, direction };
   });
-  const groups = data.tables.map(({ dataset, rows }) => ({
-    label: dataset,
+  const groups = data.tables.map(({ dataset, decoding, rows }) => ({
+    label: decoding ? `${dataset}, ${decoding}` : dataset,
     rows: rows.map(({ method, apart, cells }) => ({
-      label: method, apart, link: `#cells&cell=${encodeURIComponent(cellOf(dataset, method))}`,
+      label: method, apart, link: `#cells&cell=${encodeURIComponent(cellOf(dataset, method, decoding))}`,
       cells: Object.fromEntries(keys.filter((key) => key in cells).map((key) => [key, shown(key, cells[key], byPaper && cells[base[key]])])),
     })),
-  })).map((group) => ({ ...group, rows: group.rows.filter((row) => Object.keys(row.cells).length) }));
+  })).map((group) => ({ ...group, rows: group.rows.filter((row) => Object.keys(row.cells).length) })).filter((group) => group.rows.some((row) => !row.apart));
   const sort = { key: state.sort, descending: state.desc === "1" };
   const onsort = (to) => {
     set("overview", { sort: to.key, desc: to.descending ? "1" : "" });
@@ -253,7 +255,7 @@ function printed(box, paper) {
       rows: Object.entries(methods).map(([method, cells]) => ({
         label: method,
         cells: Object.fromEntries(Object.entries(cells).map(([key, [text, note]]) => [key, {
-          text, value: number(text), small: note ? "see its note" : "", tip: () => [`${metrics[key]}: ${text}, as printed`, note],
+          text, value: number(text), small: note ? ["with a note"] : [], tip: () => [`${metrics[key]}: ${text}, as printed`, note],
         }])),
       })),
     }));
@@ -298,10 +300,9 @@ function samples() {
   $("page").textContent = `page ${page + 1} of ${pages}`;
   $("previous").disabled = page === 0;
   $("next").disabled = page === pages - 1;
-  $("texts").replaceChildren(...[left, right].map((set, i) => {
-    const rows = found[i].slice(page * PAGE, (page + 1) * PAGE);
-    return make("div", {}, make("h3", {}, nameOf(set)), make("ol", {}, ...rows.map((row) => sample(set, row, of))));
-  }));
+  const sides = [left, right].map((set, i) => found[i].slice(page * PAGE, (page + 1) * PAGE).map((row) => sample(set, row, of)));
+  const pairs = Array.from({ length: Math.max(...sides.map((cards) => cards.length)) }, (_, i) => sides.map((cards) => cards[i] || make("div")));
+  $("texts").replaceChildren(...[left, right].map((set) => make("h3", {}, nameOf(set))), ...pairs.flat());
 }
 
 function search(set, sources) {
@@ -314,7 +315,7 @@ function search(set, sources) {
 function sample(set, i, of) {
   const [text, train, trainLike, other, otherLike] = set.rows[i];
   const near = (what, like, found) => make("p", { class: "near" }, like ? `${what}, ${percent(like)} alike: ${found}` : `${what}: none shares two words in a row`);
-  return make("li", {},
+  return make("article", { "aria-label": `${nameOf(set)}, text ${i + 1}` }, make("p", { class: "who" }, nameOf(set)),
     of.sources[i] ? make("p", { class: "near" }, "given: ", ...marked(of.sources[i])) : "",
     make("p", {}, `${i + 1}. `, ...marked(text)),
     near("Nearest training text", trainLike, of.training[train]),
@@ -353,8 +354,11 @@ function likeness(sets, dataset) {
 
 // ---- cells
 
-const nameOfCell = (of) => `${of.dataset}/${of.method}/${of.seed}`;
-const cellOf = (dataset, method) => nameOfCell(data.cells.find((of) => of.dataset === dataset && of.method === method));
+const nameOfCell = (of) => `${of.dataset}/${of.method}/${of.seed}${of.decoding ? "/" + of.decoding : ""}`;
+const cellOf = (dataset, method, decoding) => {
+  const those = data.cells.filter((of) => of.dataset === dataset && of.method === method);
+  return nameOfCell(those.find((of) => of.decoding === decoding) || those[0]);
+};
 
 function cell() {
   const of = data.cells.find((one) => nameOfCell(one) === state.cell) || data.cells[0];
