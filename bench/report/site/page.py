@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def curves(suite: Suite, report: str, root: Path = Path()) -> dict[str, Markup]:
     found = {}
     for i, dataset in enumerate(dict.fromkeys(panel.dataset for panel in panels)):
         of = [panel for panel in panels if panel.dataset == dataset]
-        found[dataset] = inline(figures.drawn(lambda of=of: figures.draw(of), ("svg",))["svg"], f"c{i}-")
+        found[dataset] = inline(figures.drawn(partial(figures.draw, of), ("svg",))["svg"], f"c{i}-")
     return found
 
 

@@ -25,7 +25,7 @@ def texts(suite: Suite, report: str, root: Path = Path()) -> dict[str, Any]:
         data = root / CellPaths(suite.name, dataset, "", 0).data
         training, sources = read_split(data, "train").texts, read_split(data, "test").sources
         near: dict[int, str] = {}
-        sets = []
+        sets: list[dict[str, Any]] = []
         for cell in cells:
             if cell.dataset != dataset:
                 continue

@@ -25,7 +25,7 @@ function read() {
   const [section, ...pairs] = location.hash.slice(1).split("&");
   const given = Object.fromEntries(new URLSearchParams(pairs.join("&")));
   for (const key in given) if (key in DEFAULTS) state[key] = given[key];
-  show();
+  for (const draw of Object.values(DRAWN)) draw();
   const at = $(section);
   if (at) at.scrollIntoView();
 }
@@ -35,7 +35,7 @@ function set(section, changes) {
   const differing = Object.keys(DEFAULTS).filter((key) => state[key] !== DEFAULTS[key]);
   const pairs = new URLSearchParams(differing.map((key) => [key, state[key]])).toString();
   history.replaceState(null, "", `#${section}${pairs ? "&" + pairs : ""}`);
-  show();
+  DRAWN[section]();
 }
 
 // ---- tables
@@ -213,6 +213,12 @@ function shown(key, list, exact) {
 }
 
 function overview() {
+  hush();
+  if (state.theme) document.documentElement.dataset.theme = state.theme;
+  else delete document.documentElement.dataset.theme;
+  $("theme").value = state.theme;
+  $("set").value = state.set;
+  $("paper").value = state.paper;
   for (const input of document.getElementsByName("view")) input.checked = input.value === state.view;
   for (const label of document.querySelectorAll("[data-for]")) label.hidden = !label.dataset.for.split(" ").includes(state.view);
   $("intervals").checked = state.ci === "1";
@@ -401,17 +407,7 @@ function cell() {
 
 // ---- all of it
 
-function show() {
-  if (state.theme) document.documentElement.dataset.theme = state.theme;
-  else delete document.documentElement.dataset.theme;
-  $("theme").value = state.theme;
-  $("set").value = state.set;
-  $("paper").value = state.paper;
-  hush();
-  overview();
-  samples();
-  cell();
-}
+const DRAWN = { overview, samples, cells: cell }; // section -> what draws it from the state
 
 options($("set"), data.sets.map((of) => [of.name, of.label]), state.set);
 options($("paper"), data.papers.map((of) => [of.name, of.label]), state.paper);
