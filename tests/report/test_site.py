@@ -35,9 +35,9 @@ WRITTEN = [*HOSTILE, "the king went out to the sea", "the king went out", "somet
 
 
 ROOT = Path(__file__).parents[2]
-YAML = f"""{fake_run.YAML}
+YAML = f"""{fake_run.YAML.replace("sotu:", "kjv2bbe: {backbone: {kind: bart}, seeds: [1]}, sotu:")}
 decodings: {{greedy: {{strategy: greedy}}}}
-reports: {{index: {{datasets: [bbe, sotu], methods: [gpt2, embed, della, della@paper], decodings: [greedy]}}}}
+reports: {{index: {{datasets: [bbe, kjv2bbe, sotu], methods: [gpt2, embed, della, della@paper], decodings: [greedy]}}}}
 """
 
 
@@ -49,7 +49,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for dataset in suite.datasets:
         paths = CellPaths(suite.name, dataset, "", 0)
         manifest = fake_run.manifest_of(dataset)
-        lines = "".join(f"{' '.join(text.split())}\n" for text in TRAINING)
+        source = "the source of\t" if manifest["conditional"] else ""
+        lines = "".join(f"{source}{' '.join(text.split())}\n" for text in TRAINING)
         for part in manifest["splits"]:
             (root / paths.data / f"{part}.txt").write_text(lines, encoding="utf-8")
             manifest["splits"][part]["sha256"] = hashlib.sha256(lines.encode()).hexdigest()
@@ -206,10 +207,10 @@ COLUMN = "[...document.querySelectorAll('#tables tbody:nth-of-type(1) tr:not(.gr
 
 
 def test_state_is_in_the_address(site: Path, chromium: Browser) -> None:
-    chromium.open(f"{site.as_uri()}#overview&view=paper&paper=della&sort=paper%3Adella%2Fppl&desc=1")
+    chromium.open(f"{site.as_uri()}#overview&view=paper&paper=della&sort=paper%3Adella%2Fppl")
     shown = [float(text.split()[0]) for text in chromium.run(COLUMN.format(1))]
-    assert len(shown) == 4 and shown == sorted(shown, reverse=True)
-    assert chromium.run("document.querySelector('[aria-sort=descending]').innerText.includes('PPL')")
+    assert len(shown) == 4 and shown == sorted(shown)
+    assert chromium.run("document.querySelector('[aria-sort=ascending]').innerText.includes('PPL')")
     assert chromium.run("document.querySelector('[name=view]:checked').value") == "paper"
 
     chromium.open(f"{site.as_uri()}#overview&view=published&paper=trace")
@@ -219,6 +220,10 @@ def test_state_is_in_the_address(site: Path, chromium: Browser) -> None:
     assert "della · seed 1: 2 of 11 texts" in chromium.run("document.querySelector('#found').innerText")
     assert set(chromium.run("[...document.querySelectorAll('mark')].map(m => m.innerText)")) == {"king"}
     assert chromium.run("document.querySelector('#decoding').value") == "greedy()"
+
+    chromium.open(f"{site.as_uri()}#samples&dataset=kjv2bbe&left=embed+%C2%B7+seed+1&right=human")
+    left, right = chromium.run("[...document.querySelectorAll('#texts article')].slice(0, 2).map(a => a.textContent)")
+    assert "Given: the source of" in left and "Given" not in right
 
     chromium.open(f"{site.as_uri()}#cells&cell=bbe/della/2/greedy")
     assert "decoding-greedy/record.json" in chromium.run("document.querySelector('#one pre').innerText")
@@ -239,6 +244,7 @@ def test_clicks_and_keys(site: Path, chromium: Browser) -> None:
 
     chromium.run("document.querySelector('#tables td button').focus()")
     assert "signature ppl|protocol:exact" in chromium.run("document.querySelector('#tip').innerText")
+    assert not chromium.run("document.querySelector('#tip').hidden")
     chromium.press("ArrowRight")
     assert "signature nelbo|" in chromium.run("document.querySelector('#tip').innerText")
     assert chromium.run("document.activeElement.getAttribute('aria-describedby')") == "tip"

@@ -11,7 +11,7 @@ from bench.paths import CellPaths
 from bench.report.site.neighbours import nearest
 from bench.samples import read_samples
 from bench.schema import Suite
-from bench.suite import UNTRAINED, generation_of
+from bench.suite import HUMAN, UNTRAINED, generation_of
 
 
 def texts(suite: Suite, report: str, root: Path = Path()) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def texts(suite: Suite, report: str, root: Path = Path()) -> dict[str, Any]:
             columns = (train.text, train.likeness.round(3), other.text, other.likeness.round(3))
             sets.append({
                 "method": cell.method, "seed": cell.seed, "trained": cell.method not in UNTRAINED,
+                "given": sources is not None and cell.method != HUMAN,  # human texts have other sources
                 "decoding": generation_of(suite, dataset, cell.decoding).decoding.signature,
                 "rows": list(zip(written, *(column.tolist() for column in columns), strict=True)),
             })  # fmt: skip

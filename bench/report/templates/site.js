@@ -59,11 +59,12 @@ function table(name, stub, columns, groups, sort, onsort) {
   }
   for (const column of columns) {
     const sorted = column.key !== sort.key ? "none" : sort.descending ? "descending" : "ascending";
-    const button = make("button", { type: "button", "data-key": column.key, onclick: () => onsort(next(column, sort)) }, column.label);
+    const better = { up: "higher is better", down: "lower is better" }[column.direction];
+    const button = make("button", { type: "button", title: better, "data-key": column.key, onclick: () => onsort(next(column, sort)) }, column.label);
     head.append(make("th", { scope: "col", "aria-sort": sorted, class: column.left ? "left" : null }, button));
   }
   thead.append(head);
-  const made = make("table", {}, thead);
+  const made = make("table", { "aria-label": name }, thead);
   for (const group of groups) {
     const body = make("tbody");
     if (group.label) body.append(make("tr", { class: "group" }, make("th", { scope: "rowgroup" }, group.label), make("td", { colspan: columns.length })));
@@ -188,6 +189,7 @@ function measured(list) {
   return found;
 }
 
+const digits = (text) => (Number.isFinite(number(text)) ? String(Number(number(text).toPrecision(6))) : String(text));
 const fixed = (text, decimals) => number(text).toFixed(decimals).replace(/^-(?=[0.]+$)/, "");
 
 function shown(key, list, exact) {
@@ -196,10 +198,10 @@ function shown(key, list, exact) {
   const interval = of.spread ? `± ${of.spread}` : of.low && of.text !== "n/c" ? `${fixed(of.low, decimals)} to ${fixed(of.high, decimals)}` : "";
   const about = data.quantities[key];
   const tip = () => [
-    `${about.label}${about.unit && about.unit !== "1" ? ", " + about.unit : ""}: ${of.value}`,
+    `${about.label}${about.unit && about.unit !== "1" ? ", " + about.unit : ""}: ${digits(of.value)}`,
     of.problem && `not comparable: ${of.problem}`,
-    of.half && `± ${of.half} over ${of.seeds} seeds (95 %, Student's t)`,
-    of.low && `${of.low} to ${of.high} over ${of.n} examples (95 %, mean of the seeds')`,
+    of.half && `± ${digits(of.half)} over ${of.seeds} seeds (95 %, Student's t)`,
+    of.low && `${digits(of.low)} to ${digits(of.high)} over ${of.n} examples (95 %${of.seeds > 1 ? ", mean of the seeds' ends" : ""})`,
     `signature ${of.signature}`,
     `protocol ${of.protocol}`,
     of.note,
@@ -299,7 +301,7 @@ function samples() {
   if ($("likeness").of !== sets[0]) likeness(sets, dataset);
   $("likeness").of = sets[0];
 
-  const found = [left, right].map((set) => search(set, of.sources));
+  const found = [left, right].map((set) => search(set, of));
   const pages = Math.max(1, Math.ceil(Math.max(...found.map((list) => list.length)) / PAGE));
   const page = Math.min(Math.max(0, Number(state.page) || 0), pages - 1);
   $("found").textContent = [left, right].map((set, i) => `${nameOf(set)}: ${found[i].length} of ${set.rows.length} texts`).join("; ");
@@ -311,9 +313,11 @@ function samples() {
   $("texts").replaceChildren(...[left, right].map((set) => make("h3", {}, nameOf(set))), ...pairs.flat());
 }
 
-function search(set, sources) {
+const source = (set, i, of) => (set.given && of.sources[i]) || "";
+
+function search(set, of) {
   const wanted = state.q.toLowerCase();
-  const rows = set.rows.map((row, i) => i).filter((i) => (set.rows[i][0] + "\n" + (sources[i] || "")).toLowerCase().includes(wanted));
+  const rows = set.rows.map((row, i) => i).filter((i) => (set.rows[i][0] + "\n" + source(set, i, of)).toLowerCase().includes(wanted));
   const by = { train: 2, other: 4 }[state.order];
   return by ? rows.sort((a, b) => set.rows[b][by] - set.rows[a][by] || a - b) : rows;
 }
@@ -322,7 +326,7 @@ function sample(set, i, of) {
   const [text, train, trainLike, other, otherLike] = set.rows[i];
   const near = (what, like, found) => make("p", { class: "near" }, like ? `${what}, ${percent(like)} alike: ${found}` : `${what}: none shares two words in a row`);
   return make("article", { "aria-label": `${nameOf(set)}, text ${i + 1}` }, make("p", { class: "who" }, nameOf(set)),
-    of.sources[i] ? make("p", { class: "near" }, "given: ", ...marked(of.sources[i])) : "",
+    source(set, i, of) ? make("p", { class: "near" }, "Given: ", ...marked(source(set, i, of))) : "",
     make("p", {}, `${i + 1}. `, ...marked(text)),
     near("Nearest training text", trainLike, of.training[train]),
     near(`Nearest other text (${other + 1})`, otherLike, set.rows[other][0]));
@@ -378,9 +382,9 @@ function cell() {
   const rows = order.map((key) => {
     const [value, ci, n, signature, interval, note] = of.values[key];
     const plain = (text) => ({ text: String(text), value: String(text) });
-    const digits = (x) => ({ text: typeof x === "number" ? String(Number(x.toPrecision(5))) : x, value: number(x) });
-    const said = [note, interval].map((i) => data.strings[i]).filter(Boolean).join("; ");
-    return { label: key, cells: { value: digits(value), low: ci && digits(ci[0]), high: ci && digits(ci[1]), n: { text: String(n), value: n }, unit: plain(data.quantities[key].unit), signature: plain(data.strings[signature]), note: plain(said) } };
+    const ended = (x) => ({ text: digits(x), value: number(x) });
+    const said = [note, interval].map((i) => data.strings[i]).filter((text) => text && text !== "none").join("; ");
+    return { label: key, cells: { value: ended(value), low: ci && ended(ci[0]), high: ci && ended(ci[1]), n: { text: String(n), value: n }, unit: plain(data.quantities[key].unit), signature: plain(data.strings[signature]), note: plain(said) } };
   });
   const values = make("div");
   independent(values, `Values of ${nameOfCell(of)}`, "Quantity", columns, [{ label: "", rows }]);
