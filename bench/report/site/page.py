@@ -56,7 +56,9 @@ def build(
         "strings": list(strings.all),  # last: the others fill it
     }
     templates = files("bench.report").joinpath("templates")
-    script, style = (templates.joinpath(f"site.{form}").read_text("utf-8") for form in ("js", "css"))
+    parts = ("site_table.js", "site_overview.js", "site_samples.js", "site.js", "site.css")
+    *scripts, style = (templates.joinpath(part).read_text("utf-8") for part in parts)
+    script = "\n".join(scripts)
     made = environment("html")
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False, "separators": (",", ":")}
     return made.get_template("site.html.j2").render(
