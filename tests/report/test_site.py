@@ -21,7 +21,7 @@ from bench.metrics.tokenise import tokenise
 from bench.paths import PUBLISHED, CellPaths
 from bench.record_schema import read_record
 from bench.report.published import load_published
-from bench.report.site.neighbours import nearest
+from bench.report.site import neighbours
 from bench.report.site.page import render
 from bench.samples import write_samples
 from tests.browser import CHROMIUM, Browser, browser
@@ -168,7 +168,9 @@ def test_nearest_is_that_of_all_pairs(texts: list[str], training: list[str]) -> 
     def likeness(a: str, b: str) -> float:
         return len(bigrams(a) & bigrams(b)) / max(1, len(bigrams(a) | bigrams(b)))
 
-    train, other = nearest(texts, training)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "AT_ONCE", 4)
+        train, other = neighbours.nearest(texts, training)
     for i, text in enumerate(texts):
         to_training = [likeness(text, of) for of in training]
         assert train.likeness[i] == pytest.approx(max(to_training))

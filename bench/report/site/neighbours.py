@@ -16,6 +16,7 @@ from bench.metrics.jaccard import jaccard
 from bench.metrics.ngrams import NgramIndex, TextCounts
 
 ORDER = 2
+AT_ONCE = 1 << 22  # pairs of texts: bounds memory
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,12 @@ def nearest(texts: Sequence[str], training: Sequence[str]) -> tuple[Nearest, Nea
     order = index.order(ORDER)
     ours, sizes = _members(order.generated)
     theirs, training_sizes = _members(order.references)
-    common = (ours @ theirs.T).toarray()
-    likeness = common / np.maximum(1, sizes[:, None] + training_sizes - common)
-    best = likeness.argmax(axis=1)
-    train = Nearest(best, likeness[np.arange(len(texts)), best])
+    train = Nearest(np.zeros(len(texts), np.int64), np.zeros(len(texts)))
+    step = max(1, AT_ONCE // len(training))
+    for rows in (slice(start, start + step) for start in range(0, len(texts), step)):
+        common = (ours[rows] @ theirs.T).toarray()
+        likeness = common / np.maximum(1, sizes[rows, None] + training_sizes - common)
+        train.text[rows], train.likeness[rows] = likeness.argmax(axis=1), likeness.max(axis=1)
     if len(texts) < 2:
         return train, Nearest(np.zeros(len(texts), np.int64), np.zeros(len(texts)))
     others = jaccard(index, ORDER)
