@@ -16,7 +16,7 @@ include: "workflow/rules/common.smk"
 rule all:
     default_target: True
     input:
-        [path for path in ("reports/table1.md", "reports/curves.png") if path in dag.reports()],
+        [path for path in ("reports/table1.md", "reports/curves.png", "reports/index.html") if path in dag.reports()],
 
 
 rule della_all:

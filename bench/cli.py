@@ -325,7 +325,7 @@ def _ls(arguments: argparse.Namespace) -> None:
 def _show(arguments: argparse.Namespace) -> None:
     from bench.terminal import show
 
-    show(_load(arguments), arguments.suite, arguments.cell, arguments.all)
+    show(_load(arguments), arguments.cell, arguments.all)
 
 
 def _diff(arguments: argparse.Namespace) -> None:

@@ -254,6 +254,17 @@ class Suite(Section):
     augmentation: Augmentation = Augmentation()
     reports: dict[str, Selection] = {}  # by name; without any, every report shows all datasets × methods
 
+    _source: tuple[str, tuple[str, ...]] = ("", ())
+
+    @property
+    def source(self) -> tuple[str, tuple[str, ...]]:
+        """The file it was read from, and the specs of methods from outside: what names it on a command line."""
+        return self._source
+
+    def read_from(self, file: str, methods: tuple[str, ...]) -> None:
+        """Remember that."""
+        self._source = (file, methods)
+
     @field_validator("datasets", "methods", "metrics", mode="before")
     @classmethod
     def _empty_means_defaults(cls, value: Any) -> Any:

@@ -78,6 +78,7 @@ def _load(path: str, methods: tuple[str, ...]) -> Suite:
         rows = list(dict.fromkeys([*selection.methods, *added]))
         joined = {first: selection.model_copy(update={"methods": rows})}
         suite = suite.model_copy(update={"reports": {**suite.reports, **joined}})
+    suite.read_from(path, methods)
     return suite
 
 
@@ -208,11 +209,12 @@ def cells(suite: Suite, report: str | None = None) -> list[Cell]:
 
 def drawn(suite: Suite, report: str) -> list[Cell]:
     """The cells of one report under each decoding that it shows; rows without a model are drawn by none."""
-    return [replace(cell, decoding=name) for name in _decodings(select(suite, report)) for cell in cells(suite, report)]
+    return [replace(cell, decoding=name) for name in _decodings(suite, report) for cell in cells(suite, report)]
 
 
-def _decodings(selection: Selection) -> list[str]:
-    return selection.decodings or [""]
+def _decodings(suite: Suite, report: str) -> list[str]:
+    named = select(suite, report).decodings
+    return ["", *named] if catalogue.find(report).own or not named else named
 
 
 def compared(suite: Suite, methods: Collection[str] = ()) -> list[Cell]:
@@ -265,7 +267,7 @@ def _shown(suite: Suite, dataset: str, method: str, decoding: str) -> set[str]:
     else:
         about = [(name, s) for name, s in suite.reports.items() if dataset in s.datasets]
         if method not in UNTRAINED:  # the others stand beside the rows of every report, and of every decoding
-            about = [(name, s) for name, s in about if method in s.methods and decoding in _decodings(s)]
+            about = [(name, s) for name, s in about if method in s.methods and decoding in _decodings(suite, name)]
         shown = {source for name, _ in about for source in catalogue.find(name).shows}
     return shown - {"likelihood"} if decoding or method in UNTRAINED else shown
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from bench.freeze import PerExample, load_release, per_example
 from bench.metrics import signatures
 from bench.paths import CellPaths
 from bench.record_schema import Record, read_cell
-from bench.report.collect import measure, quantity
+from bench.report.collect import made_by, measure, quantity
 from bench.report.layout import shown_columns
 from bench.report.model import number
 from bench.schema import Suite
@@ -78,7 +77,7 @@ def _time(record: Record | None) -> str:
     )
 
 
-def show(suite: Suite, file: str, name: str, everything: bool = False, root: Path = Path()) -> None:
+def show(suite: Suite, name: str, everything: bool = False, root: Path = Path()) -> None:
     """Print what is known of one cell, the values that tables show or all, and the command that makes it again."""
     record, _ = find(suite, name, root)
     print(f"{record.dataset}/{record.method}/seed{record.seed} of suite {record.suite}\n")
@@ -97,8 +96,7 @@ def show(suite: Suite, file: str, name: str, everything: bool = False, root: Pat
     for stage, cost in made.cost.items():
         speed = f", {cost.tokens_per_s:,.0f} tokens/s" if cost.tokens_per_s else ""
         print(f"{stage}: {cost.wall_s:,.1f} s, {cost.peak_mb:,.0f} MB{speed}")
-    target = CellPaths(record.suite, record.dataset, record.method, record.seed, record.decoding).record
-    print(f"\nsnakemake --cores 2 --config suite={shlex.quote(file)} -- {target}")
+    print(f"\n{made_by(suite, record)}")
 
 
 def diff(suite: Suite, one: str, other: str, everything: bool = False, root: Path = Path()) -> None:

@@ -51,6 +51,19 @@ def test_targets_are_the_cells_and_a_human_row_a_dataset() -> None:
     assert loaded.reports() == ["reports/table1.md", "reports/curves.png"]
 
 
+def test_the_site_reads_a_datasets_own_decoding_too() -> None:
+    index = "reports: {index: {datasets: [sotu], methods: [gpt2], decodings: [greedy]}}"
+    Path("tiny.yaml").write_text(f"{SUITE % 'bleu'}\ndecodings: {{greedy: {{strategy: greedy}}}}\n{index}\n")
+    loaded = dag.load({"suite": "tiny.yaml"})
+    drawn = [f"results/runs/tiny/sotu/{of}" for of in ("gpt2/seed7", "gpt2/seed7/decoding-greedy", "human/seed0")]
+    assert loaded.reports() == ["reports/index.html"]
+    assert [path for path in loaded.read("index") if path.endswith("record.json")] == [
+        f"{of}/record.json" for of in drawn
+    ]
+    assert {f"{of}/samples.jsonl" for of in drawn} <= set(loaded.read("index"))
+    assert loaded.families("sotu", "gpt2", "greedy") == {"ngrams": "texts"}
+
+
 def test_a_suite_without_text_metrics_has_no_human_row() -> None:
     Path("tiny.yaml").write_text(SUITE % "elbo")
     assert not [record for record in dag.load({"suite": "tiny.yaml"}).read("table1") if "human" in record]

@@ -12,10 +12,14 @@ from typing import Literal
 
 from bench.errors import BenchError, suggest
 
-Kind = Literal["table", "figure"]
+Kind = Literal["table", "figure", "site"]
 Reads = Literal["records", "histories", "samples", "interpolation", "attention", "costs", "statistics", "augmentation"]
 Source = Literal["likelihood", "texts"]
-FORMATS: dict[Kind, tuple[str, ...]] = {"table": ("md", "csv", "tex", "html"), "figure": ("png", "svg")}
+FORMATS: dict[Kind, tuple[str, ...]] = {
+    "table": ("md", "csv", "tex", "html"),
+    "figure": ("png", "svg"),
+    "site": ("html",),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Report:
     shows: of records, the values it shows; a cell that no report shows the texts of draws and scores none.
     conditional: the kind of dataset it is about; None for either.
     decodings: whether it can show texts of the same cells drawn by several decodings.
+    own: whether it shows the datasets' own decoding besides those that a suite names.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Report:
     shows: tuple[Source, ...] = ()
     conditional: bool | None = None
     decodings: bool = False
+    own: bool = False
 
     @property
     def texts(self) -> bool:
@@ -61,6 +67,9 @@ def _tables(
 _ALL = (
     *_tables("table", "table1", conditional=False),
     Report("curves", "figure", ("histories",), "bench.report.figures"),
+    Report(
+        "index", "site", ("records", "histories", "samples"), "bench.report.site.page", BOTH, decodings=True, own=True
+    ),
     *_tables("audit.report", "audit", conditional=False),
     *_tables("della.tables", "della/table1", "della/table8", conditional=False),
     *_tables("della.tables", "della/table2", "della/table9", conditional=True),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -134,6 +136,14 @@ def judge(column: Mapping[str, Measured]) -> dict[str, Measured]:
         return signatures.difference(measured.signature, signature)
 
     return {method: replace(measured, problem=problem(measured)) for method, measured in column.items()}
+
+
+def made_by(suite: Suite, record: Record) -> str:
+    """The command that makes one cell of a suite again."""
+    file, methods = suite.source
+    config = [f"suite={file}", *([f"method={json.dumps(methods)}"] if methods else [])]
+    target = CellPaths(record.suite, record.dataset, record.method, record.seed, record.decoding).record
+    return f"snakemake --cores 2 --config {shlex.join(config)} -- {shlex.quote(str(target))}"
 
 
 @cache

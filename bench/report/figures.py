@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ STYLE: Any = {
     "svg.hashsalt": "bench",  # element ids, else random
     "svg.fonttype": "none",  # text stays text
 }
+METADATA: Mapping[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 Curve = Mapping[str, Sequence[float]]  # column -> values, NaN where empty
 
@@ -63,7 +65,14 @@ def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
 
 
 def save(make: Callable[[], Figure], out: Path) -> None:
-    """A figure as .png and .svg beside ``out``, in the house style; the same drawing always gives the same bytes."""
+    """A figure as .png and .svg beside ``out``."""
+    for form, content in drawn(make).items():
+        with atomic(out.with_suffix(f".{form}"), "wb") as stream:
+            stream.write(content)
+
+
+def drawn(make: Callable[[], Figure], forms: Sequence[str] = tuple(METADATA)) -> dict[str, bytes]:
+    """A figure by format, in the house style; the same drawing always gives the same bytes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -71,10 +80,11 @@ def save(make: Callable[[], Figure], out: Path) -> None:
 
     with rc_context(STYLE):
         figure = make()
-        for form, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-            with atomic(out.with_suffix(f".{form}"), "wb") as stream:
-                figure.savefig(stream, format=form, dpi=150, metadata=metadata)
+        streams = {form: io.BytesIO() for form in forms}
+        for form, stream in streams.items():
+            figure.savefig(stream, format=form, dpi=150, metadata=METADATA[form])
         pyplot.close(figure)
+    return {form: stream.getvalue() for form, stream in streams.items()}
 
 
 def read_panels(suite: Suite, report: str, root: Path = Path()) -> list[Panel]:

@@ -139,12 +139,13 @@ def write(report: Report, out: Path, formats: Sequence[str] = FORMATS) -> None:
 
 def render(report: Report, form: str) -> str:
     """A report in one of :data:`FORMATS`."""
-    return _environment(form).get_template(f"report.{form}.j2").render(report=report)
+    return environment(form).get_template(f"report.{form}.j2").render(report=report)
 
 
-def _environment(form: str) -> Environment:
+def environment(form: str) -> Environment:
+    """The templates of one format, which escape whatever they print."""
     escapes: dict[str, Callable[[Any], Markup]] = {"md": markdown, "tex": tex, "html": html, "csv": Markup}
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("bench.report"),
         finalize=escapes[form],  # every printed value is escaped; what a filter below made is Markup, and kept
         undefined=StrictUndefined,
@@ -153,5 +154,5 @@ def _environment(form: str) -> Environment:
         keep_trailing_newline=True,
         **(_TEX_DELIMITERS if form == "tex" else {}),
     )
-    environment.filters.update(pipes=markdown_table, code=tex_code if form == "tex" else markdown_code, csv=csv_line)
-    return environment
+    made.filters.update(pipes=markdown_table, code=tex_code if form == "tex" else markdown_code, csv=csv_line)
+    return made

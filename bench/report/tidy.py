@@ -18,25 +18,30 @@ FIRST = tuple(key for key, *_ in MAIN)
 
 
 def tidy_rows(
-    results: Results, published: Published, first: Sequence[str] = FIRST, paper: str = "della", table: str = ""
+    results: Results,
+    published: Published,
+    first: Sequence[str] = FIRST,
+    paper: str = "della",
+    table: str = "",
+    decoding: str = "",
 ) -> tuple[tuple[str, ...], ...]:
     """Every quantity of every record, those of the table ``first``. Full precision, empty where there is no number.
 
-    Beside each is what a paper prints, in one of its tables where named.
+    Beside each is what a paper prints, in one of its tables where named. ``decoding`` is that of the results.
 
     ``half_width`` is over seeds (Student's t, 95 %), ``ci95_*`` over examples (mean of the seeds' interval ends).
     """
     keys = sorted(results.keys(), key=lambda key: (first.index(key) if key in first else len(first), key))
     rows = []
     for dataset in results.datasets:
-        decoding = generation_of(results.suite, dataset).decoding.signature
+        decoded = generation_of(results.suite, dataset, decoding).decoding.signature
         columns = {key: results.column(dataset, key) for key in keys}
         for method in results.methods(dataset):
             for key in keys:
                 if method in columns[key]:
                     printed = published.find(dataset, method, key, paper, table or None)
                     beside = (printed.text, _printed_note(printed)) if printed else ("", "")
-                    rows.append(_row(dataset, method, quantity(key), columns[key][method], decoding, beside))
+                    rows.append(_row(dataset, method, quantity(key), columns[key][method], decoded, beside))
     return tuple(rows)
 
 

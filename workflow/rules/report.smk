@@ -54,3 +54,27 @@ rule figure:
         "plot {output.png}"
     shell:
         "logged {log} python -m bench report {params.args}"
+
+
+rule site:
+    input:
+        cells=lambda wildcards: dag.read(wildcards.site),
+        manifests=lambda wildcards: dag.manifests(wildcards.site),
+        published=dag.published(),
+    output:
+        html=report("reports/{site}.html", caption="../report/site.rst", category="Site"),
+    log:
+        "reports/logs/{site}.log",
+    benchmark:
+        "reports/logs/{site}.tsv"
+    conda:
+        "../envs/bench.yaml"
+    params:
+        code=lambda wildcards: dag.code("report", report=wildcards.site),
+        settings=lambda wildcards: dag.settings("report", report=wildcards.site),
+        order=lambda wildcards: dag.order(wildcards.site),
+        args=lambda wildcards, output: dag.render(wildcards.site, output.html),
+    message:
+        "render {output.html}"
+    shell:
+        "logged {log} python -m bench report {params.args}"
