@@ -51,7 +51,7 @@ NASTY = [
     "x" * 300, "data", "logs", "human", "copy", "con", "~", "$HOME", "%s", "{0}", "{dataset}",
     "<script>alert(1)</script>", 
     "a:b", ":", "x.py:", "nowhere.py:Mine", "no.such:Mine", "os:path", ".:X", "..:X", "a..b:X", "bench.methods:X",
-    "nan", "inf", "-1", "0", "1e400", str(2**63), str(2**31), "table1", "embed", "local", "s.yaml",
+    "nan", "inf", "-1", "0", "1e400", str(2**63), str(2**31), "table1", "embed", "local", "fuzz.yaml",
     "texts", "texts/train.txt",
 ]  # fmt: skip
 words = st.one_of(st.sampled_from(NASTY), st.text(max_size=8))
@@ -72,7 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (root / "texts").mkdir(parents=True)
     for part in ("train", "valid", "test"):
         (root / f"texts/{part}.txt").write_text("".join(f"{part} text {i} of few words\n" for i in range(8)))
-    (root / "s.yaml").write_text(yaml.safe_dump(SUITE))
+    (root / "fuzz.yaml").write_text(yaml.safe_dump(SUITE))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         yield root
@@ -199,7 +199,7 @@ config = st.dictionaries(st.sampled_from(sorted(dags.DEFAULTS)), values | st.lis
 @given(config)
 def test_configurations_of_snakemake(folder: Path, given_: dict[str, Any]) -> None:
     try:
-        as_snakemake_asks(dags.load({"suite": "s.yaml", **given_}))
+        as_snakemake_asks(dags.load({"suite": "fuzz.yaml", **given_}))
     except BenchError as error:
         assert str(error)
 
@@ -317,7 +317,7 @@ plug_ins = st.one_of(
 
 @pytest.fixture(scope="module")
 def prepared(folder: Path) -> Path:
-    assert main(["prepare", "--suite", "s.yaml", "--dataset", "local"]) == 0
+    assert main(["prepare", "--suite", "fuzz.yaml", "--dataset", "local"]) == 0
     return folder
 
 
@@ -326,7 +326,7 @@ def prepared(folder: Path) -> Path:
 def test_plug_ins(prepared: Path, content: bytes, use: str, verb: str) -> None:
     with written(content, "py") as file:
         cell = ("--dataset", "local", "--method", "mine", "--seed", "1")
-        called((verb, "--suite", "s.yaml", "--use", use.replace("mine", file), *cell))
+        called((verb, "--suite", "fuzz.yaml", "--use", use.replace("mine", file), *cell))
 
 
 VERBS = [
@@ -334,7 +334,7 @@ VERBS = [
     "untrained", "score-cell", "record", "report", "compare", "freeze", "score", "metrics", "methods",
 ]  # fmt: skip
 known = {
-    "--suite": ["s.yaml"], "--dataset": ["local"], "--method": ["embed", "mine", "human"], "--seed": ["1", "0"],
+    "--suite": ["fuzz.yaml"], "--dataset": ["local"], "--method": ["embed", "mine", "human"], "--seed": ["1", "0"],
     "--decoding": ["beam"], "--part": ["4x0.5"], "--row": ["human", "copy"], "--family": ["ngrams", "likelihood"],
     "--report": ["table1", "curves"], "--out": ["out.md", "deep/er/out.png"], "--frozen": ["r1"], "--model": ["own"],
     "--device": ["cpu", "cuda"], "--use": ["mine.py:Mine"], "--processes": ["0", "1", "x"], "--check": None,

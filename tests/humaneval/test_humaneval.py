@@ -30,7 +30,7 @@ HOSTILE = '</script><script>alert("1")</script>, "quoted"\nsecond line'
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory of a suite whose samples are there."""
     monkeypatch.chdir(tmp_path)
-    Path("s.yaml").write_text(
+    Path("sheets.yaml").write_text(
         "name: s\ndatasets: [sotu-story]\nmethods: [gpt2, memory, della]\nseeds: [1]\nmetrics: [elbo]\n"
     )
     sources = [f"source {i}" for i in range(40)]
@@ -42,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def export(*more: str) -> int:
-    cell = ("--suite", "s.yaml", "--dataset", "sotu-story", "--methods", ",".join(METHODS))
+    cell = ("--suite", "sheets.yaml", "--dataset", "sotu-story", "--methods", ",".join(METHODS))
     return main(["humaneval", "export", *cell, "--out", "sheets", *more])
 
 
@@ -212,6 +212,6 @@ def test_filled_sheets_are_never_written_over(folder: Path, capsys: pytest.Captu
         (("--items", "99"), "every method has 40 texts"), (("--criteria", "fluencey"), "did you mean 'fluency'?"),
         (("--ratings", "9"), "expected 1 to 5"),
     ):  # fmt: skip
-        assert main(["humaneval", "export", "--suite", "s.yaml", "--dataset", "sotu-story", "--methods",
+        assert main(["humaneval", "export", "--suite", "sheets.yaml", "--dataset", "sotu-story", "--methods",
                      "gpt2,della", "--out", "other", *more]) == 2  # fmt: skip
         assert message in capsys.readouterr().err and not Path("other").exists()
