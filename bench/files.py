@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import json
 import math
 import os
 import shutil
+import socket
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -71,6 +73,40 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         raise BenchError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """While the block, which writes the file ``path``, runs, another process's claim to it is refused.
+
+    The claim is a lock of ``.name.lock`` beside it, which network file systems see and a killed process loses. Where a
+    file system knows no locks, none is taken.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = open(lock, "a+b", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise BenchError(f"cannot write {path}: {error.strerror or error}") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken = not lock.exists() or not os.path.samestat(os.fstat(stream.fileno()), lock.stat())  # and freed since
+        except BlockingIOError:
+            taken = True
+        except OSError:
+            taken = False
+        if taken:
+            stream.seek(0)
+            who = stream.read().decode() or "another process"
+            raise BenchError(f"{path}: {who} is writing it: wait for that, or end it, and run again")
+        try:
+            stream.truncate(0)
+            with suppress(OSError):  # a full disk: what is to be written there will say so
+                stream.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:

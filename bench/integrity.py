@@ -1,7 +1,8 @@
 """What each stage reads is checked before it begins, and what it wrote is sealed when it has succeeded.
 
-The files are those of the Snakemake rules. Directories seal themselves, see :func:`bench.files.atomic_directory`.
-Results of versions without checksums are taken as they are.
+No two processes work at the same stage of a cell; a Snakemake that was killed may have left one running. The files are
+those of the Snakemake rules. Directories seal themselves, see :func:`bench.files.atomic_directory`. Results of versions
+without checksums are taken as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import os
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from bench import registry
@@ -19,7 +20,7 @@ from bench import suite as suites
 from bench.closure import stage_fingerprint
 from bench.dag import Dag
 from bench.errors import BenchError, first_line
-from bench.files import check, seal, sha256
+from bench.files import check, claimed, seal, sha256
 from bench.paths import CellPaths
 from bench.schema import Suite
 from bench.suite import UNTRAINED, Cell, digest, settings
@@ -27,15 +28,26 @@ from bench.suite import UNTRAINED, Cell, digest, settings
 
 @contextmanager
 def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tuple[Suite, Cell]]:
-    """Around one stage of a cell; ``part`` is the metric family that is scored, or the part of an augmentation.
-
-    What a method from outside raises is a :class:`BenchError` that names its file and line, and so is what comes of
-    weights that are not finite, from which no text can be drawn.
-    """
+    """Around one stage of a cell; ``part`` is the metric family that is scored, or the part of an augmentation."""
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)
-    check(*_read(stage, suite, cell, paths, part))
+    written = _written(stage, paths, part)
+    first = os.environ.get("RANK", "0") == "0"  # of several processes the first one writes
+    with claimed(written[0]) if first else nullcontext():
+        check(*_read(stage, suite, cell, paths, part))
+        with _explained(stage, suite, cell, paths):
+            yield suite, cell
+        if first:
+            seal(*written)
+
+
+@contextmanager
+def _explained(stage: str, suite: Suite, cell: Cell, paths: CellPaths) -> Iterator[None]:
+    """What a method from outside raises is a :class:`BenchError` that names its file and line.
+
+    So is what comes of weights that are not finite, from which no text can be drawn.
+    """
     try:
-        yield suite, cell
+        yield
     except (BenchError, OSError):
         raise
     except (Exception, SystemExit) as error:
@@ -51,8 +63,6 @@ def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tu
         ]
         where = f"{file}:{own[-1].lineno}, in {own[-1].name}" if own else file
         raise BenchError(f"method '{cell.method}' ({where}): {type(error).__name__}: {first_line(error)}") from error
-    if os.environ.get("RANK", "0") == "0":  # of several processes the first one writes
-        seal(*_written(stage, paths, part))
 
 
 def _diverged(history: Path) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,8 +15,9 @@ import pytest
 
 from bench.cli import main
 from bench.errors import BenchError
-from bench.files import SUMS, atomic_directory, check, seal
+from bench.files import SUMS, atomic_directory, check, claimed, seal
 
+ROOT = Path(__file__).parents[1]
 YAML = """
 name: s
 datasets: {bbe: {train: 16, valid: 8, test: 8}}
@@ -181,3 +185,63 @@ def test_damaged_checksums_are_no_checksums_passed(sums: str, tmp_path: Path) ->
     for wanted in (folder, folder / "record.json"):
         with pytest.raises(BenchError, match="changed since it was written"):
             check(wanted)
+
+
+CLAIM = "import sys, pathlib, time; from bench.files import claimed; file = pathlib.Path(sys.argv[1])\n"
+
+
+def test_one_process_at_a_stage(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What another writes is left to it; when it is killed the stage runs again."""
+    history = (finished / CELL / "history.csv").resolve()
+    before = history.stat().st_mtime_ns
+    hold = CLAIM + "with claimed(file): print(flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", hold, str(history)], cwd=ROOT, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()
+        capsys.readouterr()
+        assert main([*stage("train")]) == 2
+        said = capsys.readouterr().err
+        assert f"history.csv: process {other.pid} on " in said and said.count("\n") == 1
+        assert history.stat().st_mtime_ns == before
+        assert main([*stage("generate")]) == 0  # another stage of the cell
+        other.send_signal(signal.SIGKILL)
+    assert main([*stage("train")]) == 0
+    assert history.stat().st_mtime_ns > before
+    assert not list(finished.rglob("*.lock"))
+
+
+def test_of_many_that_claim_a_file_one_has_it(tmp_path: Path) -> None:
+    """Each adds to a number, if it may: no addition is lost."""
+    number = tmp_path / "number"
+    number.write_text("0")
+    add = (
+        CLAIM
+        + """
+from bench.errors import BenchError
+done = 0
+for _ in range(300):
+    try:
+        with claimed(file):
+            value = int(file.read_text())
+            time.sleep(0.0001)
+            file.write_text(str(value + 1))
+            done += 1
+    except BenchError:
+        pass
+print(done)
+"""
+    )
+    command = [sys.executable, "-c", add, str(number)]
+    others = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert sum(int(other.communicate()[0]) for other in others) == int(number.read_text()) > 0
+
+
+def test_a_claim_ends_with_its_block(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "file"
+    with pytest.raises(ValueError), claimed(file):
+        with pytest.raises(BenchError, match="is writing it"), claimed(file):
+            pytest.fail("claimed twice")
+        raise ValueError
+    with claimed(file):
+        pass
+    assert not list(file.parent.iterdir())

@@ -13,14 +13,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.files import sha256
 from tests.cluster import slurm
 from tests.end_to_end.test_run import Place
+from tests.workflow.test_conda import STAND_IN, WITNESS
 from tests.workflow.tree import Tree, copy
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing())]
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="pip install -r workflow/profiles/slurm/requirements.txt")
 
 TRAINED = "results/runs/tiny/bbe/gpt2/seed1/history.csv"
+TRAIN = ("--config", "suite=tiny.yaml", "device=cpu", "--", TRAINED)
 HERE = ("--slurm-init-seconds-before-status-checks", "12")  # jobs of seconds
 
 
@@ -97,7 +100,7 @@ def test_gpus_time_and_memory_are_asked_for(cluster: slurm.Cluster, fresh: Tree)
 
 def test_a_failed_job_is_heard_and_tried_again(cluster: slurm.Cluster, fresh: Tree) -> None:
     (fresh.root / "fail.txt").write_text("train")
-    run = Run(fresh.root, "--config", "suite=tiny.yaml", "device=cpu", "--", TRAINED)
+    run = Run(fresh.root, *TRAIN)
     log = fresh.root / TRAINED.replace("history.csv", "logs/train.log")
     run.until(lambda: log.exists() and "failed as asked" in log.read_text())
     (fresh.root / "fail.txt").unlink()
@@ -110,7 +113,7 @@ def test_a_failed_job_is_heard_and_tried_again(cluster: slurm.Cluster, fresh: Tr
 def test_jobs_outlive_the_controller(cluster: slurm.Cluster, fresh: Tree) -> None:
     """slurmctld and slurmdbd are killed while a job runs, and start again some time after it has ended."""
     (fresh.root / "slow.txt").write_text("5")
-    run = Run(fresh.root, "--config", "suite=tiny.yaml", "device=cpu", "--", TRAINED)
+    run = Run(fresh.root, *TRAIN)
     run.until(lambda: running(fresh.root, "train"))
     for daemon in ("slurmctld", "slurmdbd"):
         cluster.kill(daemon)
@@ -125,8 +128,7 @@ def test_jobs_outlive_the_controller(cluster: slurm.Cluster, fresh: Tree) -> Non
 def test_jobs_outlive_snakemake(cluster: slurm.Cluster, fresh: Tree) -> None:
     """Killed itself, it finds what its jobs finished meanwhile."""
     (fresh.root / "slow.txt").write_text("5")
-    arguments = ("--config", "suite=tiny.yaml", "device=cpu", "--", TRAINED)
-    run = Run(fresh.root, *arguments)
+    run = Run(fresh.root, *TRAIN)
     run.until(lambda: running(fresh.root, "train"))
     os.killpg(run.process.pid, signal.SIGKILL)
     ends = time.monotonic() + 120
@@ -134,11 +136,53 @@ def test_jobs_outlive_snakemake(cluster: slurm.Cluster, fresh: Tree) -> None:
         assert time.monotonic() < ends
         time.sleep(0.5)
     assert calls(fresh, "train") == 1
-    again = Run(fresh.root, *arguments)
+    again = Run(fresh.root, *TRAIN)
     assert again.process.wait(60) == 1 and "--unlock" in again.output.read_text()
     done = fresh.snakemake("--unlock", "--config", "suite=tiny.yaml")
     assert done.returncode == 0, done.stderr
-    assert "Nothing to be done" in Run(fresh.root, *arguments).end()
+    assert "Nothing to be done" in Run(fresh.root, *TRAIN).end()
+
+
+def test_a_cell_is_left_to_the_job_that_still_runs(cluster: slurm.Cluster, tmp_path: Path) -> None:
+    """Snakemake is killed, and starts again while its job runs (here: stands still)."""
+    place = Place(tmp_path)
+    log = place.root / TRAINED.replace("history.csv", "logs/train.log")
+    run = Run(place.root, *TRAIN)
+    run.until((place.root / place.cell("gpt2").resume / "state.json").exists)
+    (left,) = running(place.root, "train")
+    left.suspend()
+    os.killpg(run.process.pid, signal.SIGKILL)
+    place.run("snakemake", "--unlock", "--config", "suite=tiny.yaml")
+    again = Run(place.root, *TRAIN)
+    again.until(lambda: f"process {left.pid} on " in log.read_text())
+    left.resume()
+    again.end()
+    trained = sha256(place.root / TRAINED)
+    (place.root / TRAINED).unlink()
+    place.run(*place.snakemake(TRAINED))
+    assert sha256(place.root / TRAINED) == trained
+
+
+def test_jobs_run_in_the_environment_of_conda(
+    cluster: slurm.Cluster, fresh: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Snakemake that submits makes it (here: of little, by a stand-in), and jobs use it."""
+    environments = fresh.root / "workflow/envs"
+    (environments / "bench.yaml").write_text("dependencies: [python=3.11, pip: [pyyaml, pydantic]]\n")
+    (environments / "bench.post-deploy.sh").write_text("true\n")
+    monkeypatch.setenv("PATH", str(STAND_IN), prepend=os.pathsep)
+    options = ("--use-conda", "--config", "suite=tiny.yaml", "device=cpu")
+    Run(fresh.root, "--conda-create-envs-only", *options, "--", TRAINED).end()
+    (environment,) = (path for path in (fresh.root / ".snakemake/conda").iterdir() if path.is_dir())
+    (packages,) = environment.glob("lib/python*/site-packages")
+    seen = fresh.root / "seen.txt"
+    (packages / "sitecustomize.py").write_text(WITNESS.format(file=str(seen)))
+    Run(fresh.root, *options, "--", TRAINED).end()
+    ran = [line.split() for line in seen.read_text().splitlines() if " -m bench " in line]
+    assert {(prefix, verb) for prefix, _, _, verb in ran} == {
+        (str(environment), "prepare"),
+        (str(environment), "train"),
+    }
 
 
 def test_a_suite_with_a_killed_training_ends_as_on_one_machine(cluster: slurm.Cluster, tmp_path: Path) -> None:
