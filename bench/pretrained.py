@@ -71,3 +71,12 @@ def source_of(suite: Suite, name: str) -> tuple[str, str, Known | None]:
     own = suite.models.get(name)
     model_dir = own.model_dir if own else None
     return kind_of(suite, name), model_dir or "", None if model_dir else KNOWN[name]
+
+
+def about(suite: Suite, name: str) -> dict[str, str]:
+    """What is to be said of a model's weights where they are used: ``origin``, ``licence``, and a ``note`` if any."""
+    _, _, known = source_of(suite, name)
+    if known is None:
+        return {"origin": "local files", "licence": "not stated (local files)"}
+    origin = f"package {known.package}" if known.package else f"hub {known.repository}@{known.revision}"
+    return {"origin": origin, "licence": known.licence, **({"note": known.note} if known.note else {})}

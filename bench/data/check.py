@@ -10,9 +10,9 @@ from bench import suite as suites
 from bench.data import hub, known, papers
 from bench.data.base import SPLITS, Source
 from bench.data.prepare import read_source
-from bench.data.pretrained import LOCAL_LICENCE, cached, is_model, packaged
+from bench.data.pretrained import cached, is_model, packaged
 from bench.errors import BenchError
-from bench.pretrained import source_of
+from bench.pretrained import about, source_of
 from bench.schema import Dataset, Suite
 
 
@@ -74,12 +74,13 @@ class Model:
 def find_model(suite: Suite, name: str) -> Model:
     """Where one pretrained model comes from, and whether it is there."""
     kind, model_dir, known = source_of(suite, name)
+    licence = about(suite, name)["licence"]
     if known is None:
-        return Model(name, kind, model_dir, is_model(Path(model_dir).expanduser()), LOCAL_LICENCE)
+        return Model(name, kind, model_dir, is_model(Path(model_dir).expanduser()), licence)
     if known.package:
-        return Model(name, kind, "package", packaged(known) is not None, known.licence)
+        return Model(name, kind, "package", packaged(known) is not None, licence)
     place = f"{known.repository}@{known.revision[:7]}"
-    return Model(name, kind, place, cached(known) is not None, known.licence)
+    return Model(name, kind, place, cached(known) is not None, licence)
 
 
 def show(suite: Suite, found: list[Found], models: list[Model]) -> None:

@@ -14,32 +14,31 @@ from bench.data.adopt import adopt
 from bench.errors import BenchError
 from bench.files import atomic_directory, sha256, write_json
 from bench.metrics import pretrained
-from bench.pretrained import FILES, Known, source_of
+from bench.pretrained import FILES, Known, about, source_of
 
 if TYPE_CHECKING:
     from bench.schema import Suite
 
-LOCAL_LICENCE = "not stated (local files)"
 HUB_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 ASIDE = ("tokenizer_config.json",)  # which not every model has
 
 
 def prepare(suite: Suite, name: str, out: Path) -> None:
     """Write one pretrained model of a suite into ``out``, all of it or nothing."""
-    kind, folder, about = _find(suite, name)
+    kind, folder, version = _find(suite, name)
     with atomic_directory(out) as target:
         parameters = adopt(folder, kind, target)
         write_json(target / "manifest.json", {
-            "model": name, "kind": kind, **about, "parameters": parameters,
+            "model": name, "kind": kind, **about(suite, name), **version, "parameters": parameters,
             "sha256": {file: sha256(target / file) for file in FILES},
         })  # fmt: skip
 
 
 def _find(suite: Suite, name: str) -> tuple[str, Path, dict[str, str]]:
-    """Kind, directory, and what a manifest says of where it is from."""
+    """Kind, directory, and the origin by version where it is a package."""
     kind, model_dir, known = source_of(suite, name)
     if known is None:
-        return kind, Path(model_dir).expanduser(), {"origin": "local files", "licence": LOCAL_LICENCE}
+        return kind, Path(model_dir).expanduser(), {}
     if known.package:
         from importlib.metadata import version
 
@@ -47,10 +46,8 @@ def _find(suite: Suite, name: str) -> tuple[str, Path, dict[str, str]]:
 
         packed = pretrained.find(known.package, "language model", "backbone")
         distribution = pretrained.PACKAGED["language model"][known.package].install.split()[-1]
-        about = {"origin": f"{distribution} {version(distribution)}", "licence": known.licence, "note": known.note}
-        return kind, gguf_model.unpacked(packed), about
-    origin = f"hub {known.repository}@{known.revision}"
-    return kind, _from_hub(name, known), {"origin": origin, "licence": known.licence}
+        return kind, gguf_model.unpacked(packed), {"origin": f"{distribution} {version(distribution)}"}
+    return kind, _from_hub(name, known), {}
 
 
 def _from_hub(name: str, known: Known) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.data.base import SPLITS
 from bench.metrics import signatures
+from bench.pretrained import about
 from bench.record_schema import Provenance
 from bench.report.collect import Measured, Results, by_text, quantity
 from bench.report.layout import Protocol
@@ -73,6 +74,7 @@ def notes(results: Results, columns: Sequence[Column]) -> tuple[NoteGroup, ...]:
         Protocol=_protocol(results),
         Data=data_notes(results.datasets, results.manifests),
         Models=_models(results),
+        Pretrained=_pretrained(results),
         Columns=_columns(results, columns),
         Signatures=_signatures(results, columns),
         Provenance=provenance_notes(results),
@@ -148,6 +150,17 @@ def _models(results: Results) -> tuple[Note, ...]:
 def _size(provenance: Provenance) -> str:
     started = f", from pretrained {', '.join(provenance.pretrained)}" if provenance.pretrained else ""
     return f"{provenance.parameters:,} parameters{started}"
+
+
+def _pretrained(results: Results) -> tuple[Note, ...]:
+    """Where the weights that models started from come from, and under which licence."""
+    found = []
+    records = (record for of_method in results.records.values() for record in of_method)
+    for name in dict.fromkeys(name for record in records for name in record.provenance.pretrained):
+        told = about(results.suite, name)
+        text = f"{told['origin']}; licence: {told['licence']}"
+        found.append(Note(name, f"{text}; {told['note']}" if "note" in told else text))
+    return tuple(found)
 
 
 def _columns(results: Results, columns: Sequence[Column]) -> tuple[Note, ...]:

@@ -183,8 +183,11 @@ def test_notes_say_what_a_reader_needs(run: str) -> None:
 def test_weights_that_were_pretrained_are_named(run: str) -> None:
     fake_run.edit("bbe", "della", lambda record: record["provenance"].update(pretrained={"smollm2": "0" * 64}))
     write(run, Path("t.md"))
-    found = [line for line in Path("t.md").read_text(encoding="utf-8").splitlines() if "from pretrained" in line]
-    assert len(found) == 1 and "**della**" in found[0] and "from pretrained smollm2" in found[0]
+    lines = Path("t.md").read_text(encoding="utf-8").splitlines()
+    (found,) = (line for line in lines if "from pretrained" in line)
+    assert "**della**" in found and "from pretrained smollm2" in found
+    (origin,) = (line for line in lines if "**smollm2**" in line)
+    assert "licence: Apache-2.0" in origin and "instructions" in origin
 
 
 def test_no_human_row_where_no_text_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
