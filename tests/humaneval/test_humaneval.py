@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from bench.humaneval.design import design
 from bench.humaneval.report import by_item
 from bench.paths import CellPaths
 from bench.samples import write_samples
+from tests.browser import CHROMIUM, browser
 
 SCALE = range(1, 6)
 METHODS = ("gpt2", "memory", "della")
@@ -111,6 +113,46 @@ def test_sheets_are_blind_and_escaped(folder: Path) -> None:
         assert page.count("<script>") == 1 and "alert(&#34;1&#34;)" in page and "http" not in page
     assert len(orders) == 6, "every order of three methods occurs"
     assert not any(method in json.dumps([row["code"] for row in rows]) for method in METHODS)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_the_form_keeps_and_saves_what_is_scored(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a browser: nothing is saved before all is scored, a reload loses nothing, and the file is one to score."""
+    assert export("--items", "6", "--annotators", "2") == 0
+    for sheet in (1, 2):
+        blank = Path(f"sheets/sheet-{sheet}.csv")
+        rows = rows_of(blank)
+        blank.unlink()
+        with browser() as page:
+            page.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder / "sheets"))
+            page.open((folder / f"sheets/sheet-{sheet}.html").as_uri())
+            said, save = "document.getElementById('done').textContent", "document.querySelector('button').click()"
+            assert page.run(said) == f"0 of {len(rows)} texts are scored"
+            page.run(save)
+            page.run("form.read.click(); form.name.value = 'A. Notator'")
+            for number, row in enumerate(rows):
+                for criterion in ("fluency", "coherence", "novelty"):
+                    value = 1 + (number + sheet + len(criterion)) % 5
+                    page.run(f"form.querySelector(`[name='{row['code']} {criterion}'][value='{value}']`).click()")
+            assert page.run(said) == f"{len(rows)} of {len(rows)} texts are scored"
+            page.open((folder / f"sheets/sheet-{sheet}.html").as_uri())
+            assert page.run(said) == f"{len(rows)} of {len(rows)} texts are scored"
+            assert page.run("form.name.value") == "A. Notator" and page.run("form.checkValidity()") is False
+            page.run(save)
+            assert not blank.exists(), "saved before the warning was read, again"
+            page.run(f"form.read.click(); {save}")
+            ends = time.monotonic() + 30
+            while not blank.exists():
+                assert time.monotonic() < ends
+                time.sleep(0.05)
+            assert page.errors == []
+        saved = rows_of(blank)
+        assert [row["code"] for row in saved] == [row["code"] for row in rows]
+        for number, row in enumerate(saved):
+            assert [int(row[c]) for c in ("fluency", "coherence", "novelty")] == [
+                1 + (number + sheet + len(c)) % 5 for c in ("fluency", "coherence", "novelty")
+            ]
+    assert set(method for _, method in scored(capsys)) == set(METHODS)
 
 
 def test_annotators_who_agree_on_a_difference_are_heard(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
