@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.report.audit.baseline import beside_lm
 from bench.report.audit.claims import held
 from bench.report.audit.rules import RULES, Finding, Rule
 from bench.report.collect import Results, gather
@@ -33,7 +34,7 @@ LEAD = (
     "numbers alone. cannot hold: no model and no data give this number under its head. another quantity: it is not "
     "what its head says, and the arithmetic says what it may be. contradicts: the same thing is stated differently "
     "elsewhere. repeated: it stands in two places. possible: unusual, and not wrong. Part two holds what the papers "
-    "claim against this suite's models."
+    "claim against this suite's models, and each of them against the plain language model."
 )
 
 
@@ -46,7 +47,7 @@ def build(results: Results, published: Published) -> Report:
     """The whole report."""
     found = {rule: list(rule.find(published)) for rule in RULES}
     broken = {rule: [finding for finding in checked if finding] for rule, checked in found.items()}
-    claims = held(results, published)
+    claims, beside = held(results, published), beside_lm(results)
     return Report(
         title=f"The audit of published numbers and claims, beside suite {results.suite.name}",
         lead=LEAD,
@@ -54,6 +55,7 @@ def build(results: Results, published: Published) -> Report:
             _summary({rule: len(checked) for rule, checked in found.items()}, broken),
             *(_findings(rule, findings) for rule, findings in broken.items() if findings),
             *([claims] if claims.groups else []),
+            *([beside] if beside else []),
         ),
         notes=notes(results, ()),
         tidy_header=HEADER,
