@@ -20,8 +20,8 @@ from bench.freeze import freeze
 from bench.metrics.seeds import Estimate
 from bench.paths import CellPaths
 from bench.report.collect import Measured
-from bench.report.compare import compare
-from bench.report.difference import combined, paired, welch
+from bench.report.compare.difference import combined, paired, welch
+from bench.report.compare.report import compare
 
 PLUGIN = """
 class Mine:
