@@ -103,7 +103,8 @@ def paired(key: str, new: Sequence[PerExample], frozen: Sequence[PerExample]) ->
         return Examples(rows, lambda means: transform(means[..., ::2] / means[..., 1::2]).mean(axis=-1))
 
     try:
-        found = paired_bootstrap(examples(new), examples(frozen), RESAMPLES, SEED)
+        with np.errstate(over="ignore", invalid="ignore"):  # what diverged is Undefined
+            found = paired_bootstrap(examples(new), examples(frozen), RESAMPLES, SEED)
     except Undefined:
         return None
     return Inference(found.ci95, found.p)

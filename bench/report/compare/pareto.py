@@ -10,25 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import product
 from textwrap import fill
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.freeze import Release
 from bench.metrics.seeds import over_seeds
-from bench.report.collect import judge, measure, quantity
+from bench.report.collect import by_text, judge, measure, quantity
 from bench.report.compare.pairs import Method, Pair, decoded_otherwise, frozen
-from bench.report.model import Column
+from bench.report.model import Column, Note, number
 from bench.schema import Suite
 from bench.suite import HUMAN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-DIVERSITY = "self_bleu4"
+DIVERSITY, SELF_BLEU = "self_bleu4", "Self-BLEU-4"
 QUALITY = ("bleu4", "mauve")
+XY = tuple[float, float]
 Kind = Literal["frozen", "new", "human"]
 LOOK: dict[Kind, tuple[str, str, float]] = {  # marker, colour, size
     "frozen": ("o", "#1f4e8c", 5),
@@ -36,11 +37,9 @@ LOOK: dict[Kind, tuple[str, str, float]] = {  # marker, colour, size
     "human": ("D", "#5b6470", 6),
 }
 NAMES: dict[Kind, str] = {"frozen": "frozen", "new": "new", "human": "human text (no model)"}
-WEIGHT: dict[Kind, str] = {"frozen": "normal", "new": "bold", "human": "normal"}
-PLACES = (  # of a name around its mark: direction, and which end of the text is there
-    (1, 0, "left", "center"), (-1, 0, "right", "center"), (0, 1, "center", "bottom"), (0, -1, "center", "top"),
-    (1, 1, "left", "bottom"), (-1, 1, "right", "bottom"), (1, -1, "left", "top"), (-1, -1, "right", "top"),
-)  # fmt: skip
+PLACES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))  # of a name, seen from its mark
+ENDS = {1: ("left", "bottom"), -1: ("right", "top"), 0: ("center", "center")}  # of a name in that direction
+RINGS = (1, 3, 5)  # distances from it, in the nearest
 GREY, FRONT = "#5b6470", "#9aa4b0"
 
 
@@ -82,21 +81,20 @@ class Panel:
     def front(self) -> list[Point]:
         """The models that none dominates, from the most diverse on."""
         models = self.models
-        return [models[i] for i in front([goodness(self.quality.key, point) for point in models])]
+        return [models[i] for i in front([goodness(point) for point in models])]
 
 
-def goodness(key: str, point: Point) -> tuple[float, float]:
-    """(diversity, quality) of a point, larger is better in both."""
-    x, y = point.x.mean, point.y.mean
-    return (x if quantity(DIVERSITY).direction == "up" else -x, y if quantity(key).direction == "up" else -y)
+def goodness(point: Point) -> XY:
+    """(diversity, quality) of a point, larger is better in both; a smaller Self-BLEU is more diverse."""
+    return -point.x.mean, point.y.mean
 
 
-def dominates(a: tuple[float, float], b: tuple[float, float]) -> bool:
+def dominates(a: XY, b: XY) -> bool:
     """At least as good in both and better in one."""
     return a[0] >= b[0] and a[1] >= b[1] and a != b
 
 
-def front(points: Sequence[tuple[float, float]]) -> list[int]:
+def front(points: Sequence[XY]) -> list[int]:
     """Which points no other dominates, larger is better in both; from the largest first coordinate on.
 
     >>> front([(1, 5), (2, 2), (3, 3), (3, 1), (1, 5)])
@@ -123,8 +121,8 @@ def read_panels(pairs: Sequence[Pair], suite: Suite, release: Release, columns: 
 
 def _panel(dataset: str, quality: Column, pairs: Sequence[Pair], suite: Suite, release: Release) -> Panel:
     here = [pair for pair in pairs if pair.dataset == dataset]
-    old = {method.name: method for method in frozen(release, dataset) if method.name == HUMAN}
-    old = {pair.frozen.name: pair.frozen for pair in here} | old
+    human = next((method for method in frozen(release, dataset) if method.name == HUMAN), Method(HUMAN, (), ()))
+    old = {pair.frozen.name: pair.frozen for pair in here} | {HUMAN: human}
     new = {f"{pair.new.name} (new)": pair.new for pair in here}
     methods, otherwise = {**old, **new}, decoded_otherwise(dataset, suite, release)
     missing: dict[str, None] = {}
@@ -153,26 +151,34 @@ def _range(method: Method, key: str) -> Range:
 
 def readings(panels: Sequence[Panel]) -> list[str]:
     """A sentence a panel: the front, and how human text stands to it."""
-    diversity = quantity(DIVERSITY).label
     found = []
     for panel in panels:
         if panel.models:
             names = ", ".join(point.name for point in panel.front)
-            what = f"{panel.dataset}, {panel.quality.label} against {diversity}"
-            found.append(f"{what}: the front of {len(panel.models)} models is {names}{_human(panel)}.")
+            what = f"{panel.dataset}, {panel.quality.label} against {SELF_BLEU}"
+            found.append(f"{what}: the front of {len(panel.models)} models is {names}{_beside_human(panel)}.")
     return found
 
 
-def _human(panel: Panel) -> str:
+def _beside_human(panel: Panel) -> str:
     human = next((point for point in panel.points if point.kind == "human"), None)
     if human is None:
         return ""
-    at = goodness(panel.quality.key, human)
-    models = [goodness(panel.quality.key, point) for point in panel.models]
+    at, models = goodness(human), [goodness(point) for point in panel.models]
     below, above = sum(dominates(at, of) for of in models), sum(dominates(of, at) for of in models)
-    if above:
-        return f"; human text is dominated by {above}"
-    return f"; human text dominates {'all' if below == len(models) else below} of them"
+    values = f"{number(human.y.mean, panel.quality.digits)} at {SELF_BLEU} {number(human.x.mean, 2)}"
+    dominates_them = f"dominates {'all' if below == len(models) else below} of them"
+    return f"; human text ({values}) {f'is dominated by {above} of them' if above else dominates_them}"
+
+
+def notes(panels: Sequence[Panel]) -> tuple[Note, ...]:
+    """Which methods a panel does not show, and why."""
+    said = []
+    for panel in panels:
+        why = [f"not measured: {', '.join(panel.missing)}"] if panel.missing else []
+        why += [f"not comparable: {'; '.join(panel.refused)}"] if panel.refused else []
+        said.append((f"{panel.dataset}, {panel.quality.label}", "; ".join(why)))
+    return tuple(Note(" and ".join(where), text) for text, where in by_text(said).items())
 
 
 def draw(panels: Sequence[Panel]) -> Figure:
@@ -194,32 +200,42 @@ def draw(panels: Sequence[Panel]) -> Figure:
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
-    axes.set_title(f"{panel.dataset}: {panel.quality.label} against {quantity(DIVERSITY).label}", loc="left",
-                   fontweight="bold")  # fmt: skip
+    axes.set_title(f"{panel.dataset}: {panel.quality.label} against {SELF_BLEU}", loc="left", fontweight="bold")
     axes.set_ylabel(f"{panel.quality.label}: up is better")
-    axes.set_xlabel(f"{quantity(DIVERSITY).label}, axis reversed: right is more diverse")
+    absent = len(panel.missing) + len(panel.refused)
+    which = f"{absent}" if any(point.kind == "frozen" for point in panel.models) else "frozen methods"
+    said = f"\n{which} not shown: see the notes" if absent else ""
+    axes.set_xlabel(f"{SELF_BLEU}, axis reversed: right is more diverse{said}")
     axes.margins(0.16, 0.14)
     if not panel.models:
-        why = panel.refused[0] if panel.refused else "no model has a value of both"
+        why = panel.refused[0] if panel.refused else f"no model has {panel.quality.label} and {SELF_BLEU}"
         axes.text(0.5, 0.5, fill(why, 40), transform=axes.transAxes, ha="center", va="center", color=GREY)
         axes.set_xticks([])
         axes.set_yticks([])
         return
-    for point in panel.points:
-        marker, colour, size = LOOK[point.kind]
-        axes.errorbar(point.x.mean, point.y.mean, xerr=_bar(point.x), yerr=_bar(point.y), marker=marker, color=colour,
-                      markersize=size, elinewidth=0.7, linestyle="none", zorder=3)  # fmt: skip
+    for point in panel.models:
+        x, y, colour = point.x, point.y, LOOK[point.kind][1]
+        _mark(axes, point, (x.mean, y.mean))
+        axes.plot([x.low, x.high], [y.mean] * 2, [x.mean] * 2, [y.low, y.high], color=colour, linewidth=0.7, zorder=2)
     axes.invert_xaxis()
     _step(axes, panel.front)
-    _label(axes, panel.points)
-    absent = len(panel.missing) + len(panel.refused)
-    if absent:
-        said = f"{absent} not shown: no value, or not comparable"
-        axes.text(1, 1, said, transform=axes.transAxes, ha="right", va="top", color=GREY, fontsize=7)
+    names = [(point.name, point.kind, (point.x.mean, point.y.mean)) for point in panel.models]
+    _label(axes, names + [_human(axes, point) for point in panel.points if point.kind == "human"])
 
 
-def _bar(of: Range) -> list[list[float]]:
-    return [[of.mean - of.low], [of.high - of.mean]]
+def _mark(axes: Axes, point: Point, at: XY) -> None:
+    marker, colour, size = LOOK[point.kind]
+    axes.plot(*at, marker=marker, color=colour, markersize=size, linestyle="none", zorder=3, clip_on=False)
+
+
+def _human(axes: Axes, point: Point) -> tuple[str, Kind, XY]:
+    """Human text where it is, or at the edge towards it: the models alone decide what a panel spans."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    x, y = point.x.mean, point.y.mean
+    at = min(max(x, right), left), min(max(y, bottom), top)  # left is the larger: the axis is reversed
+    _mark(axes, point, at)
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    return (point.name if at == (x, y) else f"{point.name}, outside"), point.kind, at
 
 
 def _step(axes: Axes, of: Sequence[Point]) -> None:
@@ -230,35 +246,39 @@ def _step(axes: Axes, of: Sequence[Point]) -> None:
         x += [point.x.mean, after.x.mean if after else left]
         y += [point.y.mean] * 2
     axes.plot(x, y, color=FRONT, linewidth=1.1, zorder=1)
-    axes.set_xlim(left, right)
-    axes.set_ylim(bottom, top)
+    axes.set(xlim=(left, right), ylim=(bottom, top))
 
 
-def _label(axes: Axes, points: Sequence[Point]) -> None:
-    """Each name at the first of eight places around its mark where it covers least: other names, marks, the edge."""
+def _label(axes: Axes, names: Sequence[tuple[str, Kind, XY]]) -> None:
+    """Each name at the first place around its mark where it covers least: other names, marks, the edge of the panel."""
+    from matplotlib.transforms import Bbox
 
-    marks = [axes.transData.transform((point.x.mean, point.y.mean)) for point in points]
+    marks = [axes.transData.transform(at) for *_, at in names]
+    pixels = axes.figure.dpi / 72  # a point
     taken: list[Bbox] = []
-    for point in sorted(points, key=lambda point: point.kind == "frozen"):
-        _, colour, size = LOOK[point.kind]
-        best: tuple[float, Annotation, Bbox] | None = None
-        for dx, dy, ha, va in PLACES:
-            away = (size / 2 + 3) * dx, (size / 2 + 3) * dy
-            text = axes.annotate(
-                point.name, (point.x.mean, point.y.mean), away, textcoords="offset points", ha=ha, va=va, fontsize=7.5,
-                color=colour, fontweight=WEIGHT[point.kind], zorder=4,
-            )  # fmt: skip
-            box = text.get_window_extent()
-            covered = 4 * sum(box.overlaps(other) for other in taken) + sum(box.contains(*mark) for mark in marks)
-            cost = covered + 4 * (not axes.bbox.contains(*box.min) or not axes.bbox.contains(*box.max))
-            if best is not None and cost >= best[0]:
-                text.remove()
-                continue
-            if best is not None:
-                best[1].remove()
-            best = cost, text, box
-        assert best is not None
-        taken.append(best[2])
+    for name, kind, at in sorted(names, key=lambda named: named[1] == "frozen"):
+        look: Any = {"fontsize": 7.5, "color": LOOK[kind][1], "fontweight": "bold" if kind == "new" else "normal"}
+        measured = axes.text(0, 0, name, **look)
+        width, height = measured.get_window_extent().size
+        measured.remove()
+        x, y = axes.transData.transform(at)
+        near = LOOK[kind][2] / 2 + 3
+        places: list[tuple[int, int, int, int, int, Bbox]] = []
+        for ring, (dx, dy) in product(RINGS, PLACES):
+            left = x + ring * near * dx * pixels + (dx - 1) / 2 * width
+            bottom = y + ring * near * dy * pixels + (dy - 1) / 2 * height
+            box = Bbox.from_bounds(left, bottom, width, height)
+            names_covered = sum(box.overlaps(other) for other in taken)
+            marks_covered = sum(box.padded(4).contains(*mark) for mark in marks)
+            outside = not (axes.bbox.contains(*box.min) and axes.bbox.contains(*box.max))
+            places.append((4 * outside + 2 * names_covered + marks_covered, len(places), ring, dx, dy, box))
+        _, _, ring, dx, dy, box = min(places)
+        taken.append(box)
+        axes.annotate(
+            name, at, (ring * near * dx, ring * near * dy), textcoords="offset points", ha=ENDS[dx][0], va=ENDS[dy][1],
+            arrowprops={"arrowstyle": "-", "color": FRONT, "linewidth": 0.5} if ring > 1 else None,
+            bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5}, zorder=2.5, **look,
+        )  # fmt: skip
 
 
 def _legend(figure: Figure, across: int) -> None:

@@ -24,7 +24,6 @@ from bench.report.model import (
     Figure,
     Footnotes,
     Listing,
-    NoteGroup,
     Report,
     Row,
     RowGroup,
@@ -32,6 +31,7 @@ from bench.report.model import (
     number,
 )
 from bench.report.model import NOT_COMPARABLE as NC
+from bench.report.notes import note_groups
 from bench.report.render import write
 from bench.schema import Suite
 
@@ -64,7 +64,7 @@ def compare(suite_path: str, uses: tuple[str, ...], release: str, out: Path, roo
     columns = shown_columns({key for pair in pairs for record in pair.records for key in record.values})
     panels = pareto.read_panels(pairs, suite, frozen, columns)
     image, row = out.with_name(f"{out.stem}-pareto.svg"), rows(pairs, frozen)
-    report = build(suite, frozen, pairs, columns, _figure(panels, image.name), _listing(row))
+    report = build(suite, frozen, pairs, columns, panels, _figure(panels, image.name), _listing(row))
     figures.save(lambda: pareto.draw(panels), image)
     with atomic(out.with_suffix(".tex")) as stream:
         stream.write(row)
@@ -72,7 +72,8 @@ def compare(suite_path: str, uses: tuple[str, ...], release: str, out: Path, roo
 
 
 def build(
-    suite: Suite, release: Release, pairs: Sequence[Pair], columns: Sequence[Column], figure: Figure, row: Listing
+    suite: Suite, release: Release, pairs: Sequence[Pair], columns: Sequence[Column], panels: Sequence[pareto.Panel],
+    figure: Figure, row: Listing,
 ) -> Report:  # fmt: skip
     """The whole report."""
     comparisons = verdicts.decide([
@@ -84,7 +85,15 @@ def build(
         title=f"Suite {suite.name} beside the frozen release {release.name}",
         lead="Frozen rows are read from the release; nothing of it was trained or measured again.",
         tables=(verdicts.summary(comparisons, of), _differences(comparisons, columns)),
-        notes=(NoteGroup("What counts", verdicts.notes(comparisons, of)), *provenance(suite, release, pairs)),
+        notes=(
+            *note_groups(
+                **{
+                    "What counts": verdicts.notes(comparisons, of),
+                    "Not shown in the plots of quality against diversity": pareto.notes(panels),
+                }
+            ),
+            *provenance(suite, release, pairs),
+        ),
         tidy_header=HEADER,
         tidy_rows=tuple(
             _tidy(comparison.pair, found)

@@ -13,13 +13,14 @@ the same, and with probability 0.95 or more none of them is chance. Otherwise it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from bench import registry
 from bench.metrics.significance import holm
 from bench.report.compare.pairs import Compared, Comparison
-from bench.report.model import MISSING, NOT_COMPARABLE, Cell, Column, Note, Row, RowGroup, Table
+from bench.report.model import NOT_COMPARABLE, Cell, Column, Note, Row, RowGroup, Table
 
 UNCONDITIONAL: Mapping[str, str] = {
     "ppl": "how well the model predicts held-out text. −ELBO and each paper's own PPL are the same likelihood and do "
@@ -36,7 +37,9 @@ CONDITIONAL: Mapping[str, str] = {
     "self_bleu4": UNCONDITIONAL["self_bleu4"],
 }
 OUTCOMES: Mapping[str, str] = {"win": "wins", "tie": "ties", "loss": "losses"}
-UNTESTED = "untested"
+UNTESTED, EVERYWHERE = "untested", "all datasets"
+MODELS = "about these trained models: training again may turn it"
+K = TypeVar("K", bound=Hashable)
 
 
 def counted(dataset: str) -> Mapping[str, str]:
@@ -48,12 +51,10 @@ def decide(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """With the corrected p of every test that counts; a family is one new method and one frozen one."""
     families: dict[tuple[str, str], list[tuple[int, str, float]]] = {}
     for i, comparison in enumerate(comparisons):
-        pair = comparison.pair
-        for key in counted(pair.dataset):
+        for key in counted(comparison.pair.dataset):
             found = comparison.found.get(key)
             if found and found.difference and found.difference.p is not None:
-                family = families.setdefault((pair.new.name, pair.frozen.name), [])
-                family.append((i, key, found.difference.p))
+                families.setdefault(_names(comparison), []).append((i, key, found.difference.p))
     corrected: dict[tuple[int, str], float] = {}
     for family in families.values():
         corrected |= {(i, key): p for (i, key, _), p in zip(family, holm([p for *_, p in family]), strict=True)}
@@ -70,27 +71,35 @@ def summary(comparisons: Sequence[Comparison], columns: Mapping[str, Column]) ->
     keys = [key for key in {**UNCONDITIONAL, **CONDITIONAL} if any(_asked(c, key) for c in comparisons)]
     counts = [Column(outcome, heading, "Counted") for outcome, heading in OUTCOMES.items()]
     shown = [Column(key, columns[key].label, "Verdict", columns[key].direction, align="left") for key in keys]
-    runs: dict[tuple[str, str], list[Comparison]] = {}
-    for comparison in comparisons:
-        runs.setdefault((comparison.pair.dataset, comparison.pair.new.name), []).append(comparison)
-    groups = [
-        RowGroup(f"{dataset}: {new} against frozen", tuple(_row(of, keys) for of in run))
-        for (dataset, new), run in runs.items()
-    ]
+    namesakes = all(c.pair.new.name == c.pair.frozen.name for c in comparisons)
+    groups: dict[str, list[Row]] = {}
+    for where, here in {**_by(comparisons, _dataset), EVERYWHERE: comparisons}.items():
+        for (new, old), met in _by(here, _names).items():
+            against = "each against its frozen namesake" if namesakes else f"{new} against frozen"
+            if where != EVERYWHERE or len(met) > 1:
+                groups.setdefault(f"{where}: {against}", []).append(_row(old, met, keys))
     return Table(
         name="verdicts",
         title="Wins, ties and losses",
         caption=(
             "Of the new method against each frozen one. A win or a loss: p < 0.05 of the two-sided test that "
             "Differences names, corrected (Holm) over all counted quantities of the two methods on all datasets; a "
-            "tie: not so. paired and combined tests are about these trained models, and training again may turn such "
-            "a verdict; Welch's is over seeds. untested: no interval on one side; n/c: not comparable; -: not measured."
+            "tie: not so. untested: no interval on one side; n/c: not comparable; -: not measured."
         ),
         stub="Frozen method",
         columns=(*counts, *shown),
-        groups=(*groups, *_overall(comparisons, keys)),
+        groups=tuple(RowGroup(label, tuple(rows)) for label, rows in groups.items()),
+        footnotes=(("a", MODELS),),
         paragraphs=tuple(sentences(comparisons, columns)),
     )
+
+
+def _dataset(comparison: Comparison) -> str:
+    return comparison.pair.dataset
+
+
+def _names(comparison: Comparison) -> tuple[str, str]:
+    return comparison.pair.new.name, comparison.pair.frozen.name
 
 
 def _asked(comparison: Comparison, key: str) -> bool:
@@ -98,37 +107,31 @@ def _asked(comparison: Comparison, key: str) -> bool:
     return key in counted(comparison.pair.dataset) and found is not None and bool(found.new or found.frozen)
 
 
-def _row(comparison: Comparison, keys: Sequence[str]) -> Row:
-    tally = _tally([comparison])
-    found = [comparison.found[key] if _asked(comparison, key) else None for key in keys]
-    return Row(comparison.pair.frozen.name, (*_counts(tally), *map(_cell, found)))
+def _row(label: str, met: Sequence[Comparison], keys: Sequence[str]) -> Row:
+    """A frozen method's row: verdicts where the new one met it on one dataset, else their tallies."""
+    tally = _tally(met)
+    counts = [Cell(str(tally[outcome]), tally[outcome]) for outcome in OUTCOMES]
+    if len(met) == 1:
+        return Row(label, (*counts, *(_cell(met[0], key) for key in keys)))
+    by_key = (_tally(met, [key]) for key in keys)
+    return Row(label, (*counts, *(Cell(_three(of)) if of.total() else Cell() for of in by_key)))
 
 
-def _cell(found: Compared | None) -> Cell:
+def _cell(comparison: Comparison, key: str) -> Cell:
+    found = comparison.found.get(key) if _asked(comparison, key) else None
     if found is None or found.new is None or found.frozen is None:
         return Cell()
     text = NOT_COMPARABLE if found.problem else found.verdict or UNTESTED
-    return Cell(text, emphasis="best" if text == "win" else "")
+    models = found.verdict in ("win", "loss") and not _over_seeds(found)
+    return Cell(text, emphasis="best" if text == "win" else "", marks=("a",) if models else ())
 
 
-def _counts(tally: Mapping[str, int]) -> list[Cell]:
-    return [Cell(str(tally[outcome]), tally[outcome]) for outcome in OUTCOMES]
+def _over_seeds(found: Compared) -> bool:
+    return found.difference is not None and found.difference.how == "Welch"
 
 
-def _overall(comparisons: Sequence[Comparison], keys: Sequence[str]) -> list[RowGroup]:
-    """A group a new method, of the frozen methods it met on several datasets."""
-    groups = []
-    for new in dict.fromkeys(c.pair.new.name for c in comparisons):
-        rows = []
-        for old in dict.fromkeys(c.pair.frozen.name for c in comparisons if c.pair.new.name == new):
-            met = [c for c in comparisons if (c.pair.new.name, c.pair.frozen.name) == (new, old)]
-            if len(met) > 1:
-                by_key = (_tally(met, [key]) for key in keys)
-                cells = [Cell("/".join(str(of[o]) for o in OUTCOMES) if of.total() else MISSING) for of in by_key]
-                rows.append(Row(f"{old}, {len(met)} datasets", (*_counts(_tally(met)), *cells)))
-        if rows:
-            groups.append(RowGroup(f"all datasets: {new} against frozen", tuple(rows)))
-    return groups
+def _three(tally: Mapping[str, int]) -> str:
+    return "/".join(str(tally[outcome]) for outcome in OUTCOMES)
 
 
 def _tally(comparisons: Iterable[Comparison], keys: Iterable[str] | None = None) -> Counter[str]:
@@ -140,27 +143,42 @@ def _tally(comparisons: Iterable[Comparison], keys: Iterable[str] | None = None)
 
 
 def sentences(comparisons: Sequence[Comparison], columns: Mapping[str, Column]) -> list[str]:
-    """What the table says, a sentence for each new method and dataset, and one for all datasets."""
+    """What the table says: for each new method its tally on each dataset, and on all."""
     found = []
-    for new in dict.fromkeys(c.pair.new.name for c in comparisons):
-        of = [c for c in comparisons if c.pair.new.name == new]
-        datasets = list(dict.fromkeys(c.pair.dataset for c in of))
-        for dataset in datasets:
-            here = [c for c in of if c.pair.dataset == dataset]
-            by_key = {columns[key].label: _tally(here, [key]) for key in counted(dataset) if key in columns}
-            parts = [f"{label} {'/'.join(str(t[o]) for o in OUTCOMES)}" for label, t in by_key.items() if t.total()]
-            detail = f" (wins/ties/losses: {', '.join(parts)})" if parts and len(here) > 1 else ""
-            found.append(f"{_sentence(new, here)} on {dataset}{detail}.")
+    for new, of in _by(comparisons, lambda c: c.pair.new.name).items():
+        datasets = _by(of, _dataset)
+        parts = [f"{_sentence(here)} on {dataset}{_detail(here, columns)}" for dataset, here in datasets.items()]
         if len(datasets) > 1:
-            found.append(f"{_sentence(new, of)} on all {len(datasets)} datasets.")
+            parts.append(f"{_three_words(of)} in all")
+        decided = [c for one in of for c in one.found.values() if c.verdict in ("win", "loss")]
+        over_seeds = sum(map(_over_seeds, decided))
+        how = f" {over_seeds} of the {len(decided)} wins and losses are over seeds; the others are {MODELS[:-2]}them."
+        found.append(f"{new} {'; it '.join(parts)}.{how if over_seeds < len(decided) else ''}")
     return found
 
 
-def _sentence(new: str, comparisons: Sequence[Comparison]) -> str:
-    methods = list(dict.fromkeys(c.pair.frozen.name for c in comparisons))
-    against = f"frozen {methods[0]}" if len(methods) == 1 else f"{len(methods)} frozen methods"
-    wins, ties, losses = (_tally(comparisons)[outcome] for outcome in OUTCOMES)
-    return f"{new} wins {wins}, ties {ties} and loses {losses} against {against}"
+def _sentence(met: Sequence[Comparison]) -> str:
+    against = f"frozen {met[0].pair.frozen.name}" if len(met) == 1 else f"{len(met)} frozen methods"
+    return f"{_three_words(met)} against {against}"
+
+
+def _three_words(met: Sequence[Comparison]) -> str:
+    wins, ties, losses = (_tally(met)[outcome] for outcome in OUTCOMES)
+    return f"wins {wins}, ties {ties} and loses {losses}"
+
+
+def _detail(met: Sequence[Comparison], columns: Mapping[str, Column]) -> str:
+    """Wins, ties and losses by quantity, where there are several frozen methods."""
+    by_key = {columns[key].label: _tally(met, [key]) for key in counted(met[0].pair.dataset) if key in columns}
+    parts = [f"{label} {_three(tally)}" for label, tally in by_key.items() if tally.total()]
+    return f" ({', '.join(parts)})" if parts and len(met) > 1 else ""
+
+
+def _by(comparisons: Sequence[Comparison], key: Callable[[Comparison], K]) -> dict[K, list[Comparison]]:
+    found: dict[K, list[Comparison]] = {}
+    for comparison in comparisons:
+        found.setdefault(key(comparison), []).append(comparison)
+    return found
 
 
 def notes(comparisons: Sequence[Comparison], columns: Mapping[str, Column]) -> tuple[Note, ...]:
