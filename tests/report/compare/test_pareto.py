@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import fake_run
@@ -31,8 +32,9 @@ def test_the_front_is_what_none_dominates(points: list[tuple[float, float]]) -> 
     assert [points[i][0] for i in found] == sorted((points[i][0] for i in found), reverse=True)
 
 
-def panels_of(suite_path: str, uses: tuple[str, ...] = ()) -> list[Panel]:
+def panels_of(suite_path: str, uses: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> list[Panel]:
     suite, release = suites.load(suite_path, uses), load_release("r1")
+    release = replace(release, cells={at: cell for at, cell in release.cells.items() if at.method not in without})
     pairs = read_pairs(suite, [name for name, _ in map(suites.named_spec, uses)], release)
     columns = shown_columns({key for pair in pairs for record in pair.records for key in record.values})
     return read_panels(pairs, suite, release, columns)
@@ -59,6 +61,12 @@ def test_what_was_not_measured_is_said(mine: tuple[str, tuple[str, ...]]) -> Non
     (note,) = notes(panels)
     assert note.term == "bbe, MAUVE and sotu, MAUVE" and note.text.startswith("not measured: gpt2, embed, della")
     assert note.text.endswith("human, mine (new)") and len(readings(panels)) == 2
+
+
+def test_a_release_without_human_text_is_said(mine: tuple[str, tuple[str, ...]]) -> None:
+    panel = panels_of(*mine, without=("human",))[0]
+    assert panel.missing == ("human",) and len(panel.models) == len(panel.points) == 5
+    assert "1 not shown: see the notes" in words(panel) and "human" not in readings([panel])[0]
 
 
 def words(panel: Panel) -> str:
