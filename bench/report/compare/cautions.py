@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from bench import suite as suites
 from bench.freeze import Release
 from bench.report.compare.pairs import Pair
@@ -27,18 +29,30 @@ def provenance(suite: Suite, release: Release, pairs: Sequence[Pair]) -> tuple[N
     missing = [name for name in wanted if name not in {pair.dataset for pair in pairs}]
     if missing:
         facts.append(Note("Datasets", f"not in the release: {', '.join(missing)}"))
-    cautions = [*_settings(suite, manifest), *_versions(manifest, pairs), *_code(pairs)]
+    cautions = [*_settings(suite, manifest, pairs), *_versions(manifest, pairs), *_code(pairs)]
     groups = [NoteGroup("Provenance", tuple(facts))]
     if cautions:
         groups.insert(0, NoteGroup("Read with caution", tuple(cautions)))
     return tuple(groups)
 
 
-def _settings(suite: Suite, manifest: Mapping[str, Any]) -> list[Note]:
+def _settings(suite: Suite, manifest: Mapping[str, Any], pairs: Sequence[Pair]) -> list[Note]:
     """Settings of the suite that are not the release's: numbers are comparable, budgets may not be."""
-    here, there = suite.model_dump(mode="json"), manifest["suite"]["resolved"]
-    apart = [text for part in SETTINGS for text in _apart(part, here.get(part), there.get(part))]
+    there = manifest["suite"]["resolved"]
+    parts: dict[str, tuple[BaseModel, Any]] = {part: (getattr(suite, part), there.get(part)) for part in SETTINGS}
+    for name in dict.fromkeys(pair.dataset for pair in pairs):
+        parts[f"datasets.{name}"] = suite.datasets[name], there.get("datasets", {}).get(name)
+    apart = [text for name, (ours, theirs) in parts.items() for text in
+             _apart(name, ours.model_dump(mode="json"), _read_now(type(ours), theirs))]  # fmt: skip
     return [Note("Settings", "; ".join(apart))] if apart else []
+
+
+def _read_now(kind: type[BaseModel], theirs: Any) -> Any:
+    """Settings of a release as they are read now: those there were not yet have their defaults."""
+    try:
+        return kind(**theirs).model_dump(mode="json")
+    except (ValidationError, TypeError):
+        return theirs
 
 
 def _apart(name: str, here: Any, there: Any) -> list[str]:

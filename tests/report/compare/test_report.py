@@ -119,6 +119,21 @@ def test_other_decoding_refuses_text_metrics_only(run: str, tmp_path: Path) -> N
     assert "generation.decoding.strategy is greedy here, top\\_k in the release" in text
 
 
+def test_settings_that_a_release_did_not_have_yet_are_todays_defaults(run: str, tmp_path: Path) -> None:
+    manifest = freeze(run, "r1") / "manifest.json"
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    del content["suite"]["resolved"]["training"]["precision"], content["suite"]["resolved"]["datasets"]["bbe"]["epochs"]
+    manifest.write_text(json.dumps(content), encoding="utf-8")
+    (manifest.parent / "SHA256SUMS").unlink()
+    assert "Read with caution" not in compared(run, ())[1]
+    other = tmp_path / "another.yaml"
+    text = fake_run.YAML.replace("test: 5}", "test: 5, epochs: 7}", 1) + "training: {precision: bfloat16}\n"
+    other.write_text(text, encoding="utf-8")
+    told = compared(str(other), ())[1]
+    assert "training.precision is bfloat16 here, float32 in the release" in told
+    assert "datasets.bbe.epochs is 7 here, None in the release" in told
+
+
 def test_other_versions_and_code_are_told_not_refused(run: str) -> None:
     freeze(run, "r1")
     for seed in (1, 2):
