@@ -110,18 +110,18 @@ def _differences(comparisons: Sequence[Comparison], columns: Sequence[Column]) -
     footnotes, groups = Footnotes(), []
     for comparison in comparisons:
         pair = comparison.pair
-        found = [(column, comparison.found[column.key]) for column in columns]
-        listed = tuple(_row(column, of, footnotes) for column, of in found if of.new or of.frozen)
+        rows = (_row(column, comparison.found[column.key], footnotes) for column in columns)
+        listed = tuple(row for row in rows if row)
         groups.append(RowGroup(f"{pair.dataset}: {pair.new.name} against frozen {pair.frozen.name}", listed))
     return Table(
         name="differences",
         title="Differences",
         caption=(
-            "Mean ± half-width of the 95 % t interval over seeds. Intervals of differences, each for itself: paired, "
-            "bootstrap over the test examples that both sides share, about these trained models; Welch, t over seeds; "
-            "combined, from the two bootstrap intervals over examples as if independent. p: two-sided, corrected "
-            "(Holm), of what counts; the verdict is the new method's. n/c: not comparable, see the footnote; -: not "
-            "measured on one side, or no interval."
+            "Of what both sides have; the csv has the rest. ± is half the 95 % t interval over seeds. Intervals of "
+            "differences, each for itself: paired, bootstrap over the test examples that both sides share, about these "
+            "trained models; Welch, t over seeds; combined, from the two bootstrap intervals over examples as if "
+            "independent. p: two-sided, corrected (Holm), of what counts; the verdict is the new method's. n/c: not "
+            "comparable, see the footnote; -: no interval."
         ),
         stub="Metric",
         columns=COLUMNS,
@@ -153,15 +153,15 @@ def _listing(row: str) -> Listing:
     return Listing("row", "A row to paste", "LaTeX, in the columns of reports/table1.tex; also in compare.tex.", row)
 
 
-def _row(column: Column, found: Compared, footnotes: Footnotes) -> Row:
-    digits = column.digits
+def _row(column: Column, found: Compared, footnotes: Footnotes) -> Row | None:
+    """None where one side alone has the quantity."""
+    if found.new is None or found.frozen is None:
+        return None
+    digits, made = column.digits, found.difference
     new, frozen = _value(found.new, digits), _value(found.frozen, digits)
-    if found.problem:
+    if made is None:
         refused = Cell(NC, marks=(footnotes.mark(f"not comparable: {found.problem}"),))
         return Row(column.head, (refused, new, refused, Cell(), Cell(""), Cell(""), Cell("")))
-    if found.difference is None:
-        return Row(column.head, (frozen, new, Cell(), Cell(), Cell(""), Cell(""), Cell("")))
-    made = found.difference
     shown = Cell(_signed(made.value, digits), made.value)
     ends = [_signed(end, digits) for end in made.interval or ()]
     interval = f"[{', '.join(ends)}]" if ends else MISSING
@@ -170,9 +170,7 @@ def _row(column: Column, found: Compared, footnotes: Footnotes) -> Row:
     return Row(column.head, (frozen, new, shown, Cell(interval), Cell(p), verdict, Cell(made.how)))
 
 
-def _value(side: Side | None, digits: int) -> Cell:
-    if side is None:
-        return Cell()
+def _value(side: Side, digits: int) -> Cell:
     estimate = side.measured.estimate
     spread = "" if estimate.half_width is None else number(estimate.half_width, digits)
     return Cell(number(estimate.mean, digits), estimate.mean, spread)

@@ -28,7 +28,7 @@ UNCONDITIONAL: Mapping[str, str] = {
     "loss may be the bound's",
     "bleu4": "whether what is generated consists of phrases that people write",
     "mauve": "whether generated texts as a whole are distributed as human ones are",
-    "self_bleu4": "whether generated texts differ from each other; below the human row it is no merit any more",
+    "self_bleu4": "Self-BLEU-4, whether generated texts differ from each other; below human text's it is no merit",
 }
 CONDITIONAL: Mapping[str, str] = {
     "ppl": UNCONDITIONAL["ppl"],

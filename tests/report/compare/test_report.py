@@ -61,7 +61,7 @@ def test_what_another_report_shows_is_not_said_to_be_missing(mine: tuple[str, tu
 
 
 def test_each_quantity_gets_the_sharpest_interval_there_is(mine: tuple[str, tuple[str, ...]]) -> None:
-    rows, _ = compared(*mine)
+    rows, text = compared(*mine)
     how = {key[3]: row["how"] for key, row in rows.items() if key[0] == "bbe" and key[2] == "della"}
     assert (how["ppl"], how["nelbo"], how["kl"]) == ("paired",) * 3
     assert (how["bleu4"], how["mi"], how["paper:della/ppl"]) == ("Welch",) * 3
@@ -76,6 +76,8 @@ def test_each_quantity_gets_the_sharpest_interval_there_is(mine: tuple[str, tupl
     assert rows["bbe", "mine", "della", "nelbo"]["verdict"] == "", "the same likelihood as ppl"
     missing = rows["bbe", "mine", "gpt2", "kl"]
     assert (missing["frozen"], missing["difference"], missing["not_comparable"]) == ("", "", "")
+    against_gpt2 = text.split("against frozen gpt2")[1].split("against frozen")[0]
+    assert "| PPL (IW)" in against_gpt2 and "| KL" not in against_gpt2, "gpt2 has none"
 
 
 def test_a_run_beside_its_own_release_differs_by_nothing(run: str) -> None:
