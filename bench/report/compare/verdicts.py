@@ -7,7 +7,7 @@ places of BLEU-4 and MAUVE.
 
 A verdict is a win or a loss where p < 0.05 after Holm's correction over its family: all counted quantities of one new
 method and one frozen method, on all datasets. Whichever other methods a release holds, the verdicts against one are
-the same, and with probability 0.95 or more none of them is chance. Otherwise it is a tie.
+the same, and the probability that chance alone made any of them a win or a loss is at most 0.05. Else it is a tie.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CONDITIONAL: Mapping[str, str] = {
 }
 OUTCOMES: Mapping[str, str] = {"win": "wins", "tie": "ties", "loss": "losses"}
 UNTESTED, EVERYWHERE = "untested", "all datasets"
-MODELS = "about these trained models: training again may turn it"
+TRAINED = "about these trained models: training again may turn"
 K = TypeVar("K", bound=Hashable)
 
 
@@ -78,6 +78,7 @@ def summary(comparisons: Sequence[Comparison], columns: Mapping[str, Column]) ->
             against = "each against its frozen namesake" if namesakes else f"{new} against frozen"
             if where != EVERYWHERE or len(met) > 1:
                 groups.setdefault(f"{where}: {against}", []).append(_row(old, met, keys))
+    marked = any(cell.marks for rows in groups.values() for row in rows for cell in row.cells)
     return Table(
         name="verdicts",
         title="Wins, ties and losses",
@@ -89,7 +90,7 @@ def summary(comparisons: Sequence[Comparison], columns: Mapping[str, Column]) ->
         stub="Frozen method",
         columns=(*counts, *shown),
         groups=tuple(RowGroup(label, tuple(rows)) for label, rows in groups.items()),
-        footnotes=(("a", MODELS),),
+        footnotes=(("a", f"{TRAINED} it"),) if marked else (),
         paragraphs=tuple(sentences(comparisons, columns)),
     )
 
@@ -152,7 +153,7 @@ def sentences(comparisons: Sequence[Comparison], columns: Mapping[str, Column]) 
             parts.append(f"{_three_words(of)} in all")
         decided = [c for one in of for c in one.found.values() if c.verdict in ("win", "loss")]
         over_seeds = sum(map(_over_seeds, decided))
-        how = f" {over_seeds} of the {len(decided)} wins and losses are over seeds; the others are {MODELS[:-2]}them."
+        how = f" {over_seeds} of the {len(decided)} wins and losses are over seeds; the others are {TRAINED} them."
         found.append(f"{new} {'; it '.join(parts)}.{how if over_seeds < len(decided) else ''}")
     return found
 
