@@ -110,6 +110,25 @@ def test_what_differs_is_refused_with_its_reason(
     assert (rows["bbe", "mine", "della", "ppl"]["difference"] == "") == bool(provenance)
 
 
+def test_texts_with_references_count_by_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = """
+name: conditional
+datasets: {kjv2bbe: {train: 20, valid: 5, test: 5, backbone: {kind: bart}}}
+methods: [bart, embed]
+seeds: [1, 2]
+metrics: [iw, elbo, bleu, self_bleu, rouge, bertscore]
+generation: {samples: 250}
+"""
+    suite = fake_run.write_suite(tmp_path, text)
+    fake_run.write_run(tmp_path, suite)
+    freeze(suite, "r1")
+    rows, shown = compared(suite, ())
+    counted = {key[3] for key, row in rows.items() if row["verdict"]}
+    assert counted == {"ppl", "rougeL", "bertscore_f1", "self_bleu4"}
+    assert "embed wins 0, ties 4 and loses 0 against frozen embed on kjv2bbe." in shown
+
+
 def test_other_decoding_refuses_text_metrics_only(run: str, tmp_path: Path) -> None:
     freeze(run, "r1")
     other = tmp_path / "other.yaml"
