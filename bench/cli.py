@@ -354,7 +354,7 @@ def _report(arguments: argparse.Namespace) -> None:
 
 def _compare(arguments: argparse.Namespace) -> None:
     from bench.integrity import check_run
-    from bench.report.compare import compare
+    from bench.report.compare.report import compare
 
     check_run(_load(arguments))
     compare(arguments.suite, tuple(arguments.use), arguments.frozen, arguments.out)

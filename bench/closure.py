@@ -54,7 +54,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "score": ("bench.score",),
     "record": ("bench.record",),
     "report": (),
-    "compare": ("bench.report.compare",),
+    "compare": ("bench.report.compare.report",),
 }
 
 # Imported by ``bench.methods.base``, or of a metric's models, for the sake of one stage, never called by the others.

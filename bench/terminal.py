@@ -101,7 +101,7 @@ def show(suite: Suite, name: str, everything: bool = False, root: Path = Path())
 
 def diff(suite: Suite, one: str, other: str, everything: bool = False, root: Path = Path()) -> None:
     """Print two cells beside each other: values with the interval of their difference, and what was not the same."""
-    from bench.report.difference import Side, difference
+    from bench.report.compare.difference import Side, difference
 
     (first, first_examples), (second, second_examples) = find(suite, one, root), find(suite, other, root)
     rows = []

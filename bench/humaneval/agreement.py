@@ -66,13 +66,3 @@ def wilcoxon(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     if np.array_equal(one, other):
         return 1.0
     return float(stats.wilcoxon(one, other).pvalue)
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted for as many tests: Holm (1979). In the order given."""
-    order = np.argsort(p, kind="stable")
-    adjusted, largest = [0.0] * len(p), 0.0
-    for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
-        adjusted[index] = largest
-    return adjusted

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError, suggest
 from bench.files import read_json
-from bench.humaneval.agreement import Scores, fleiss_kappa, holm, mean_cohen_kappa, wilcoxon
+from bench.humaneval.agreement import Scores, fleiss_kappa, mean_cohen_kappa, wilcoxon
 from bench.humaneval.sheets import read_key, read_sheets
 from bench.metrics.bootstrap import Bootstrap
+from bench.metrics.significance import holm
 from bench.report.model import Cell, Column, Report, Row, RowGroup, Table, number, rank
 from bench.report.render import write
 

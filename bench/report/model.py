@@ -10,6 +10,8 @@ from itertools import groupby
 from string import ascii_lowercase
 from typing import Literal
 
+from markupsafe import Markup
+
 from bench.metrics.base import Direction
 
 Emphasis = Literal["", "best", "second"]
@@ -105,6 +107,28 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A figure: its panels as SVG elements, for a page, and the file beside it that other formats show."""
+
+    name: str
+    title: str
+    caption: str
+    panels: tuple[Markup, ...]
+    file: str
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Text to copy, shown as it is."""
+
+    name: str
+    title: str
+    caption: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Note:
     """A term and what is to be said about it; ``code`` comes first, in a fixed-width font."""
 
@@ -123,7 +147,10 @@ class NoteGroup:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything one page holds. ``tidy`` is its machine-readable form: a header and rows."""
+    """Everything one page holds, figures and listings after its first table.
+
+    ``tidy`` is its machine-readable form: a header and rows.
+    """
 
     title: str
     lead: str
@@ -131,6 +158,8 @@ class Report:
     notes: tuple[NoteGroup, ...]
     tidy_header: tuple[str, ...] = ()
     tidy_rows: tuple[tuple[str, ...], ...] = ()
+    figures: tuple[Figure, ...] = ()
+    listings: tuple[Listing, ...] = ()
 
 
 @dataclass

@@ -72,9 +72,18 @@ def markdown(text: object) -> Markup:
 
 def markdown_code(text: str) -> Markup:
     """A code span, whatever backticks the text holds."""
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    pad = " " if "`" in text else ""
+    fence, pad = _fence(text, 1), " " if "`" in text else ""
     return Markup(f"{fence}{pad}{text}{pad}{fence}")
+
+
+def markdown_block(text: str) -> Markup:
+    """A block of code, likewise."""
+    fence = _fence(text, 3)
+    return Markup(f"{fence}\n{text.rstrip()}\n{fence}")
+
+
+def _fence(text: str, least: int) -> str:
+    return "`" * max(least, *(1 + len(run) for run in re.findall("`+", text)), 0)
 
 
 def markdown_cell(cell: Cell) -> Markup:
@@ -155,4 +164,5 @@ def environment(form: str) -> Environment:
         **(_TEX_DELIMITERS if form == "tex" else {}),
     )
     made.filters.update(pipes=markdown_table, code=tex_code if form == "tex" else markdown_code, csv=csv_line)
+    made.filters["block"] = markdown_block
     return made

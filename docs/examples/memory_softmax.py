@@ -2,11 +2,11 @@
 
 Put it beside the frozen rows with one command, without retraining them:
 
-    snakemake --cores 2 --config method=docs/examples/memory_softmax.py:MemorySoftmax -- reports/compare.md
+    snakemake --cores 2 --config method=docs/examples/memory_softmax.py:MemorySoftmax -- reports/compare.html
 
 and run the contract tests that check ours on it:
 
-    pytest tests/methods --method docs/examples/memory_softmax.py:MemorySoftmax
+    pytest tests/methods --method docs/examples/memory_softmax.py:MemorySoftmax -k MemorySoftmax
 """
 
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ class MemorySoftmax(Method):
     def __init__(self, backbone: Backbone, options: SingleOptions) -> None:
         super().__init__(backbone, options)
         self.encoder = SingleEncoder(backbone, options)
-        self.memory = nn.ModuleList(linear(options.latent, backbone.width) for _ in range(backbone.layers))
+        self.memory = nn.ModuleList(linear(options.latent, backbone.values) for _ in range(backbone.layers))
         self.last = linear(options.latent, backbone.width)
 
     def posterior(self, batch: Batch, condition: Condition | None = None) -> IndependentPosterior:

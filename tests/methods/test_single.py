@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from bench.schema import Likelihood
 from .conftest import TRANSFORMERS, UNCONDITIONAL, Task, build
 
 D = 32
+EXAMPLE = f"{Path(__file__).parents[2] / 'docs' / 'examples' / 'memory_softmax.py'}:MemorySoftmax"
 
 
 @pytest.mark.parametrize("task", TRANSFORMERS.values(), ids=TRANSFORMERS)
@@ -32,6 +35,14 @@ def test_posterior_and_prior_of_the_last_layer(name: str, task: Task) -> None:
     torch.testing.assert_close((posterior.mean[:, 0], posterior.logvar[:, 0]), expected)
     expected = encoder.w_p(pooled[1]).split(D, -1) if task.conditional else (torch.zeros(len(batch), D),) * 2
     torch.testing.assert_close((prior.mean[:, 0], prior.logvar[:, 0]), expected)
+
+
+@pytest.mark.parametrize("task", TRANSFORMERS.values(), ids=TRANSFORMERS)
+def test_the_example_of_the_docs_is_a_method_on_every_backbone(task: Task) -> None:
+    method, batch = build(EXAMPLE, task), task.batch()
+    condition = method.condition(batch)
+    z = method.posterior(batch, condition).sample(2)
+    assert method.log_likelihood(batch, z, condition).isfinite().all()
 
 
 def test_normalised_means_have_a_second_moment_of_one() -> None:

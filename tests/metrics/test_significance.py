@@ -18,7 +18,13 @@ from bench.errors import BenchError
 from bench.metrics import bootstrap, corpus_bleu, distinct, significance
 from bench.metrics.base import TextInputs, Undefined
 from bench.metrics.bootstrap import Bootstrap, Examples
-from bench.metrics.significance import approximate_randomisation, independent_bootstrap, paired_bootstrap, permutation
+from bench.metrics.significance import (
+    approximate_randomisation,
+    holm,
+    independent_bootstrap,
+    paired_bootstrap,
+    permutation,
+)
 
 P_VALUES: dict[str, Callable[..., float]] = {
     "paired_bootstrap": lambda *args: paired_bootstrap(*args).p,
@@ -280,3 +286,16 @@ def test_statistics_may_depend_on_their_number_of_examples() -> None:
     """As corpus BLEU's smoothing does: each side keeps its own."""
     a, b = (Examples(np.ones((n, 1)), partial(lambda means, n: n * means[..., 0], n=n)) for n in (5, 3))
     assert independent_bootstrap(a, b).value == 2 and permutation(a, b) == 1
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_is_its_definition(p: list[float]) -> None:
+    """The i-th smallest of m is multiplied by m - i + 1, and none is below a smaller one."""
+    ordered = sorted(p)
+    scaled = [min(1.0, (len(p) - i) * value) for i, value in enumerate(ordered)]
+    assert sorted(holm(p)) == [max(scaled[: i + 1]) for i in range(len(p))]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from bench.report.figures import save
-from bench.report.model import Cell, Column, Note, NoteGroup, Report, Row, RowGroup, Table
+from bench.report.model import Cell, Column, Figure, Listing, Note, NoteGroup, Report, Row, RowGroup, Table
 from bench.report.render import render
 
 SCRIPT = "<script>alert(1)</script>"
@@ -27,7 +27,7 @@ texts = st.one_of(
     st.sampled_from(HOSTILE), st.text("<>&\"'`*_|~$\\[]()!#-+.:;%{}^=/ abc1\u00e9\u2028", min_size=1, max_size=30)
 )
 TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "section", "div", "span", "strong", "sup",
-        "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "dl", "dt", "dd", "code"}  # fmt: skip
+        "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "dl", "dt", "dd", "code", "pre"}  # fmt: skip
 
 
 def hostile(text: str) -> Report:
@@ -36,8 +36,10 @@ def hostile(text: str) -> Report:
     columns = (Column("text", text, text, align="left", wrap=True), Column("n", text))
     groups = (RowGroup(text, (Row(text, (cell, Cell("1")), apart=False),)),)
     table = Table("t", text, text, text, columns, groups, (text,), (("a", text),), (text,))
+    notes = (NoteGroup(text, (Note(text, text, text), Note(text, text))),)
+    figure = Figure("f", text, text, (), text, (text,))
     return Report(
-        text, text, (table,), (NoteGroup(text, (Note(text, text, text), Note(text, text))),), ("x",), ((text,),)
+        text, text, (table,), notes, ("x",), ((text,),), figures=(figure,), listings=(Listing("l", text, text, text),)
     )
 
 

@@ -12,8 +12,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
+from markupsafe import Markup
 
-from bench.report.model import Cell, Column, Note, NoteGroup, Report, Row, RowGroup, Table
+from bench.report.model import Cell, Column, Figure, Listing, Note, NoteGroup, Report, Row, RowGroup, Table
 from bench.report.render import FORMATS, render
 
 NASTY = "a_b & 50% {x} <b>#$^~\\ | *c* `d` ±∞→é漢"
@@ -63,6 +65,27 @@ def test_markdown_pipes_are_aligned() -> None:
         lines = [line for line in render(report, "md").splitlines() if line.startswith("|")]
         assert len({len(line) for line in lines}) == 1
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+
+
+@pytest.mark.parametrize("text", ["plain\ntext", "a ``` b\n````\nc", "`"])
+def test_a_listing_is_shown_as_it_is(text: str) -> None:
+    report = replace(REPORT, listings=(Listing("l", "A listing", "Copy it.", text),))
+    blocks = [token for token in MarkdownIt().parse(render(report, "md")) if token.type == "fence"]
+    assert [block.content for block in blocks] == [text + "\n"]
+    parser = Tags()
+    parser.feed(render(report, "html"))
+    assert text in "".join(parser.text)
+
+
+def test_figures_and_listings_follow_the_first_table() -> None:
+    figure = Figure("f", "A figure", "Its caption.", (Markup('<svg id="p0-a"></svg>'),), "f.svg", ("A finding.",))
+    listing = Listing("l", "A listing", "Copy it.", "x")
+    tables = (TABLE, replace(TABLE, name="u", title="Another table"))
+    report = replace(REPORT, tables=tables, figures=(figure,), listings=(listing,))
+    titles = ["A table", "A figure", "A listing", "Another table", "Notes"]
+    assert re.findall("^## (.*)$", render(report, "md"), re.M) == titles
+    assert re.findall("<h2>(.*)</h2>", render(report, "html")) == titles
+    assert "![A figure](f.svg)" in render(report, "md") and '<svg id="p0-a"></svg>' in render(report, "html")
 
 
 @pytest.mark.parametrize("form", FORMATS)

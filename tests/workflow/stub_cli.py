@@ -68,8 +68,10 @@ def _outputs(given: argparse.Namespace) -> list[Path]:
             return [paths.record]
         case "report":
             formats = catalogue.FORMATS[catalogue.find(given.report).kind]
-        case _:
-            formats = ("md", "csv", "html")
+        case _:  # compare
+            formats = ("md", "csv", "tex", "html")
+            figure = [Path(given.out).with_name(f"{Path(given.out).stem}-pareto.{suffix}") for suffix in ("png", "svg")]
+            return [*(Path(given.out).with_suffix(f".{suffix}") for suffix in formats), *figure]
     return [Path(given.out).with_suffix(f".{suffix}") for suffix in formats]
 
 

@@ -8,7 +8,10 @@ rule compare:
     output:
         md="reports/compare.md",
         csv="reports/compare.csv",
+        tex="reports/compare.tex",
         html=report("reports/compare.html", caption="../report/compare.rst", category="Tables"),
+        png="reports/compare-pareto.png",
+        svg=report("reports/compare-pareto.svg", caption="../report/pareto.rst", category="Figures"),
     log:
         "reports/logs/compare.log",
     benchmark:

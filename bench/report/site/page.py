@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Mapping
 from functools import partial
 from importlib.resources import files
@@ -78,14 +77,5 @@ def curves(suite: Suite, report: str, root: Path = Path()) -> dict[str, Markup]:
     found = {}
     for i, dataset in enumerate(dict.fromkeys(panel.dataset for panel in panels)):
         of = [panel for panel in panels if panel.dataset == dataset]
-        found[dataset] = inline(figures.drawn(partial(figures.draw, of), ("svg",))["svg"], f"c{i}-")
+        found[dataset] = figures.inline(figures.drawn(partial(figures.draw, of), ("svg",))["svg"], f"c{i}-")
     return found
-
-
-def inline(svg: bytes, prefix: str) -> Markup:
-    """A figure of matplotlib as part of a page: without prolog, metadata and style; a prefix tells its ids apart."""
-    text = svg.decode()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}", text)
-    return Markup(re.sub(r"\s*\n\s*", " ", text))

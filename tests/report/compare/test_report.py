@@ -4,39 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-import math
-from dataclasses import replace
+import re
 from pathlib import Path
 from typing import Any
 
 import fake_run
-import numpy as np
 import pytest
-from scipy import stats
 
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.freeze import freeze
-from bench.metrics.seeds import Estimate
 from bench.paths import CellPaths
-from bench.report.collect import Measured
-from bench.report.compare import compare
-from bench.report.difference import combined, paired, welch
-
-PLUGIN = """
-class Mine:
-    variants = {"mine": {}}
-"""
-
-
-@pytest.fixture
-def mine(run: str, tmp_path: Path) -> tuple[str, tuple[str, ...]]:
-    """A frozen release r1 without the method ``mine``, whose cells are finished."""
-    freeze(run, "r1")
-    (tmp_path / "mine.py").write_text(PLUGIN, encoding="utf-8")
-    uses = ("mine.py:Mine",)
-    fake_run.write_run(tmp_path, run, uses)
-    return run, uses
+from bench.report.compare.report import compare
+from tests.browser import CHROMIUM, browser
 
 
 def compared(suite: str, uses: tuple[str, ...]) -> tuple[dict[tuple[str, ...], dict[str, str]], str]:
@@ -61,7 +41,9 @@ def test_a_new_method_stands_beside_every_frozen_row(mine: tuple[str, tuple[str,
     assert {key[2] for key in rows} == {"gpt2", "embed", "della", "della@paper"} and {key[1] for key in rows} == {
         "mine"
     }
-    assert sorted(p.name for p in Path().glob("compare.*")) == ["compare.csv", "compare.html", "compare.md"]
+    assert {p.name for p in Path().glob("compare*")} == {
+        *(f"compare.{form}" for form in ("csv", "html", "md", "tex")), "compare-pareto.png", "compare-pareto.svg"
+    }  # fmt: skip
     assert "**bbe: mine against frozen della**" in text and "n/c" not in text.split("|")[-1]
     assert "Read with caution" not in text
 
@@ -79,7 +61,7 @@ def test_what_another_report_shows_is_not_said_to_be_missing(mine: tuple[str, tu
 
 
 def test_each_quantity_gets_the_sharpest_interval_there_is(mine: tuple[str, tuple[str, ...]]) -> None:
-    rows, _ = compared(*mine)
+    rows, text = compared(*mine)
     how = {key[3]: row["how"] for key, row in rows.items() if key[0] == "bbe" and key[2] == "della"}
     assert (how["ppl"], how["nelbo"], how["kl"]) == ("paired",) * 3
     assert (how["bleu4"], how["mi"], how["paper:della/ppl"]) == ("Welch",) * 3
@@ -88,10 +70,14 @@ def test_each_quantity_gets_the_sharpest_interval_there_is(mine: tuple[str, tupl
     assert (one_seed["bleu4"], one_seed["ppl"]) == ("combined", "paired")
     ppl = rows["bbe", "mine", "della", "ppl"]
     assert float(ppl["difference"]) == float(ppl["new"]) - float(ppl["frozen"])
-    assert float(ppl["low"]) < float(ppl["difference"]) < float(ppl["high"]) < 0 and ppl["better"] == "new"
-    assert rows["bbe", "mine", "della", "kl"]["better"] == "", "neither direction is better"
+    assert float(ppl["low"]) < float(ppl["difference"]) < float(ppl["high"]) < 0 and ppl["verdict"] == "win"
+    assert float(ppl["p"]) < float(ppl["p_holm"]) < 0.05
+    assert rows["bbe", "mine", "della", "kl"]["verdict"] == "", "neither direction is better"
+    assert rows["bbe", "mine", "della", "nelbo"]["verdict"] == "", "the same likelihood as ppl"
     missing = rows["bbe", "mine", "gpt2", "kl"]
     assert (missing["frozen"], missing["difference"], missing["not_comparable"]) == ("", "", "")
+    against_gpt2 = text.split("against frozen gpt2")[1].split("against frozen")[0]
+    assert "| PPL (IW)" in against_gpt2 and "| KL" not in against_gpt2, "gpt2 has none"
 
 
 def test_a_run_beside_its_own_release_differs_by_nothing(run: str) -> None:
@@ -99,7 +85,7 @@ def test_a_run_beside_its_own_release_differs_by_nothing(run: str) -> None:
     rows, _ = compared(run, ())
     assert all(key[1] == key[2] for key in rows)
     assert all(float(row["difference"]) == 0 for row in rows.values())
-    assert {row["better"] for row in rows.values()} == {"undecided", ""}
+    assert {row["verdict"] for row in rows.values()} == {"tie", ""}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +110,25 @@ def test_what_differs_is_refused_with_its_reason(
     assert (rows["bbe", "mine", "della", "ppl"]["difference"] == "") == bool(provenance)
 
 
+def test_texts_with_references_count_by_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = """
+name: conditional
+datasets: {kjv2bbe: {train: 20, valid: 5, test: 5, backbone: {kind: bart}}}
+methods: [bart, embed]
+seeds: [1, 2]
+metrics: [iw, elbo, bleu, self_bleu, rouge, bertscore]
+generation: {samples: 250}
+"""
+    suite = fake_run.write_suite(tmp_path, text)
+    fake_run.write_run(tmp_path, suite)
+    freeze(suite, "r1")
+    rows, shown = compared(suite, ())
+    counted = {key[3] for key, row in rows.items() if row["verdict"]}
+    assert counted == {"ppl", "rougeL", "bertscore_f1", "self_bleu4"}
+    assert "embed wins 0, ties 4 and loses 0 against frozen embed on kjv2bbe." in shown
+
+
 def test_other_decoding_refuses_text_metrics_only(run: str, tmp_path: Path) -> None:
     freeze(run, "r1")
     other = tmp_path / "other.yaml"
@@ -133,6 +138,21 @@ def test_other_decoding_refuses_text_metrics_only(run: str, tmp_path: Path) -> N
     assert "decoded by greedy(), the frozen ones by top_k(50)" in rows["bbe", "della", "della", "js"]["not_comparable"]
     assert rows["bbe", "della", "della", "ppl"]["not_comparable"] == ""
     assert "generation.decoding.strategy is greedy here, top\\_k in the release" in text
+
+
+def test_settings_that_a_release_did_not_have_yet_are_todays_defaults(run: str, tmp_path: Path) -> None:
+    manifest = freeze(run, "r1") / "manifest.json"
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    del content["suite"]["resolved"]["training"]["precision"], content["suite"]["resolved"]["datasets"]["bbe"]["epochs"]
+    manifest.write_text(json.dumps(content), encoding="utf-8")
+    (manifest.parent / "SHA256SUMS").unlink()
+    assert "Read with caution" not in compared(run, ())[1]
+    other = tmp_path / "another.yaml"
+    text = fake_run.YAML.replace("test: 5}", "test: 5, epochs: 7}", 1) + "training: {precision: bfloat16}\n"
+    other.write_text(text, encoding="utf-8")
+    told = compared(str(other), ())[1]
+    assert "training.precision is bfloat16 here, float32 in the release" in told
+    assert "datasets.bbe.epochs is 7 here, None in the release" in told
 
 
 def test_other_versions_and_code_are_told_not_refused(run: str) -> None:
@@ -160,45 +180,29 @@ def test_an_unknown_release_names_the_nearest(run: str) -> None:
         compare(run, (), "2026.2-tiny", Path("compare.md"))
 
 
-def test_pairing_is_sharper_than_what_it_replaces() -> None:
-    shared = np.random.default_rng(0).normal(100, 20, 400)
-    noise = np.random.default_rng(1).normal(0.5, 1, 400)
-    found = paired("nelbo", [{"nelbo": (shared + noise).tolist()}], [{"nelbo": shared.tolist()}])
-    assert found is not None
-    low, high = stats.t.interval(0.95, 399, loc=noise.mean(), scale=stats.sem(noise))
-    assert found == pytest.approx((low, high), abs=0.03)
-    alone = 1.96 * shared.std() / 20
-    apart = combined(measured(shared.mean() + 0.5, alone), measured(shared.mean(), alone))
-    assert apart is not None and apart[1] - apart[0] > 10 * (high - low)
+def test_every_format_says_the_same(mine: tuple[str, tuple[str, ...]]) -> None:
+    rows, text = compared(*mine)
+    verdicts = [row["verdict"] for row in rows.values() if row["verdict"]]
+    page = Path("compare.html").read_text("utf-8")
+    counts = [verdicts.count(verdict) for verdict in ("win", "tie", "loss")]
+    sentence = "wins {}, ties {} and loses {} in all".format(*counts)
+    assert sum(counts) > 20 and sentence in text and sentence in page
+    p = {f"{float(row['p_holm']):.3f}" for row in rows.values() if float(row["p_holm"] or 0) >= 0.001}
+    assert p and all(f" {value} " in text and f">{value}" in page for value in p)
+    assert page.count("<svg") == 4 and "![Quality against diversity](compare-pareto.svg)" in text
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
 
 
-def measured(mean: float, half: float) -> Measured:
-    return Measured(Estimate(mean, None, 1), (mean - half, mean + half), 400, "s", "d")
-
-
-def test_paired_ppl_is_a_ratio_of_sums() -> None:
-    tokens = np.full(50, 10.0)
-    side = [{"nll": (tokens * 2.0).tolist(), "predicted": tokens.tolist()}]
-    other = [{"nll": (tokens * 1.0).tolist(), "predicted": [*tokens.tolist(), 99]}]  # more examples than have an NLL
-    found = paired("ppl", side, other)
-    assert found == pytest.approx((math.exp(2) - math.e,) * 2)
-
-
-def test_pairing_needs_the_same_examples() -> None:
-    side = [{"nelbo": [1.0, 2.0, 3.0]}]
-    assert paired("nelbo", side, [{"nelbo": [1.0, 2.0]}]) is None
-    assert paired("nelbo", side, [{}]) is None and paired("bleu4", side, side) is None
-
-
-def test_welch_is_scipys() -> None:
-    a, b = [1.0, 2.0, 4.0], [0.5, 0.7]
-    found = welch(a, b)
-    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
-    assert found == pytest.approx((interval.low, interval.high))
-    assert welch([1.0], b) is None and welch([1.0, 1.0], [2.0, 2.0]) is None
-
-
-def test_combined_needs_two_intervals() -> None:
-    one = measured(5.0, 3.0)
-    assert combined(one, measured(1.0, 4.0)) == pytest.approx((-1.0, 9.0))
-    assert combined(one, replace(one, ci95=None)) is None
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_the_page_fits_a_phone_and_asks_for_nothing(mine: tuple[str, tuple[str, ...]]) -> None:
+    compare(*mine, "r1", Path("compare.md"))
+    with browser() as page:
+        page.send("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=True)
+        page.open(Path("compare.html").resolve().as_uri())
+        assert page.run("document.documentElement.scrollWidth") == 390
+        beyond = (
+            "[...document.querySelectorAll('p, pre, svg, .scroll')].filter(e => e.getBoundingClientRect().right > 390)"
+        )
+        assert page.run(f"{beyond}.length") == 0 and page.run("document.querySelectorAll('svg').length") == 4
+        assert page.errors == [] and {url.partition(":")[0] for url in page.requests} <= {"file", "about"}

@@ -1,0 +1,1 @@
+"""``reports/compare``: a method beside the rows of a frozen release: verdicts, differences, a row to paste."""

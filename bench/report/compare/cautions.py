@@ -1,0 +1,89 @@
+"""What must be known of a comparison: where both sides come from, and in what they were not made alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bench import suite as suites
+from bench.freeze import Release
+from bench.report.compare.pairs import Pair
+from bench.report.model import Note, NoteGroup
+from bench.schema import Suite
+
+SETTINGS = ("backbone", "training", "likelihood", "generation")  # parts of a suite whose differences are told
+
+
+def provenance(suite: Suite, release: Release, pairs: Sequence[Pair]) -> tuple[NoteGroup, ...]:
+    """Commits of both sides, and first what may make them unlike: settings, versions, code."""
+    manifest = release.manifest
+    commits = ", ".join(
+        (g["sha"][:12] or "no commit") + (" with uncommitted changes" if g["dirty"] else "") for g in manifest["git"]
+    )
+    here = {record.provenance.git.sha[:12] or "no commit": None for pair in pairs for record in pair.new.records}
+    facts = [Note("Frozen", f"suite {manifest['suite']['name']}, commit {commits}")]
+    facts.append(Note("New", f"commit {', '.join(here)}"))
+    wanted = dict.fromkeys(cell.dataset for cell in suites.compared(suite))
+    missing = [name for name in wanted if name not in {pair.dataset for pair in pairs}]
+    if missing:
+        facts.append(Note("Datasets", f"not in the release: {', '.join(missing)}"))
+    cautions = [*_settings(suite, manifest, pairs), *_versions(manifest, pairs), *_code(pairs)]
+    groups = [NoteGroup("Provenance", tuple(facts))]
+    if cautions:
+        groups.insert(0, NoteGroup("Read with caution", tuple(cautions)))
+    return tuple(groups)
+
+
+def _settings(suite: Suite, manifest: Mapping[str, Any], pairs: Sequence[Pair]) -> list[Note]:
+    """Settings of the suite that are not the release's: numbers are comparable, budgets may not be."""
+    there = manifest["suite"]["resolved"]
+    parts: dict[str, tuple[BaseModel, Any]] = {part: (getattr(suite, part), there.get(part)) for part in SETTINGS}
+    for name in dict.fromkeys(pair.dataset for pair in pairs):
+        parts[f"datasets.{name}"] = suite.datasets[name], there.get("datasets", {}).get(name)
+    apart = [text for name, (ours, theirs) in parts.items() for text in
+             _apart(name, ours.model_dump(mode="json"), _read_now(type(ours), theirs))]  # fmt: skip
+    return [Note("Settings", "; ".join(apart))] if apart else []
+
+
+def _read_now(kind: type[BaseModel], theirs: Any) -> Any:
+    """Settings of a release as they are read now: those there were not yet have their defaults."""
+    try:
+        return kind(**theirs).model_dump(mode="json")
+    except (ValidationError, TypeError):
+        return theirs
+
+
+def _apart(name: str, here: Any, there: Any) -> list[str]:
+    if isinstance(here, dict) and isinstance(there, dict):
+        return [text for key in dict.fromkeys([*here, *there]) for text in
+                _apart(f"{name}.{key}", here.get(key), there.get(key))]  # fmt: skip
+    return [] if here == there else [f"{name} is {here} here, {there} in the release"]
+
+
+def _versions(manifest: Mapping[str, Any], pairs: Sequence[Pair]) -> list[Note]:
+    here: dict[str, set[str]] = {}
+    for pair in pairs:
+        for record in pair.new.records:
+            for package, version in record.provenance.versions.items():
+                here.setdefault(package, set()).add(version)
+    apart = []
+    for package in sorted({*here, *manifest["versions"]}):
+        ours, theirs = sorted(here.get(package, {"absent"})), sorted(manifest["versions"].get(package, ["absent"]))
+        if ours != theirs:
+            apart.append(f"{package} {'/'.join(ours)} here, {'/'.join(theirs)} in the release")
+    return [Note("Library versions", "; ".join(apart))] if apart else []
+
+
+def _code(pairs: Sequence[Pair]) -> list[Note]:
+    """Stages whose code changed since the release, where a method meets its frozen namesake."""
+    changed: dict[str, set[str]] = {}
+    for pair in pairs:
+        if pair.new.name == pair.frozen.name:
+            ours, theirs = pair.new.records[0].provenance.code, pair.frozen.records[0].provenance.code
+            stages = {stage for stage in {*ours, *theirs} if ours.get(stage) != theirs.get(stage)}
+            if stages:
+                changed.setdefault(pair.new.name, set()).update(stages)
+    texts = [f"{method}: {', '.join(sorted(stages))}" for method, stages in changed.items()]
+    return [Note("Code changed since the release", "; ".join(texts))] if texts else []
