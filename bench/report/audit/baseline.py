@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import ttest_1samp
 
-from bench.humaneval.agreement import holm
+from bench.metrics.significance import holm
 from bench.report.audit.claims import paired
 from bench.report.collect import Results
 from bench.report.layout import main_columns
