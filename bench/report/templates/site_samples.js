@@ -49,7 +49,7 @@ function samples() {
   const pages = Math.max(1, Math.ceil(Math.max(...found.map((list) => list.length)) / PAGE));
   const page = Math.min(Math.max(0, Number(state.page) || 0), pages - 1);
   $("found").textContent = [left, right]
-    .map((set, i) => `${nameOf(set)}: ${found[i].length} of ${set.rows.length} texts`)
+    .map((set, i) => `${nameOf(set)}: ${found[i].length} of ${set.rows.length} texts${first(set)}`)
     .join("; ");
   $("page").textContent = `page ${page + 1} of ${pages}`;
   $("previous").disabled = page === 0;
@@ -63,6 +63,8 @@ function samples() {
   $("texts").replaceChildren(...[left, right].map((set) => make("h3", {}, nameOf(set))), ...pairs.flat());
 }
 
+// A page that must open at once holds the first texts of a set; what is said of all of them is of all of them.
+const first = (set) => (set.rows.length < set.n ? `, the first of ${set.n}` : "");
 const source = (set, i, of) => (set.given && of.sources[i]) || "";
 
 function search(set, of) {
@@ -89,7 +91,7 @@ function sample(set, i, of) {
     source(set, i, of) ? make("p", { class: "near" }, "Given: ", ...marked(source(set, i, of))) : "",
     make("p", {}, `${i + 1}. `, ...marked(text)),
     near("Nearest training text", trainLike, of.training[train]),
-    near(`Nearest other text (${other + 1})`, otherLike, set.rows[other][0]),
+    near(`Nearest other text (${other + 1})`, otherLike, (set.rows[other] || [set.others[other]])[0]),
   );
 }
 
@@ -114,24 +116,14 @@ function likeness(sets, dataset) {
     ["repeated", "same bigrams as another text"],
   ].map(([key, label]) => ({ key, label, direction: "none" }));
   const rows = sets.map((set) => {
-    const [train, other] = [2, 4].map((i) => set.rows.map((row) => row[i]));
-    const mean = (list) => list.reduce((a, b) => a + b, 0) / list.length;
+    const [train, most, copies, other, repeated] = set.likeness;
     const share = (value) => ({ text: percent(value), value });
-    const count = (list) => {
-      const n = list.filter((like) => like === 1).length;
-      return { text: `${n} of ${list.length}`, value: n };
-    };
+    const count = (n) => ({ text: `${n} of ${set.n}`, value: n });
     return {
       label: nameOf(set),
       apart: !set.trained,
-      cells: {
-        train: share(mean(train)),
-        most: share(Math.max(...train)),
-        copies: count(train),
-        other: share(mean(other)),
-        repeated: count(other),
-      },
+      cells: { train: share(train), most: share(most), copies: count(copies), other: share(other), repeated: count(repeated) },
     };
   });
-  independent($("likeness"), `How alike the texts of ${dataset} are`, "Texts of", columns, [{ label: "", rows }]);
+  independent($("likeness"), `How alike the texts of ${dataset} are, all of each set`, "Texts of", columns, [{ label: "", rows }]);
 }

@@ -1,0 +1,90 @@
+"""The suite's other reports as parts of the page, taken from the files that were made of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from markupsafe import Markup
+
+from bench.errors import BenchError
+from bench.files import read_bytes
+from bench.report import catalogue
+from bench.report.audit.report import PAPERS
+from bench.report.site import contents
+from bench.schema import Suite
+
+
+@dataclass(frozen=True)
+class Part:
+    """One report: ``name`` is its anchor, ``head`` says which it is and what of, ``body`` is a figure or tables."""
+
+    name: str
+    head: str
+    body: Markup
+    figure: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """The reports of one paper, or of none: ``paper`` is then ""."""
+
+    paper: str
+    parts: tuple[Part, ...]
+
+
+def groups(suite: Suite, site: str, root: Path = Path()) -> list[Group]:
+    """Every report of the page, those of no paper first, otherwise in the suite's order."""
+    found = [catalogue.find(name) for name in contents.pages(suite, site)]
+    papers = ["", *PAPERS]
+    found.sort(key=lambda report: papers.index(report.paper))
+    return [
+        Group(PAPERS.get(paper, ""), tuple(_part(report, root) for report in of))
+        for paper, of in groupby(found, key=lambda report: report.paper)
+    ]
+
+
+def _part(report: catalogue.Report, root: Path) -> Part:
+    path = root / report.page
+    text = read_bytes(path, "report").decode()
+    name = "report-" + report.name.replace("/", "-")
+    head = f"{report.label}: {report.title}" if report.label else report.title
+    if report.kind == "figure":
+        return Part(name, head, inline(text, f"{name}-", PAPERS.get(report.paper, ""), head), True)
+    if "<main>" not in text:
+        raise BenchError(f"report {path}: made by another version of this suite; delete it and run again")
+    return Part(name, head, body(text, f"{name}-"))
+
+
+def inline(svg: str, prefix: str, of: str, title: str) -> Markup:
+    """A figure of matplotlib as part of a page, named for screen readers; a prefix tells its ids apart.
+
+    Its prolog, metadata and style are left out.
+    """
+    svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}", svg)
+    said = Markup('<title id="{0}title">{1}</title><desc id="{0}desc">{2}</desc>').format(
+        prefix, title, f"{of} {title}. Its text: {'; '.join(labels(svg))}".strip()
+    )
+    named = f'<svg role="img" aria-labelledby="{prefix}title" aria-describedby="{prefix}desc"'
+    start, _, rest = svg.removeprefix("<svg").partition(">")
+    rest = re.sub(r'href="data:[^"]*"', lambda found: "".join(found[0].split()), rest)
+    return Markup(f"{named}{start}>{said}" + re.sub(r"\s*\n\s*", " ", rest))
+
+
+def labels(svg: str) -> list[str]:
+    """The words of a figure, each once, without the numbers at its ticks."""
+    found = (re.sub(r"<[^>]*>", "", text) for text in re.findall(r"<text\b.*?</text>", svg, flags=re.DOTALL))
+    words = (Markup(" ".join(text.split())).unescape() for text in found)
+    return [text for text in dict.fromkeys(words) if re.search(r"[^\W\d]{2}", text)]
+
+
+def body(page: str, prefix: str) -> Markup:
+    """The tables and notes of a report's page, heads two levels lower, notes folded."""
+    text = page.partition("<main>")[2].rpartition("</main>")[0]
+    text = re.sub(r"<h1>.*?</h1>", "", text, count=1, flags=re.DOTALL)
+    text = re.sub(r"(</?h)2\b", r"\g<1>4", text)
+    text = text.replace("<footer>", "<details><summary>Notes</summary>").replace("</footer>", "</details>")
+    return Markup(re.sub(r'(\sid=")', rf"\g<1>{prefix}", text))
