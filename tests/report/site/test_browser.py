@@ -1,0 +1,189 @@
+"""The page in a real Chromium: sorting, keys, search, copying, no complaint on the console and nothing fetched."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from site_run import DECODED, HOSTILE, TRAINING
+
+from tests.browser import Browser
+
+COLUMN = (
+    "[...document.querySelectorAll('#tables tbody:nth-of-type(1) tr:not(.dataset)')].map(r => r.cells[{}].innerText)"
+)
+
+
+def test_state_is_in_the_address(site: Path, chromium: Browser) -> None:
+    chromium.open(f"{site.as_uri()}#overview&view=paper&paper=della&sort=paper%3Adella%2Fppl")
+    shown = [float(text.split()[0]) for text in chromium.run(COLUMN.format(1))]
+    assert len(shown) == 4 and shown == sorted(shown)
+    assert chromium.run("document.querySelector('[aria-sort=ascending]').innerText.includes('PPL')")
+    assert chromium.run("document.querySelector('[name=view]:checked').value") == "paper"
+
+    chromium.open(f"{site.as_uri()}#overview&view=published&paper=trace")
+    assert "TRACE, Table 2" in chromium.run("document.querySelector('#tables').innerText")
+
+    chromium.open(f"{site.as_uri()}#samples&dataset=sotu&decoding=greedy()&left=della+%C2%B7+seed+1&q=KING")
+    assert "della · seed 1: 2 of 11 texts" in chromium.run("document.querySelector('#found').innerText")
+    assert set(chromium.run("[...document.querySelectorAll('mark')].map(m => m.innerText)")) == {"king"}
+    assert chromium.run("document.querySelector('#decoding').value") == "greedy()"
+
+    chromium.open(f"{site.as_uri()}#samples&dataset=kjv2bbe&left=embed+%C2%B7+seed+1&right=human")
+    left, right = chromium.run("[...document.querySelectorAll('#texts article')].slice(0, 2).map(a => a.textContent)")
+    assert "Given: the source of" in left and "Given" not in right
+
+    chromium.open(f"{site.as_uri()}#cells&cell=bbe/della/2/greedy")
+    assert "decoding-greedy/record.json" in chromium.run("document.querySelector('#one pre').innerText")
+    assert_quiet(chromium, site)
+
+
+def test_clicks_and_keys(site: Path, chromium: Browser) -> None:
+    chromium.open(site.as_uri())
+    before = chromium.run(COLUMN.format(0))
+    chromium.run("document.querySelector('#tables thead button[data-key=ppl]').focus()")
+    for order, descending in (("ascending", False), ("descending", True)):
+        chromium.press("Enter")
+        assert chromium.run("document.activeElement.closest('th').ariaSort") == order
+        ppl = [float(text.split()[0]) for text in chromium.run(COLUMN.format(1))[:-1]]  # human is last, and has none
+        assert ppl == sorted(ppl, reverse=descending)
+    chromium.run("document.activeElement.click()")
+    assert chromium.run(COLUMN.format(0)) == before
+
+    chromium.run("document.querySelector('#tables td button').focus()")
+    assert "signature ppl|protocol:exact" in chromium.run("document.querySelector('#tip').innerText")
+    assert not chromium.run("document.querySelector('#tip').hidden")
+    chromium.press("ArrowRight")
+    assert "signature nelbo|" in chromium.run("document.querySelector('#tip').innerText")
+    assert chromium.run("document.activeElement.getAttribute('aria-describedby')") == "tip"
+    chromium.press("Escape")
+    assert chromium.run("document.querySelector('#tip').hidden")
+    assert chromium.run("document.querySelectorAll('#tables td button[tabindex=\"0\"]').length") == 1
+
+    chromium.run("document.querySelector('[name=view][value=paper]').click()")
+    assert "view=paper" in chromium.run("location.hash")
+    chromium.run("document.querySelector('#tables tbody a').click()")
+    assert chromium.run("document.querySelector('#cell').value") == "bbe/gpt2/1"
+    assert_quiet(chromium, site)
+
+
+def test_interpolation_goes_step_by_step(site: Path, chromium: Browser) -> None:
+    listed = site.read_text(encoding="utf-8").partition('data-from="bbe"')[2].partition("</article>")[0]
+    rows = re.findall(r'<th scope="row">(.*?)</th><td class="left wrap">(.*?)</td>', listed)
+    assert rows == list(zip(  # what is there without a script
+        ["Sentence 1", "τ = 1", "τ = 0.7", "τ = 0.3", "τ = 0", "Sentence 2"],
+        [TRAINING[0], "the sea &lt;b&gt;", *DECODED[1:], "pair 1"], strict=True,
+    ))  # fmt: skip
+
+    chromium.open(f"{site.as_uri()}#between&model=della+%C2%B7+seed+2&pair=2")
+    visible = "[...document.querySelectorAll('#between article:not([hidden]) h3')].map(h => h.innerText)"
+    assert chromium.run(visible) == ["bbe · della · seed 2 · pair 2"]
+    chromium.run("document.querySelector('#tau').focus()")
+    said = "document.querySelector('#tau').ariaValueText"
+    steps = [
+        ("τ = 1", "", ["<b>"]), ("τ = 0.7", "ArrowRight", []), ("τ = 0.3", "ArrowRight", ["king", "and", "the"]),
+        ("τ = 0", "End", ["went", "out", "to"]), ("τ = 0.3", "ArrowLeft", ["king", "and", "the"]),
+    ]  # fmt: skip
+    for label, key, fresh in steps:
+        if key:
+            chromium.press(key)
+        assert chromium.run("document.querySelector('#at').textContent") == label
+        assert chromium.run(said).startswith(f"{label}: the ")
+        words = chromium.run("[...document.querySelectorAll('#decoded ins')].map(i => i.textContent)")
+        assert sorted(words) == sorted(fresh)
+        assert f"({len(fresh) or 'none'} of " in chromium.run(said)
+        current = "document.querySelector('#between article:not([hidden]) [aria-current] th').textContent"
+        assert chromium.run(current) == label
+    assert "tau=3" in chromium.run("location.hash")
+    line = "getComputedStyle(document.querySelector('#decoded ins')).textDecorationLine"
+    assert chromium.run(line) == "underline"  # not by colour alone
+    chromium.run(
+        "s = document.querySelector('#model'); s.value = 'embed · seed 1'; s.dispatchEvent(new Event('change'))"
+    )
+    assert chromium.run(visible) == ["bbe · embed · seed 1 · pair 1"]
+    assert_quiet(chromium, site)
+
+
+def test_tables_of_reports_are_sorted_too(site: Path, chromium: Browser) -> None:
+    chromium.open(f"{site.as_uri()}#reports")
+    first = "document.querySelector('#report-della-table8 table')"
+    rows = f"[...{first}.tBodies[0].rows].map(r => [r.cells[0].innerText, r.cells[1].innerText, r.className])"
+    before = chromium.run(rows)
+    chromium.run(f"{first}.tHead.rows[{first}.tHead.rows.length - 1].cells[1].firstChild.focus()")
+    for order, reverse in (("ascending", False), ("descending", True)):
+        chromium.press("Enter")
+        assert chromium.run("document.activeElement.closest('th').ariaSort") == order
+        head, *others = chromium.run(rows)
+        assert head == before[0] and sorted(others) == sorted(before[1:])
+        values = [float(text.split()[0]) for _, text, kind in others if kind != "apart"]
+        assert values == sorted(values, reverse=reverse) and others[-1][2] == "apart"
+    chromium.press("Enter")
+    assert chromium.run(rows) == before
+    chromium.run("document.querySelector('#cost thead tr:last-child th:last-child button').click()")
+    assert_quiet(chromium, site)
+
+
+def test_the_command_is_copied_or_selected(site: Path, chromium: Browser) -> None:
+    chromium.open(f"{site.as_uri()}#cells&cell=bbe/della/2")
+    command = chromium.run("document.querySelector('#one pre').textContent")
+    button, said = "document.querySelector('#one p button')", "document.querySelector('#one [role=status]').textContent"
+    for write, message in (
+        ("async (text) => { window.copied = text; }", "Copied."),
+        ("async () => { throw new DOMException('refused', 'NotAllowedError'); }", "The command is selected"),
+    ):
+        chromium.run(
+            f"Object.defineProperty(navigator, 'clipboard', {{configurable: true, value: {{writeText: {write}}}}})"
+        )
+        chromium.run(f"{button}.focus()")
+        chromium.press("Enter")
+        assert message in chromium.run(said)
+    assert chromium.run("window.copied") == command
+    assert chromium.run("getSelection().toString()") == command
+    assert chromium.run("document.activeElement.tagName") == "PRE"
+    assert_quiet(chromium, site)
+
+
+def test_hostile_texts_are_shown_as_they_are(site: Path, chromium: Browser) -> None:
+    chromium.open(f"{site.as_uri()}#samples")
+    shown = chromium.run("document.querySelector('#texts').textContent")
+    assert all(text in shown for text in HOSTILE)
+    assert chromium.run("document.title") == "Suite tiny"
+    assert chromium.run("document.querySelectorAll('main script, main img, main iframe').length") == 0
+    assert_quiet(chromium, site)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_scrolls_no_page_sideways_and_colours_can_be_read(site: Path, chromium: Browser, theme: str) -> None:
+    chromium.send("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=True)
+    chromium.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+    for view in ("exact", "paper", "published"):
+        chromium.open(f"{site.as_uri()}#overview&view={view}")
+        assert chromium.run("document.documentElement.scrollWidth") <= 390
+    ink, paper = (chromium.run(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
+    assert contrast(ink, paper) > 7
+    soft = chromium.run("getComputedStyle(document.querySelector('.caption')).color")
+    assert contrast(soft, paper) > 4.5
+    assert (luminance(paper) < 0.5) == (theme == "dark")
+    chromium.send("Emulation.clearDeviceMetricsOverride")
+    chromium.send("Emulation.setEmulatedMedia", features=[])
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, WCAG 2."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def assert_quiet(chromium: Browser, site: Path) -> None:
+    """No complaint on the console, and nothing asked for but the page."""
+    assert chromium.errors == []
+    assert {url.partition("#")[0] for url in chromium.requests} <= {site.as_uri(), "about:blank"}
+    chromium.requests.clear()
