@@ -87,6 +87,16 @@ class Dag:
         chosen = [catalogue.find(name) for name in self.suite.reports or catalogue.DEFAULT if name.startswith(prefix)]
         return [f"{RENDERED / report.name}.{catalogue.FORMATS[report.kind][0]}" for report in chosen]
 
+    @staticmethod
+    def category(report: str) -> str:
+        """Under which head ``snakemake --report`` has it."""
+        return catalogue.find(report).paper or "This suite"
+
+    @staticmethod
+    def labels(report: str) -> dict[str, str]:
+        """What it says of it there; with a second label, of two reports it makes one with a switch, and fails."""
+        return {"report": catalogue.find(report).head}
+
     def read(self, report: str) -> list[str]:
         """What a report reads of its cells and, of records and samples, of the rows without a model beside them."""
         trained, beside = suites.cells(self.suite, report), suites.untrained(self.suite, report)

@@ -56,13 +56,14 @@ class Report:
 
     @property
     def paper(self) -> str:
-        """The paper whose table or figure it makes, ``"della"``; "" where it is of none."""
-        return self.name.rpartition("/")[0]
+        """The paper whose table or figure it makes, ``"DELLA"``; "" where it is of none."""
+        return self.name.rpartition("/")[0].upper()
 
     @property
-    def label(self) -> str:
-        """``della/table2`` -> "Table 2"; "" where it is of no paper."""
-        return re.sub(r"^[a-z]+", r"\g<0> ", self.name.rpartition("/")[2]).capitalize() if self.paper else ""
+    def head(self) -> str:
+        """Which table or figure of its paper it is, and what it is about: "Table 4: Ablations"."""
+        number = re.sub(r"^[a-z]+", r"\g<0> ", self.name.rpartition("/")[2]).capitalize()
+        return f"{number}: {self.title}" if self.paper else self.title
 
     @property
     def page(self) -> Path:
@@ -94,8 +95,14 @@ _ALL = (
     Report("curves", "figure", ("histories",), "bench.report.figures"),
     *(
         Report(
-            name, "site", ("records", "samples"), "bench.report.site.page", BOTH,
-            decodings=True, own=True, whole=name == "whole",
+            name,
+            "site",
+            ("records", "samples"),
+            "bench.report.site.page",
+            BOTH,
+            decodings=True,
+            own=True,
+            whole=name == "whole",
         )
         for name in ("index", "whole")
     ),

@@ -8,7 +8,7 @@ rule compare:
     output:
         md="reports/compare.md",
         csv="reports/compare.csv",
-        html=report("reports/compare.html", caption="../report/compare.rst", category="Tables"),
+        html=report("reports/compare.html", caption="../report/compare.rst", category="This suite"),
     log:
         "reports/logs/compare.log",
     benchmark:

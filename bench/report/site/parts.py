@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 from markupsafe import Markup
@@ -12,7 +11,6 @@ from markupsafe import Markup
 from bench.errors import BenchError
 from bench.files import read_bytes
 from bench.report import catalogue
-from bench.report.audit.report import PAPERS
 from bench.report.site import contents
 from bench.schema import Suite
 
@@ -38,24 +36,21 @@ class Group:
 def groups(suite: Suite, site: str, root: Path = Path()) -> list[Group]:
     """Every report of the page, those of no paper first, otherwise in the suite's order."""
     found = [catalogue.find(name) for name in contents.pages(suite, site)]
-    papers = ["", *PAPERS]
-    found.sort(key=lambda report: papers.index(report.paper))
     return [
-        Group(PAPERS.get(paper, ""), tuple(_part(report, root) for report in of))
-        for paper, of in groupby(found, key=lambda report: report.paper)
+        Group(paper, tuple(_part(report, root) for report in found if report.paper == paper))
+        for paper in dict.fromkeys(["", *(report.paper for report in found)])
     ]
 
 
 def _part(report: catalogue.Report, root: Path) -> Part:
     path = root / report.page
-    text = read_bytes(path, "report").decode()
-    name = "report-" + report.name.replace("/", "-")
-    head = f"{report.label}: {report.title}" if report.label else report.title
+    text = read_bytes(path, "report").decode(errors="replace")
+    start, name = "<svg" if report.kind == "figure" else "<main>", "report-" + report.name.replace("/", "-")
+    if start not in text:
+        raise BenchError(f"report {path}: there is no {start} in it; delete it and run again")
     if report.kind == "figure":
-        return Part(name, head, inline(text, f"{name}-", PAPERS.get(report.paper, ""), head), True)
-    if "<main>" not in text:
-        raise BenchError(f"report {path}: made by another version of this suite; delete it and run again")
-    return Part(name, head, body(text, f"{name}-"))
+        return Part(name, report.head, inline(text, f"{name}-", report.paper, report.head), True)
+    return Part(name, report.head, body(text, f"{name}-"))
 
 
 def inline(svg: str, prefix: str, of: str, title: str) -> Markup:

@@ -6,12 +6,14 @@ set as a whole is of all its texts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import suite as suites
 from bench.data.prepare import read_split
@@ -26,12 +28,14 @@ LIMIT = 2_500_000  # bytes of all texts and what they are most like
 
 @dataclass(frozen=True)
 class TextSet:
-    """The texts of one cell, and what they are most like."""
+    """The texts of one cell, what they are most like, and which stand in train, or twice among them, as they are."""
 
     cell: Cell
     texts: list[str]
     train: Nearest
     other: Nearest
+    copied: NDArray[np.bool_]
+    repeated: NDArray[np.bool_]
 
     def sizes(self, training: Sequence[str]) -> list[int]:
         """Bytes that each text takes, with the training text and the other text beside it."""
@@ -68,7 +72,9 @@ def fitting(sizes: Sequence[Sequence[int]]) -> int:
 def _read(suite: Suite, cell: Cell, training: list[str], root: Path) -> TextSet:
     path = root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding).samples
     written = read_samples(path)
-    return TextSet(cell, written, *nearest(written, training))
+    known, times = set(training), Counter(written)
+    same = (np.array([text in known for text in written]), np.array([times[text] > 1 for text in written]))
+    return TextSet(cell, written, *nearest(written, training), *same)  # texts of one word have no bigrams
 
 
 def _shown(
@@ -90,8 +96,8 @@ def _set(suite: Suite, of: TextSet, conditional: bool, n: int) -> dict[str, Any]
     cell, train, other = of.cell, of.train, of.other
     columns = (train.text, train.likeness.round(3), other.text, other.likeness.round(3))
     likeness = [
-        train.likeness.mean(), train.likeness.max(), (train.likeness == 1).sum(), other.likeness.mean(),
-        (other.likeness == 1).sum(),
+        train.likeness.mean(), train.likeness.max(), (of.copied | (train.likeness == 1)).sum(),
+        other.likeness.mean(), (of.repeated | (other.likeness == 1)).sum(),
     ]  # fmt: skip
     return {
         "method": cell.method, "seed": cell.seed, "trained": cell.method not in UNTRAINED,

@@ -40,7 +40,11 @@ function set(section, changes) {
   Object.assign(state, changes);
   const differing = Object.keys(DEFAULTS).filter((key) => state[key] !== DEFAULTS[key]);
   const pairs = new URLSearchParams(differing.map((key) => [key, state[key]])).toString();
-  history.replaceState(null, "", `#${section}${pairs ? "&" + pairs : ""}`);
+  try {
+    history.replaceState(null, "", `#${section}${pairs ? "&" + pairs : ""}`);
+  } catch {
+    // inside of another page, as of `snakemake --report`, the address is not this page's
+  }
   DRAWN[section]();
 }
 // ---- all of it

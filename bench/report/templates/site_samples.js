@@ -91,7 +91,7 @@ function sample(set, i, of) {
     source(set, i, of) ? make("p", { class: "near" }, "Given: ", ...marked(source(set, i, of))) : "",
     make("p", {}, `${i + 1}. `, ...marked(text)),
     near("Nearest training text", trainLike, of.training[train]),
-    near(`Nearest other text (${other + 1})`, otherLike, (set.rows[other] || [set.others[other]])[0]),
+    near(otherLike ? `Nearest other text (${other + 1})` : "Nearest other text", otherLike, (set.rows[other] || [set.others[other]])[0]),
   );
 }
 
@@ -111,9 +111,9 @@ function likeness(sets, dataset) {
   const columns = [
     ["train", "to a training text, mean"],
     ["most", "to a training text, most"],
-    ["copies", "same bigrams as a training text"],
+    ["copies", "the same as a training text"],
     ["other", "to another text, mean"],
-    ["repeated", "same bigrams as another text"],
+    ["repeated", "the same as another text"],
   ].map(([key, label]) => ({ key, label, direction: "none" }));
   const rows = sets.map((set) => {
     const [train, most, copies, other, repeated] = set.likeness;
