@@ -162,13 +162,65 @@ def test_a_phone_scrolls_no_page_sideways_and_colours_can_be_read(site: Path, ch
     for view in ("exact", "paper", "published"):
         chromium.open(f"{site.as_uri()}#overview&view={view}")
         assert chromium.run("document.documentElement.scrollWidth") <= 390
-    ink, paper = (chromium.run(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
-    assert contrast(ink, paper) > 7
-    soft = chromium.run("getComputedStyle(document.querySelector('.caption')).color")
-    assert contrast(soft, paper) > 4.5
+    paper = chromium.run("getComputedStyle(document.body).backgroundColor")
     assert (luminance(paper) < 0.5) == (theme == "dark")
+    chromium.open(f"{site.as_uri()}#samples&q=king")
+    for selector, least in READ.items():
+        for ink, behind in chromium.run(COLOURS.format(selector)):
+            assert contrast(ink, behind) > least, (selector, ink, behind)
     chromium.send("Emulation.clearDeviceMetricsOverride")
     chromium.send("Emulation.setEmulatedMedia", features=[])
+
+
+UNFIT = """(() => {
+  const bad = [];
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  for (const at of all('table')) if (!at.ariaLabel) bad.push('a table without a name');
+  for (const at of all('th')) if (!at.scope) bad.push('a head of nothing: ' + at.textContent);
+  for (const at of all('input, select')) if (!at.labels.length) bad.push('no label: ' + at.id);
+  for (const at of all('button, a')) if (!at.textContent.trim()) bad.push('no words: ' + at.outerHTML);
+  for (const at of all('svg')) if (at.role !== 'img' || !at.querySelector('title, desc')) bad.push('no words of a figure');
+  for (const at of all('.scroll')) if (at.tabIndex !== 0 || !at.ariaLabel) bad.push('not to be scrolled by keys');
+  const levels = all('h1, h2, h3, h4').map((at) => Number(at.tagName[1]));
+  levels.forEach((level, i) => { if (level > (levels[i - 1] || 0) + 1) bad.push('a level left out at head ' + i); });
+  const ids = all('[id]').map((at) => at.id);
+  if (new Set(ids).size < ids.length) bad.push('an id twice');
+  for (const at of all('[aria-labelledby], [aria-describedby]'))
+    for (const name of ['aria-labelledby', 'aria-describedby'])
+      if (at.hasAttribute(name) && !$(at.getAttribute(name))) bad.push('names nothing: ' + at.getAttribute(name));
+  return bad;
+})()"""
+
+
+def test_names_heads_and_focus(site: Path, chromium: Browser) -> None:
+    for view in ("exact", "paper", "published"):
+        chromium.open(f"{site.as_uri()}#overview&view={view}")
+        assert chromium.run(UNFIT) == []
+    assert chromium.run("document.documentElement.lang") == "en"
+    landmarks = "[...document.querySelectorAll('header, main, nav[aria-label]')].map((at) => at.tagName)"
+    assert chromium.run(landmarks) == ["HEADER", "NAV", "MAIN", "NAV"]
+    chromium.open(site.as_uri())
+    stops = []
+    for _ in range(12):  # the link to skip, the sections, the theme, then what is in the tables
+        chromium.press("Tab")
+        assert chromium.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        stops.append(chromium.run("document.activeElement.id || document.activeElement.textContent"))
+    assert stops[:2] == ["Skip to the tables", "Tables"] and stops[7:10] == ["Notes", "theme", ""]
+    assert not re.search(r"transition|animation|scroll-behavior", site.read_text(encoding="utf-8"))  # nothing moves
+
+
+READ = {  # what is read -> the contrast it has at least: WCAG 2, level AAA of texts, AA of what is beside them
+    "p, blockquote, td, #texts p": 4.5, "body > *, h2, #decoded": 7.0, "ins, mark": 4.5, "a, .printed, .spread": 4.5,
+    ".caption, figcaption, small, tr.apart td, .near, dd": 4.5, "button, select, input": 4.5,
+}  # fmt: skip
+COLOURS = r"""(() => {{
+  const behind = (at) => {{
+    const found = getComputedStyle(at).backgroundColor;
+    return /^rgba.*, 0\)$/.test(found) && at.parentElement ? behind(at.parentElement) : found;
+  }};
+  const seen = [...document.querySelectorAll('{}')].map((at) => getComputedStyle(at).color + '|' + behind(at));
+  return [...new Set(seen)].map((pair) => pair.split('|'));
+}})()"""
 
 
 def luminance(colour: str) -> float:
