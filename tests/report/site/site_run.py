@@ -20,8 +20,16 @@ HOSTILE = [
     "</script><script>document.title = 'owned'</script>", "<img src=x onerror=\"document.title = 'owned'\">",
     "<!-- <script>", "{{ 7 * 7 }} {% raw %}", "]]> &lt;b&gt; &amp;", "\u2028 \u202e \\u003c ' \" `${1}`",
 ]  # fmt: skip
-TRAINING = ["the king went out to the sea", "a b c d e f", "water and bread", *HOSTILE]
-WRITTEN = [*HOSTILE, "the king went out to the sea", "the king went out", "something else again", "water and bread ."]
+TRAINING = ["the king went out to the sea", "a b c d e f", "water and bread", "alone", *HOSTILE]
+WRITTEN = [
+    *HOSTILE,
+    "the king went out to the sea",
+    "the king went out",
+    "something else again",
+    "water and bread .",
+    "alone",
+    "alone",
+]
 
 
 ROOT = Path(__file__).parents[3]

@@ -113,6 +113,11 @@ def test_every_text_with_what_it_is_most_like(site: Path) -> None:
         copied = written["rows"][len(HOSTILE)]
         assert (of["training"][str(copied[1])], copied[2]) == (TRAINING[0], 1.0)
         assert written["rows"][copied[3]][0] == "the king went out" and copied[4] == 0.5
+        rows = written["rows"]
+        train, most, copies, other, repeated = written["likeness"]
+        assert (train, other) == tuple(pytest.approx(np.mean([row[i] for row in rows]), abs=1e-3) for i in (2, 4))
+        assert most == 1.0 and copies == len(HOSTILE) + 3  # those of one word, which have no bigrams, too
+        assert repeated == 2
 
 
 def test_a_big_suite_shows_the_first_texts_and_counts_all(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
