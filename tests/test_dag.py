@@ -49,6 +49,7 @@ def test_targets_are_the_cells_and_a_human_row_a_dataset() -> None:
     humans = ["bbe/human/seed0", "sotu/human/seed0"]
     assert loaded.read("table1") == [f"results/runs/tiny/{cell}/record.json" for cell in cells + humans]
     assert loaded.reports() == ["reports/table1.md", "reports/curves.png"]
+    assert {"reports/table1.html", "reports/curves.svg"} < set(loaded.read("index"))
 
 
 def test_the_site_reads_a_datasets_own_decoding_too() -> None:

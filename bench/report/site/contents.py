@@ -22,7 +22,7 @@ def reports(suite: Suite, site: str) -> list[str]:
             return False
         return not reads or own.issuperset(suites.drawn(suite, name))
 
-    others = [name for name in suite.reports if catalogue.find(name).kind != "site"]
+    others = [name for name in suite.reports or catalogue.DEFAULT if catalogue.find(name).kind != "site"]
     return others if catalogue.find(site).whole else list(filter(needs_no_more, others))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from statistics import median_low
 from typing import Any
 
 from bench import registry
@@ -11,7 +12,7 @@ from bench.files import json_number
 from bench.record_schema import Record
 from bench.report.audit.report import PAPERS
 from bench.report.blocks import measured_cells
-from bench.report.collect import Results, made_by, quantity
+from bench.report.collect import Results, made_by, quantity, registered
 from bench.report.layout import PROTOCOLS, main_columns, protocol_columns, shown_columns
 from bench.report.model import ARROWS, Column, Footnotes
 from bench.report.published import PRINTED_AS, Printed, Published
@@ -19,7 +20,7 @@ from bench.report.tidy import HEADER, tidy_rows
 from bench.schema import Suite
 from bench.suite import UNTRAINED
 
-FIGURES = 3  # significant digits of the smallest number of a column that no table shows
+FIGURES = 3  # significant digits of the middle one of the numbers of a column that no table shows
 
 
 class Strings:
@@ -43,8 +44,8 @@ def columns(results: Results, records: Sequence[Record]) -> dict[str, Column]:
 
 def _decimals(records: Sequence[Record], key: str) -> int:
     values = [record.values[key].value for record in records if key in record.values]
-    smallest = min((abs(v) for v in values if v and math.isfinite(v)), default=1.0)
-    return min(9, max(2, FIGURES - 1 - math.floor(math.log10(smallest))))
+    sizes = [abs(v) for v in values if v and math.isfinite(v)] or [1.0]
+    return min(9, max(2, FIGURES - 1 - math.floor(math.log10(median_low(sizes)))))
 
 
 def quantities(of: dict[str, Column]) -> dict[str, Any]:
@@ -132,7 +133,8 @@ def cell(suite: Suite, record: Record, strings: Strings) -> dict[str, Any]:
 def column_sets(of: dict[str, Column], keys: Sequence[str]) -> list[Any]:
     """What the overview can show: the first table's columns, then everything that each metric measures."""
     metrics: dict[str, list[str]] = {}
-    for key, about in quantities(of).items():
+    listed = [*registered(), *keys]
+    for key, about in sorted(quantities(of).items(), key=lambda item: listed.index(item[0])):
         metrics.setdefault(about["metric"] or "others", []).append(key)
     first = [column.key for column in main_columns(keys)]
     return [{"name": "table1", "label": "Main quantities", "keys": first}] + [
