@@ -2,7 +2,10 @@
 
 function sortable(made) {
   const heads = [...made.tHead.rows[made.tHead.rows.length - 1].cells];
-  const groups = [...made.tBodies].map((body) => ({ body, rows: [...body.rows].filter((row) => !row.matches(".dataset")) }));
+  const groups = [...made.tBodies].map((body) => ({
+    body,
+    rows: [...body.rows].filter((row) => !row.matches(".dataset")),
+  }));
   const draw = (sort) => {
     heads.forEach((head, key) => {
       const order = sort.key !== key ? "none" : sort.descending ? "descending" : "ascending";
@@ -10,7 +13,11 @@ function sortable(made) {
       head.firstChild.onclick = () => draw(next({ key, direction: head.dataset.better }, sort));
     });
     for (const { body, rows } of groups) {
-      const those = rows.map((row) => ({ row, apart: row.matches(".apart"), cells: { [sort.key]: valueOf(row, sort.key) } }));
+      const those = rows.map((row) => ({
+        row,
+        apart: row.matches(".apart"),
+        cells: { [sort.key]: valueOf(row, sort.key) },
+      }));
       body.append(...sorted(those, sort).map(({ row }) => row));
     }
   };

@@ -64,7 +64,8 @@ function samples() {
 }
 
 // A page that must open at once holds the first texts of a set; what is said of all of them is of all of them.
-const first = (set) => (set.rows.length < set.n ? `, the first of ${set.n}` : "");
+const first = (set) =>
+  set.rows.length < set.n ? ` (the first ${set.rows.length} of ${set.n} are on this page)` : "";
 const source = (set, i, of) => (set.given && of.sources[i]) || "";
 
 function search(set, of) {
@@ -91,7 +92,11 @@ function sample(set, i, of) {
     source(set, i, of) ? make("p", { class: "near" }, "Given: ", ...marked(source(set, i, of))) : "",
     make("p", {}, `${i + 1}. `, ...marked(text)),
     near("Nearest training text", trainLike, of.training[train]),
-    near(otherLike ? `Nearest other text (${other + 1})` : "Nearest other text", otherLike, (set.rows[other] || [set.others[other]])[0]),
+    near(
+      otherLike ? `Nearest other text (${other + 1})` : "Nearest other text",
+      otherLike,
+      other < set.rows.length ? set.rows[other][0] : set.others[other],
+    ),
   );
 }
 
@@ -122,8 +127,15 @@ function likeness(sets, dataset) {
     return {
       label: nameOf(set),
       apart: !set.trained,
-      cells: { train: share(train), most: share(most), copies: count(copies), other: share(other), repeated: count(repeated) },
+      cells: {
+        train: share(train),
+        most: share(most),
+        copies: count(copies),
+        other: share(other),
+        repeated: count(repeated),
+      },
     };
   });
-  independent($("likeness"), `How alike the texts of ${dataset} are, all of each set`, "Texts of", columns, [{ label: "", rows }]);
+  const name = `How alike the texts of ${dataset} are, all of each set`;
+  independent($("likeness"), name, "Texts of", columns, [{ label: "", rows }]);
 }

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from site_run import DECODED, HOSTILE, TRAINING
+from site_run import DECODED, HOSTILE, TRAINING, rendered
 
+from bench.report.site import texts
 from tests.browser import Browser
 
 COLUMN = (
@@ -38,6 +39,18 @@ def test_state_is_in_the_address(site: Path, chromium: Browser) -> None:
     chromium.open(f"{site.as_uri()}#cells&cell=bbe/della/2/greedy")
     assert "decoding-greedy/record.json" in chromium.run("document.querySelector('#one pre').innerText")
     assert_quiet(chromium, site)
+
+
+def test_a_big_suite_says_how_many_texts_are_shown(
+    site: Path, chromium: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "LIMIT", 8_000)
+    rendered(site.parent, "index", "big.html")
+    chromium.open(f"{(site.parent / 'big.html').as_uri()}#samples&order=other")
+    said = chromium.run("document.querySelector('#found').textContent")
+    assert re.search(r"human: (\d) of \1 texts \(the first \1 of 13 are on this page\)", said), said
+    assert "undefined" not in chromium.run("document.querySelector('#texts').textContent")
+    assert_quiet(chromium, site.parent / "big.html")
 
 
 def test_clicks_and_keys(site: Path, chromium: Browser) -> None:
