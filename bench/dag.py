@@ -16,8 +16,9 @@ from typing import Any, Literal
 from bench import closure, pretrained, registry
 from bench import suite as suites
 from bench.errors import BenchError, suggest
-from bench.paths import DECODING, FROZEN, PUBLISHED, SUITE, CellPaths
+from bench.paths import DECODING, FROZEN, PUBLISHED, RENDERED, SUITE, CellPaths
 from bench.report import catalogue
+from bench.report.site import contents
 from bench.schema import Suite
 from bench.suite import UNTRAINED, Cell
 
@@ -84,7 +85,17 @@ class Dag:
     def reports(self, prefix: str = "") -> list[str]:
         """The main file of every report of the suite whose name begins so."""
         chosen = [catalogue.find(name) for name in self.suite.reports or catalogue.DEFAULT if name.startswith(prefix)]
-        return [f"reports/{report.name}.{catalogue.FORMATS[report.kind][0]}" for report in chosen]
+        return [f"{RENDERED / report.name}.{catalogue.FORMATS[report.kind][0]}" for report in chosen]
+
+    @staticmethod
+    def category(report: str) -> str:
+        """Under which head ``snakemake --report`` has it."""
+        return catalogue.find(report).paper or "This suite"
+
+    @staticmethod
+    def labels(report: str) -> dict[str, str]:
+        """What it says of it there; with a second label, of two reports it makes one with a switch, and fails."""
+        return {"report": catalogue.find(report).head}
 
     def read(self, report: str) -> list[str]:
         """What a report reads of its cells and, of records and samples, of the rows without a model beside them."""
@@ -110,7 +121,11 @@ class Dag:
                 case "augmentation":
                     parts = suites.augmented_parts(self.suite)
                     files += [self.paths(cell).augmented(part) for cell in trained for part in parts]
-        return list(map(str, files))
+        if catalogue.find(report).kind == "site":
+            files += [catalogue.find(name).page for name in contents.pages(self.suite, report)]
+            files += [self.paths(cell).record for cell in contents.recorded(self.suite, report)]
+            files += [self.paths(cell).interpolation for cell in contents.interpolated(self.suite, report)]
+        return list(dict.fromkeys(map(str, files)))
 
     def pretrained(self, dataset: str, method: str = "") -> list[str]:
         """The pretrained models that a dataset or, with a method, a cell starts from."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 RUNS = Path("results/runs")
 FROZEN = Path("results/frozen")
+RENDERED = Path("reports")
 PUBLISHED = Path("results/published")
 SUITE = "workflow/config/embedded.yaml"  # where none is named
 DECODING = "decoding-"  # how the folder of a named decoding begins

@@ -50,7 +50,8 @@ class Git(Part):
 class Cost(Part):
     """What one stage cost: measured, so never compared; ``step_s`` is the mean time of a training step.
 
-    ``peak_mb`` is of the process, ``gpu_peak_mb`` of its tensors on a GPU.
+    ``peak_mb`` is of the process, ``gpu_peak_mb`` of its tensors on a GPU; ``energy_j`` of the machine's processors and
+    ``gpu_energy_j`` of the GPUs while it ran (``bench.energy``), None where they cannot be read.
     """
 
     wall_s: float
@@ -58,6 +59,8 @@ class Cost(Part):
     gpu_peak_mb: float | None = None
     tokens_per_s: float | None = None
     step_s: float | None = None
+    energy_j: float | None = None
+    gpu_energy_j: float | None = None
 
 
 class Provenance(Part):

@@ -53,16 +53,20 @@ def load(path: str | Path, methods: tuple[str, ...] = ()) -> Suite:
 
     Raises :class:`BenchError`, one line naming file, key, value and what is allowed.
     """
-    return _load(str(path), methods)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise BenchError(f"suite {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise BenchError(f"suite {path}: not valid YAML: {error}") from None
+    return _resolved(text, str(path), methods)
 
 
 @cache
-def _load(path: str, methods: tuple[str, ...]) -> Suite:
+def _resolved(text: str, path: str, methods: tuple[str, ...]) -> Suite:
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BenchError(f"suite {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise BenchError(f"suite {path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise BenchError(f"suite {path}: expected a mapping at the top, found {type(raw).__name__}")

@@ -95,7 +95,8 @@ def show(suite: Suite, name: str, everything: bool = False, root: Path = Path())
         print(f"{what}: " + ", ".join(f"{key} {value}" for key, value in found.items()))
     for stage, cost in made.cost.items():
         speed = f", {cost.tokens_per_s:,.0f} tokens/s" if cost.tokens_per_s else ""
-        print(f"{stage}: {cost.wall_s:,.1f} s, {cost.peak_mb:,.0f} MB{speed}")
+        energy = f", {cost.energy_j / 1000:,.1f} kJ" if cost.energy_j is not None else ""
+        print(f"{stage}: {cost.wall_s:,.1f} s, {cost.peak_mb:,.0f} MB{speed}{energy}")
     print(f"\n{made_by(suite, record)}")
 
 

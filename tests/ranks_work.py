@@ -15,7 +15,6 @@ from torch import Tensor
 
 from bench import aggressive, training
 from bench import model as models
-from bench import suite as suites
 from bench.batch import Sequences
 from bench.checkpoint import Checkpoint
 from bench.cli import main
@@ -92,7 +91,6 @@ def train_cell(folder: Path, killed_before: int | None) -> None:
 
     checkpoints, steps = patch.object(Checkpoint, "due", every(5)), patch.object(training.Run, "_step", watched)
     with contextlib.chdir(folder), checkpoints, steps:
-        suites._load.cache_clear()  # another folder's
         assert main(TRAIN) == 0
 
 

@@ -33,7 +33,6 @@ RUN = ["augment", "--suite", "augmented.yaml", "--dataset", "bbe", "--method", "
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellPaths:
     """A trained generator in the working directory, under a suite that augments with it."""
     monkeypatch.chdir(tmp_path)
-    suites._load.cache_clear()
     suite = write_cell(Path(), "bbe", "embed")
     found = CellPaths(suite.name, "bbe", "embed", 1)
     found.history.write_text("step\n0\n", encoding="utf-8")
@@ -103,7 +102,6 @@ def test_mistakes_are_one_clear_line(
 ) -> None:
     old, _, new = text.partition("|")
     Path("augmented.yaml").write_text(AUGMENTED.replace(old, new) if old else AUGMENTED, encoding="utf-8")
-    suites._load.cache_clear()
     assert main([*RUN, part]) == 2
     said = capsys.readouterr().err
     assert complaint in said and said.count("\n") == 1

@@ -58,7 +58,7 @@ def test_a_plug_in_without_the_contract(tmp_path: Path, capsys, monkeypatch) -> 
     for source, message in cases.items():
         file.write_text(source)
         registry._classes.cache_clear()
-        suites._load.cache_clear()
+        suites._resolved.cache_clear()
         use = ["--use", f"{file}:Mine"]
         prepared = ["prepare", *use, "--suite", SUITE, "--dataset", "bbe"]
         code = main(prepared) if not Path("results").exists() else 0

@@ -39,7 +39,6 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
         )
         + f"generation: {{samples: {DRAWN}}}\n"
     )
-    suites._load.cache_clear()
     data = CellPaths("trained", "sotu-story", "embed", 1).data
     pairs = [(f"{word} is named", f"It was {word} they named on day {i}.") for i, word in enumerate("abcdefghi")]
     (data / "test.txt").write_text("".join(f"{source}\t{text}\n" for source, text in pairs))

@@ -44,7 +44,6 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     write_cell(tmp_path, "bbe", "embed")
     text = Path("trained.yaml").read_text().replace("metrics: [elbo]", "metrics: [distinct, cnd]")
     Path("trained.yaml").write_text(text + DECODED)
-    suites._load.cache_clear()
     manifest = json.loads(paths().manifest.read_text())
     for part in manifest["splits"].values():
         part["tokens_a_text"] = 9.0
@@ -127,7 +126,6 @@ def test_the_weights_it_started_from_are_named(suite: Suite) -> None:
     assert recorded(suite, "").provenance.pretrained == {}
     text = Path("trained.yaml").read_text()
     Path("trained.yaml").write_text(text.replace("backbone: {", "backbone: {kind: llama, weights: smollm2, "))
-    suites._load.cache_clear()
     manifest = paths().pretrained("smollm2") / "manifest.json"
     write_json(manifest, {"model": "smollm2"})
     assert recorded(suites.load("trained.yaml"), "").provenance.pretrained == {"smollm2": sha256(manifest)}

@@ -30,7 +30,6 @@ SOURCES = [f"{text.split()[1]} goes" for text in TEXTS]
 def write_cell(root: Path, dataset: str, method: str, seed: int = 1, yaml: str = YAML) -> Suite:
     """One cell under ``root``; returns its suite."""
     (root / "trained.yaml").write_text(yaml, encoding="utf-8")
-    suites._load.cache_clear()  # it may know another test's file of that name
     suite = suites.load(root / "trained.yaml")
     paths, conditional = CellPaths(suite.name, dataset, method, seed), registry.dataset(dataset).conditional
     write_data(root / paths.data, conditional)

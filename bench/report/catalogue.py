@@ -7,10 +7,13 @@ file of :attr:`Report.files` beside ``out``.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from bench.errors import BenchError, suggest
+from bench.paths import RENDERED
 
 Kind = Literal["table", "figure", "site"]
 Reads = Literal["records", "histories", "samples", "interpolation", "attention", "costs", "statistics", "augmentation"]
@@ -33,6 +36,7 @@ class Report:
     conditional: the kind of dataset it is about; None for either.
     decodings: whether it can show texts of the same cells drawn by several decodings.
     own: whether it shows the datasets' own decoding besides those that a suite names.
+    whole: of a site: whether it shows every other report of the suite, or only those that need no cell but its own.
     """
 
     name: str
@@ -43,6 +47,28 @@ class Report:
     conditional: bool | None = None
     decodings: bool = False
     own: bool = False
+    whole: bool = False
+
+    @property
+    def title(self) -> str:
+        """What it is about, in a few words."""
+        return TITLES[self.name]
+
+    @property
+    def paper(self) -> str:
+        """The paper whose table or figure it makes, ``"DELLA"``; "" where it is of none."""
+        return self.name.rpartition("/")[0].upper()
+
+    @property
+    def head(self) -> str:
+        """Which table or figure of its paper it is, and what it is about: "Table 4: Ablations"."""
+        number = re.sub(r"^[a-z]+", r"\g<0> ", self.name.rpartition("/")[2]).capitalize()
+        return f"{number}: {self.title}" if self.paper else self.title
+
+    @property
+    def page(self) -> Path:
+        """The file that a browser shows."""
+        return RENDERED / f"{self.name}.{'svg' if self.kind == 'figure' else 'html'}"
 
     @property
     def texts(self) -> bool:
@@ -67,8 +93,18 @@ def _tables(
 _ALL = (
     *_tables("table", "table1", conditional=False),
     Report("curves", "figure", ("histories",), "bench.report.figures"),
-    Report(
-        "index", "site", ("records", "histories", "samples"), "bench.report.site.page", BOTH, decodings=True, own=True
+    *(
+        Report(
+            name,
+            "site",
+            ("records", "samples"),
+            "bench.report.site.page",
+            BOTH,
+            decodings=True,
+            own=True,
+            whole=name == "whole",
+        )
+        for name in ("index", "whole")
     ),
     *_tables("audit.report", "audit", conditional=False),
     *_tables("della.tables", "della/table1", "della/table8", conditional=False),
@@ -102,6 +138,46 @@ _ALL = (
     Report("davam/figure3", "figure", ("augmentation",), "bench.report.davam.augmentation", conditional=False),
     Report("davam/figure4d", "figure", ("histories",), "bench.report.davam.dynamics", conditional=False),
 )
+TITLES = {
+    "table1": "The main quantities, exactly and by the papers' arithmetic",
+    "curves": "Learning curves",
+    "index": "The site: tables, texts and cells",
+    "whole": "The site with every report of the suite",
+    "audit": "The audit of published numbers and claims",
+    "della/table1": "Language modelling and generation of long texts",
+    "della/table2": "Conditional generation: stories and summaries",
+    "della/table4": "Ablations",
+    "della/table5": "Other ways against KL vanishing, and larger backbones",
+    "della/table6": "Training cost",
+    "della/table7": "The datasets",
+    "della/table8": "Language modelling and generation of sentences",
+    "della/table9": "Conditional generation: paraphrases",
+    "della/figure2": "Latent variables from a layer up, or up to a layer",
+    "della/figure3": "Interpolation between two posterior samples",
+    "della/figure4": "Generated texts side by side",
+    "della/figure5": "Learning curves of the models with latent variables",
+    "della/figure6": "Attention on the memory token, first half of the layers",
+    "della/figure7": "Attention on the memory token, second half of the layers",
+    "trace/table1": "The datasets",
+    "trace/table2": "Unconditional generation",
+    "trace/table3": "Conditional generation",
+    "trace/table5": "Ablations",
+    "trace/table6": "Texts of the same models by several decodings",
+    "trace/figure2": "Seconds a training step, by segment length",
+    "trace/figure3": "CND and Self-BLEU, by segment length",
+    "trace/figure4": "Generated texts side by side",
+    "trace/theorem1": "The KL of the first latent variable beside its bound",
+    "davam/table1": "The datasets",
+    "davam/table2": "Reconstruction, perplexity and KL",
+    "davam/table3": "Samples of given lengths",
+    "davam/table4": "Fluency, by length",
+    "davam/table5": "Entropy and distinct n-grams, by length",
+    "davam/figure3": "A language model trained on generated texts besides others",
+    "davam/figure4a": "Reconstruction and KL, by codebook size",
+    "davam/figure4b": "Reconstruction and KL, by beta_max",
+    "davam/figure4c": "Reconstruction and KL, by code dimension",
+    "davam/figure4d": "Reconstruction and KL over training",
+}
 REPORTS = {report.name: report for report in _ALL}
 DEFAULT = ("table1", "curves")  # of a suite that names none
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from markupsafe import Markup
 
 from bench import suite as suites
 from bench.errors import BenchError
@@ -88,15 +85,6 @@ def drawn(make: Callable[[], Figure], forms: Sequence[str] = tuple(METADATA)) ->
             figure.savefig(stream, format=form, dpi=150, metadata=METADATA[form])
         pyplot.close(figure)
     return {form: stream.getvalue() for form, stream in streams.items()}
-
-
-def inline(svg: bytes, prefix: str) -> Markup:
-    """A figure of matplotlib as part of a page: without prolog, metadata and style; a prefix tells its ids apart."""
-    text = svg.decode()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}", text)
-    return Markup(re.sub(r"\s*\n\s*", " ", text))
 
 
 def read_panels(suite: Suite, report: str, root: Path = Path()) -> list[Panel]:

@@ -26,8 +26,9 @@ HOSTILE = [
 texts = st.one_of(
     st.sampled_from(HOSTILE), st.text("<>&\"'`*_|~$\\[]()!#-+.:;%{}^=/ abc1\u00e9\u2028", min_size=1, max_size=30)
 )
-TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "section", "div", "span", "strong", "sup",
-        "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "dl", "dt", "dd", "code", "pre"}  # fmt: skip
+TAGS = {"html", "head", "meta", "title", "style", "body", "main", "footer", "h1", "h2", "p", "section", "div",
+        "span", "strong", "sup", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "dl", "dt", "dd",
+        "code", "pre"}  # fmt: skip
 
 
 def hostile(text: str) -> Report:

@@ -31,7 +31,7 @@ def main() -> int:
     time.sleep(float(_text("slow.txt") or 0))
     for path in _outputs(given):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{given.verb} {given.dataset} {given.method} {given.seed} {given.family}\n")
+        path.write_text(f"{given.verb} {given.dataset} {given.method} {given.seed} {given.family} {given.report}\n")
     with open("calls.txt", "a") as stream:
         stream.write(f"{given.verb} {began} {time.time()} {' '.join(sys.argv[2:])}\n")
     return 0

@@ -9,9 +9,19 @@ rule compare:
         md="reports/compare.md",
         csv="reports/compare.csv",
         tex="reports/compare.tex",
-        html=report("reports/compare.html", caption="../report/compare.rst", category="Tables"),
+        html=report(
+            "reports/compare.html",
+            caption="../report/compare.rst",
+            category="This suite",
+            labels={"report": "Comparison"},
+        ),
         png="reports/compare-pareto.png",
-        svg=report("reports/compare-pareto.svg", caption="../report/pareto.rst", category="Figures"),
+        svg=report(
+            "reports/compare-pareto.svg",
+            caption="../report/pareto.rst",
+            category="This suite",
+            labels={"report": "Comparison: quality against diversity"},
+        ),
     log:
         "reports/logs/compare.log",
     benchmark:

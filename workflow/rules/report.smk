@@ -13,7 +13,12 @@ rule table:
         md="reports/{table}.md",
         csv="reports/{table}.csv",
         tex="reports/{table}.tex",
-        html=report("reports/{table}.html", caption="../report/table.rst", category="Tables"),
+        html=report(
+            "reports/{table}.html",
+            caption="../report/table.rst",
+            category=lambda wildcards: dag.category(wildcards.table),
+            labels=lambda wildcards: dag.labels(wildcards.table),
+        ),
     log:
         "reports/logs/{table}.log",
     benchmark:
@@ -38,7 +43,12 @@ rule figure:
         published=dag.published(),
     output:
         png="reports/{figure}.png",
-        svg=report("reports/{figure}.svg", caption="../report/figure.rst", category="Figures"),
+        svg=report(
+            "reports/{figure}.svg",
+            caption="../report/figure.rst",
+            category=lambda wildcards: dag.category(wildcards.figure),
+            labels=lambda wildcards: dag.labels(wildcards.figure),
+        ),
     log:
         "reports/logs/{figure}.log",
     benchmark:
@@ -62,7 +72,12 @@ rule site:
         manifests=lambda wildcards: dag.manifests(wildcards.site),
         published=dag.published(),
     output:
-        html=report("reports/{site}.html", caption="../report/site.rst", category="Site"),
+        html=report(
+            "reports/{site}.html",
+            caption="../report/site.rst",
+            category=lambda wildcards: dag.category(wildcards.site),
+            labels=lambda wildcards: dag.labels(wildcards.site),
+        ),
     log:
         "reports/logs/{site}.log",
     benchmark:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from markupsafe import Markup
+
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.files import atomic
@@ -33,6 +35,7 @@ from bench.report.model import (
 from bench.report.model import NOT_COMPARABLE as NC
 from bench.report.notes import note_groups
 from bench.report.render import write
+from bench.report.svg import inline
 from bench.schema import Suite
 
 FORMATS = ("md", "csv", "html")
@@ -140,13 +143,15 @@ def _figure(panels: Sequence[pareto.Panel], file: str) -> Figure:
             "good in both, better in one. Points are means over seeds, bars reach from the lowest seed to the highest; "
             "whether two points differ by more than chance, the verdicts say."
         ),
-        panels=tuple(
-            figures.inline(figures.drawn(partial(pareto.draw, [panel]), ("svg",))["svg"], f"p{i}-")
-            for i, panel in enumerate(panels)
-        ),
+        panels=tuple(_panel(panel, f"p{i}-") for i, panel in enumerate(panels)),
         file=file,
         findings=tuple(pareto.readings(panels)),
     )
+
+
+def _panel(panel: pareto.Panel, prefix: str) -> Markup:
+    drawn = figures.drawn(partial(pareto.draw, [panel]), ("svg",))["svg"].decode()
+    return inline(drawn, prefix, panel.dataset, f"{panel.quality.label} against {pareto.SELF_BLEU}")
 
 
 def _listing(row: str) -> Listing:

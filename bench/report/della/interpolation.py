@@ -44,10 +44,7 @@ class Interpolation:
 
 def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
     """Write ``out`` and its siblings, .md .csv .tex .html; tables show a method's first seed, the CSV all of them."""
-    found = {}
-    for cell in suites.cells(suite, report):
-        path = root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed).interpolation
-        found[cell] = validate(Interpolation, read_json(path, "interpolation"), f"interpolation {path}")
+    found = {cell: read(suite, cell, root) for cell in suites.cells(suite, report)}
     first: dict[tuple[str, str], Interpolation] = {}
     for cell, interpolation in found.items():
         first.setdefault((cell.dataset, cell.method), interpolation)
@@ -61,6 +58,13 @@ def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
     ]
     title = "Interpolating latent space (DELLA, Figure 3)"
     write(Report(title, LEAD, tuple(tables), (), HEADER, tuple(rows)), out)
+
+
+def read(suite: Suite, cell: suites.Cell, root: Path = Path()) -> Interpolation:
+    """The interpolations of one cell."""
+    path = root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed).interpolation
+    found: Interpolation = validate(Interpolation, read_json(path, "interpolation"), f"interpolation {path}")
+    return found
 
 
 def table(dataset: str, method: str, i: int, interpolation: Interpolation, name: str) -> Table:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,65 +17,100 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.files import atomic
-from bench.report import figures
+from bench.record_schema import Record, read_cell
 from bench.report.collect import Results, gather
+from bench.report.della import interpolation
 from bench.report.layout import shown_columns
 from bench.report.notes import notes
 from bench.report.published import Published, load_published
 from bench.report.render import environment
-from bench.report.site import values
+from bench.report.site import contents, parts, values
+from bench.report.site.costs import costs
 from bench.report.site.texts import texts
 from bench.schema import Suite
-from bench.suite import select
+from bench.suite import Cell, select
+
+Interpolations = Mapping[Cell, interpolation.Interpolation]
+SCRIPTS = (
+    "site_table.js", "site_overview.js", "site_samples.js", "site_between.js", "site_cells.js", "site_reports.js",
+    "site.js",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that the page shows: results by decoding, the datasets' own first; records of every cell with a page."""
+
+    results: Mapping[str, Results]
+    records: Sequence[Record]
+    samples: Mapping[str, Any]
+    interpolations: Interpolations
+    reports: Sequence[parts.Group]
 
 
 def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
     """Write ``out``."""
-    gathered = {name: gather(suite, report, root, name) for name in ("", *select(suite, report).decodings)}
-    page = build(gathered, load_published(), texts(suite, report, root), curves(suite, report, root))
+    page = build(find(suite, report, root), load_published())
     with atomic(out.with_suffix(".html")) as stream:
         stream.write(page)
 
 
-def build(
-    gathered: Mapping[str, Results], published: Published, samples: dict[str, Any], curves: dict[str, Markup]
-) -> str:
-    """The whole page; results are by decoding, first those of the datasets' own."""
-    results, strings = gathered[""], values.Strings()
-    of = values.columns(results)
+def find(suite: Suite, report: str, root: Path = Path()) -> Found:
+    """Read what a run left behind."""
+    return Found(
+        {name: gather(suite, report, root, name) for name in ("", *select(suite, report).decodings)},
+        [read_cell(suite.name, cell, root) for cell in contents.recorded(suite, report)],
+        texts(suite, report, root),
+        {cell: interpolation.read(suite, cell, root) for cell in contents.interpolated(suite, report)},
+        parts.groups(suite, report, root),
+    )
+
+
+def build(found: Found, published: Published) -> str:
+    """The whole page."""
+    results, strings = found.results[""], values.Strings()
+    keys = results.keys()
+    of = values.columns(results, found.records)
     data = {
         "quantities": values.quantities(of),
-        "sets": values.column_sets(of, results.keys()),
+        "sets": values.column_sets({key: column for key, column in of.items() if key in keys}, keys),
         "tables": [
-            table for name, found in gathered.items() for table in values.tables(found, published, of, strings, name)
+            table
+            for name, measured in found.results.items()
+            for table in values.tables(measured, published, of, strings, name)
         ],
         "papers": values.papers(results, published),
-        "cells": values.cells(gathered.values(), strings),
-        "samples": samples,
+        "cells": [values.cell(results.suite, record, strings) for record in found.records],
+        "samples": found.samples,
         "strings": list(strings.all),  # last: the others fill it
     }
-    templates = files("bench.report").joinpath("templates")
-    parts = ("site_table.js", "site_overview.js", "site_samples.js", "site.js", "site.css")
-    *scripts, style = (templates.joinpath(part).read_text("utf-8") for part in parts)
-    script = "\n".join(scripts)
+    script = "\n".join(map(template, SCRIPTS))
     made = environment("html")
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False, "separators": (",", ":")}
     return made.get_template("site.html.j2").render(
         suite=results.suite.name,
         data=data,
-        curves=curves,
-        notes=notes(results, shown_columns(results.keys())),
+        pairs=list(pairs(found.interpolations)),
+        groups=found.reports,
+        costs=costs(found.records),
+        notes=notes(results, shown_columns(keys)),
         script=Markup(script),
-        style=Markup(style),
+        style=Markup(template("site.css")),
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def curves(suite: Suite, report: str, root: Path = Path()) -> dict[str, Markup]:
-    """The learning curves of each dataset as an SVG element."""
-    panels = figures.read_panels(suite, report, root)
-    found = {}
-    for i, dataset in enumerate(dict.fromkeys(panel.dataset for panel in panels)):
-        of = [panel for panel in panels if panel.dataset == dataset]
-        found[dataset] = figures.inline(figures.drawn(partial(figures.draw, of), ("svg",))["svg"], f"c{i}-")
-    return found
+def template(name: str) -> str:
+    """A file of the page."""
+    return files("bench.report").joinpath("templates", name).read_text("utf-8")
+
+
+def pairs(interpolations: Interpolations) -> Iterable[dict[str, Any]]:
+    """Every pair of texts of every cell, from sentence 1 to sentence 2."""
+    for cell, of in interpolations.items():
+        for i, pair in enumerate(of.pairs, 1):
+            rows = interpolation.listed(pair, [f"τ = {tau:g}" for tau in of.taus])
+            yield {
+                "dataset": cell.dataset, "model": f"{cell.method} · seed {cell.seed}", "number": i,
+                "decoding": of.decoding, "rows": rows,
+            }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from statistics import median_low
 from typing import Any
 
 from bench import registry
@@ -11,14 +12,15 @@ from bench.files import json_number
 from bench.record_schema import Record
 from bench.report.audit.report import PAPERS
 from bench.report.blocks import measured_cells
-from bench.report.collect import Results, made_by, quantity
+from bench.report.collect import Results, made_by, quantity, registered
 from bench.report.layout import PROTOCOLS, main_columns, protocol_columns, shown_columns
 from bench.report.model import ARROWS, Column, Footnotes
 from bench.report.published import PRINTED_AS, Printed, Published
 from bench.report.tidy import HEADER, tidy_rows
-from bench.suite import UNTRAINED, Cell
+from bench.schema import Suite
+from bench.suite import UNTRAINED
 
-FIGURES = 3  # significant digits of the smallest number of a column that no table shows
+FIGURES = 3  # significant digits of the middle one of the numbers of a column that no table shows
 
 
 class Strings:
@@ -31,20 +33,19 @@ class Strings:
         return self.all.setdefault(text, len(self.all))
 
 
-def columns(results: Results) -> dict[str, Column]:
+def columns(results: Results, records: Sequence[Record]) -> dict[str, Column]:
     """A column for every quantity: those of the tables as they have them, others with enough decimals."""
-    keys = results.keys()
-    shown = {column.key: column for column in shown_columns(keys)}
-    others = sorted(key for key in keys if key not in shown)
+    shown = {column.key: column for column in shown_columns(results.keys())}
+    others = sorted({key for record in records for key in record.values} - set(shown))
     return shown | {
-        key: Column(key, quantity(key).label, "", quantity(key).direction, _decimals(results, key)) for key in others
+        key: Column(key, quantity(key).label, "", quantity(key).direction, _decimals(records, key)) for key in others
     }
 
 
-def _decimals(results: Results, key: str) -> int:
-    values = [r.values[key].value for records in results.records.values() for r in records if key in r.values]
-    smallest = min((abs(v) for v in values if v and math.isfinite(v)), default=1.0)
-    return min(9, max(2, FIGURES - 1 - math.floor(math.log10(smallest))))
+def _decimals(records: Sequence[Record], key: str) -> int:
+    values = [record.values[key].value for record in records if key in record.values]
+    sizes = [abs(v) for v in values if v and math.isfinite(v)] or [1.0]
+    return min(9, max(2, FIGURES - 1 - math.floor(math.log10(median_low(sizes)))))
 
 
 def quantities(of: dict[str, Column]) -> dict[str, Any]:
@@ -114,16 +115,8 @@ def printed_table(name: str, rows: Iterable[Printed]) -> dict[str, Any]:
     }
 
 
-def cells(gathered: Iterable[Results], strings: Strings) -> list[Any]:
-    """Every record: its values, where they come from, what it cost, and the command that makes it again."""
-    found: dict[Cell, dict[str, Any]] = {}  # rows without a model stand under every decoding
-    for results in gathered:
-        for record in (record for records in results.records.values() for record in records):
-            found.setdefault(record.cell, _cell(results, record, strings))
-    return list(found.values())
-
-
-def _cell(results: Results, record: Record, strings: Strings) -> dict[str, Any]:
+def cell(suite: Suite, record: Record, strings: Strings) -> dict[str, Any]:
+    """One record: its values, where they come from, what it cost, and the command that makes it again."""
     values = {
         key: [
             json_number(of.value), [*map(json_number, of.ci95)] if of.ci95 else None, of.n,
@@ -133,14 +126,15 @@ def _cell(results: Results, record: Record, strings: Strings) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "dataset": record.dataset, "method": record.method, "seed": record.seed, "decoding": record.decoding,
-        "values": values, "provenance": record.as_dict()["provenance"], "command": made_by(results.suite, record),
+        "values": values, "provenance": record.as_dict()["provenance"], "command": made_by(suite, record),
     }  # fmt: skip
 
 
 def column_sets(of: dict[str, Column], keys: Sequence[str]) -> list[Any]:
     """What the overview can show: the first table's columns, then everything that each metric measures."""
     metrics: dict[str, list[str]] = {}
-    for key, about in quantities(of).items():
+    listed = [*registered(), *keys]
+    for key, about in sorted(quantities(of).items(), key=lambda item: listed.index(item[0])):
         metrics.setdefault(about["metric"] or "others", []).append(key)
     first = [column.key for column in main_columns(keys)]
     return [{"name": "table1", "label": "Main quantities", "keys": first}] + [

@@ -1,4 +1,4 @@
-// The data, the state, the cells, and what sets all of it going.
+// The data, the state, and what sets all of it going.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const PAGE = 10; // texts of each side
@@ -17,6 +17,10 @@ const DEFAULTS = {
   order: "",
   q: "",
   page: "0",
+  from: "",
+  model: "",
+  pair: "",
+  tau: "",
   cell: "",
 };
 const state = { ...DEFAULTS };
@@ -36,116 +40,16 @@ function set(section, changes) {
   Object.assign(state, changes);
   const differing = Object.keys(DEFAULTS).filter((key) => state[key] !== DEFAULTS[key]);
   const pairs = new URLSearchParams(differing.map((key) => [key, state[key]])).toString();
-  history.replaceState(null, "", `#${section}${pairs ? "&" + pairs : ""}`);
+  try {
+    history.replaceState(null, "", `#${section}${pairs ? "&" + pairs : ""}`);
+  } catch {
+    // inside of another page, as of `snakemake --report`, the address is not this page's
+  }
   DRAWN[section]();
 }
-// ---- cells
-
-const nameOfCell = (of) => `${of.dataset}/${of.method}/${of.seed}${of.decoding ? "/" + of.decoding : ""}`;
-const cellOf = (dataset, method, decoding) => {
-  const those = data.cells.filter((of) => of.dataset === dataset && of.method === method);
-  return nameOfCell(those.find((of) => of.decoding === decoding) || those[0]);
-};
-
-function cell() {
-  const of = data.cells.find((one) => nameOfCell(one) === state.cell) || data.cells[0];
-  options(
-    $("cell"),
-    data.cells.map((one) => [nameOfCell(one), nameOfCell(one)]),
-    nameOfCell(of),
-  );
-  const box = $("one");
-  if (box.of === of) return;
-  box.of = of;
-  const column = (key, label, left, wrap) => ({ key, label, left, wrap, direction: "none" });
-  const columns = [
-    column("value", "value"),
-    column("low", "95 % from"),
-    column("high", "to"),
-    column("n", "n"),
-    column("unit", "unit", true),
-    column("signature", "signature", true, true),
-    column("note", "note", true, true),
-  ];
-  const order = Object.keys(data.quantities).filter((key) => key in of.values);
-  const rows = order.map((key) => {
-    const [value, ci, n, signature, interval, note] = of.values[key];
-    const plain = (text) => ({ text: String(text), value: String(text) });
-    const ended = (x) => ({ text: digits(x), value: number(x) });
-    const said = [note, interval]
-      .map((i) => data.strings[i])
-      .filter((text) => text && text !== "none")
-      .join("; ");
-    return {
-      label: key,
-      cells: {
-        value: ended(value),
-        low: ci && ended(ci[0]),
-        high: ci && ended(ci[1]),
-        n: { text: String(n), value: n },
-        unit: plain(data.quantities[key].unit),
-        signature: plain(data.strings[signature]),
-        note: plain(said),
-      },
-    };
-  });
-  const values = make("div");
-  independent(values, `Values of ${nameOfCell(of)}`, "Quantity", columns, [{ label: "", rows }]);
-  const made = of.provenance;
-  const listed = (found) =>
-    Object.entries(found)
-      .map(([key, value]) => `${key} ${value}`)
-      .join(", ");
-  const facts = [
-    ["Commit", `${made.git.sha || "none"}${made.git.dirty ? " with uncommitted changes" : ""}`],
-    ["Data (sha256 of the manifest)", made.data],
-    ["Device", made.device],
-    ["Trained parameters", made.parameters.toLocaleString("en")],
-    ["Pretrained", listed(made.pretrained)],
-    ["Code", listed(made.code)],
-    ["Settings", listed(made.settings)],
-    ["Versions", listed(made.versions)],
-    ["Tokens a text", listed(made.tokens)],
-  ].filter(([, text]) => text);
-  const costs = make("div");
-  const stages = Object.entries(made.cost).map(([stage, cost]) => ({
-    label: stage,
-    cells: Object.fromEntries(
-      Object.entries(cost)
-        .filter(([, x]) => x !== null)
-        .map(([key, x]) => [key, { text: x.toLocaleString("en"), value: x }]),
-    ),
-  }));
-  const spent = [
-    ["wall_s", "seconds"],
-    ["peak_mb", "memory, MB"],
-    ["gpu_peak_mb", "GPU memory, MB"],
-    ["tokens_per_s", "tokens/s"],
-    ["step_s", "seconds a step"],
-  ].filter(([key]) => stages.some((stage) => key in stage.cells));
-  if (stages.length)
-    independent(
-      costs,
-      `Cost of ${nameOfCell(of)}`,
-      "Stage",
-      spent.map(([key, label]) => column(key, label)),
-      [{ label: "", rows: stages }],
-    );
-  box.replaceChildren(
-    make("h3", {}, "Make it again"),
-    make("pre", { tabindex: "0" }, of.command),
-    make("h3", {}, "Values"),
-    values,
-    make("h3", {}, "Cost"),
-    stages.length ? costs : make("p", {}, "No model was trained."),
-    make("h3", {}, "Provenance"),
-    make("dl", {}, ...facts.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)])),
-  );
-}
-
 // ---- all of it
 
-const DRAWN = { overview, samples, cells: cell }; // section -> what draws it from the state
+const DRAWN = { overview, samples, between, cells: cell }; // section -> what draws it from the state
 
 options(
   $("set"),
@@ -167,7 +71,12 @@ change("paper", "overview", (at) => ({ paper: at.value, sort: "", desc: "" }));
 change("intervals", "overview", (at) => ({ ci: at.checked ? "1" : "0" }));
 change("dataset", "samples", (at) => ({ dataset: at.value, decoding: "", page: "0" }));
 for (const id of ["decoding", "left", "right", "order"]) change(id, "samples", (at) => ({ [id]: at.value, page: "0" }));
+change("from", "between", (at) => ({ from: at.value, model: "", pair: "", tau: "" }));
+change("model", "between", (at) => ({ model: at.value, pair: "", tau: "" }));
+change("pair", "between", (at) => ({ pair: at.value, tau: "" }));
 change("cell", "cells", (at) => ({ cell: at.value }));
+$("tau").addEventListener("input", (event) => set("between", { tau: event.target.value }));
+document.querySelectorAll("#reports table, #cost table").forEach(sortable);
 $("q").addEventListener("input", (event) => set("samples", { q: event.target.value, page: "0" }));
 $("previous").addEventListener("click", () => set("samples", { page: String(Number(state.page) - 1) }));
 $("next").addEventListener("click", () => set("samples", { page: String(Number(state.page) + 1) }));

@@ -84,7 +84,7 @@ function overview() {
     return {
       key,
       label: `${label}${arrow ? "\u00a0" + arrow : ""}`,
-      group: byPaper ? paper.arithmetic : group,
+      group: byPaper ? paper.arithmetic : chosen === data.sets[0] ? group : "",
       direction,
     };
   });

@@ -49,7 +49,7 @@ function samples() {
   const pages = Math.max(1, Math.ceil(Math.max(...found.map((list) => list.length)) / PAGE));
   const page = Math.min(Math.max(0, Number(state.page) || 0), pages - 1);
   $("found").textContent = [left, right]
-    .map((set, i) => `${nameOf(set)}: ${found[i].length} of ${set.rows.length} texts`)
+    .map((set, i) => `${nameOf(set)}: ${found[i].length} of ${set.rows.length} texts${first(set)}`)
     .join("; ");
   $("page").textContent = `page ${page + 1} of ${pages}`;
   $("previous").disabled = page === 0;
@@ -63,6 +63,9 @@ function samples() {
   $("texts").replaceChildren(...[left, right].map((set) => make("h3", {}, nameOf(set))), ...pairs.flat());
 }
 
+// A page that must open at once holds the first texts of a set; what is said of all of them is of all of them.
+const first = (set) =>
+  set.rows.length < set.n ? ` (the first ${set.rows.length} of ${set.n} are on this page)` : "";
 const source = (set, i, of) => (set.given && of.sources[i]) || "";
 
 function search(set, of) {
@@ -89,7 +92,11 @@ function sample(set, i, of) {
     source(set, i, of) ? make("p", { class: "near" }, "Given: ", ...marked(source(set, i, of))) : "",
     make("p", {}, `${i + 1}. `, ...marked(text)),
     near("Nearest training text", trainLike, of.training[train]),
-    near(`Nearest other text (${other + 1})`, otherLike, set.rows[other][0]),
+    near(
+      otherLike ? `Nearest other text (${other + 1})` : "Nearest other text",
+      otherLike,
+      other < set.rows.length ? set.rows[other][0] : set.others[other],
+    ),
   );
 }
 
@@ -109,29 +116,26 @@ function likeness(sets, dataset) {
   const columns = [
     ["train", "to a training text, mean"],
     ["most", "to a training text, most"],
-    ["copies", "same bigrams as a training text"],
+    ["copies", "the same as a training text"],
     ["other", "to another text, mean"],
-    ["repeated", "same bigrams as another text"],
+    ["repeated", "the same as another text"],
   ].map(([key, label]) => ({ key, label, direction: "none" }));
   const rows = sets.map((set) => {
-    const [train, other] = [2, 4].map((i) => set.rows.map((row) => row[i]));
-    const mean = (list) => list.reduce((a, b) => a + b, 0) / list.length;
+    const [train, most, copies, other, repeated] = set.likeness;
     const share = (value) => ({ text: percent(value), value });
-    const count = (list) => {
-      const n = list.filter((like) => like === 1).length;
-      return { text: `${n} of ${list.length}`, value: n };
-    };
+    const count = (n) => ({ text: `${n} of ${set.n}`, value: n });
     return {
       label: nameOf(set),
       apart: !set.trained,
       cells: {
-        train: share(mean(train)),
-        most: share(Math.max(...train)),
-        copies: count(train),
-        other: share(mean(other)),
-        repeated: count(other),
+        train: share(train),
+        most: share(most),
+        copies: count(copies),
+        other: share(other),
+        repeated: count(repeated),
       },
     };
   });
-  independent($("likeness"), `How alike the texts of ${dataset} are`, "Texts of", columns, [{ label: "", rows }]);
+  const name = `How alike the texts of ${dataset} are, all of each set`;
+  independent($("likeness"), name, "Texts of", columns, [{ label: "", rows }]);
 }

@@ -50,7 +50,7 @@ function table(name, stub, columns, groups, sort, onsort) {
       body.append(
         make(
           "tr",
-          { class: "group" },
+          { class: "dataset" },
           make("th", { scope: "rowgroup" }, group.label),
           make("td", { colspan: columns.length }),
         ),
@@ -128,7 +128,7 @@ function move(event) {
   const from = event.target.closest("td");
   if (!step || !from) return;
   event.preventDefault();
-  const rows = [...event.currentTarget.querySelectorAll("tbody tr:not(.group)")];
+  const rows = [...event.currentTarget.querySelectorAll("tbody tr:not(.dataset)")];
   let row = rows.indexOf(from.parentElement);
   let column = from.cellIndex;
   for (;;) {

@@ -11,7 +11,6 @@ from typing import Any
 import fake_run
 import pytest
 
-from bench import suite as suites
 from bench.errors import BenchError
 from bench.freeze import freeze
 from bench.paths import CellPaths
@@ -55,7 +54,6 @@ def test_what_another_report_shows_is_not_said_to_be_missing(mine: tuple[str, tu
         Path(suite).read_text(encoding="utf-8")
         + "reports: {table1: {datasets: [bbe], methods: [gpt2, della]}, curves: {datasets: [sotu], methods: [della]}}\n"
     )
-    suites._load.cache_clear()
     rows, text = compared(suite, uses)
     assert {key[0] for key in rows} == {"bbe"} and "not in the release" not in text
 

@@ -33,7 +33,6 @@ TOKENS = ["<bos>", " $x$", "in\nternational", " a_b"]
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.chdir(tmp_path)
-    suites._load.cache_clear()
     loaded = suites.load(fake_run.write_suite(tmp_path, YAML))
     for cell in suites.cells(loaded, "della/figure6"):
         layers = suites.backbone_of(loaded, cell.dataset, cell.method).layers

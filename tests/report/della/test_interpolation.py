@@ -32,7 +32,6 @@ NASTY = "<script>alert(1)</script> a|b `c` _d_ \\e & &lt;f $5 and $6 *g* [h](i)"
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.chdir(tmp_path)
-    suites._load.cache_clear()
     loaded = suites.load(fake_run.write_suite(tmp_path, YAML))
     for cell in suites.cells(loaded):
         who = f"{cell.method} {cell.seed}"

@@ -58,7 +58,6 @@ def test_methods_stand_where_their_options_say(tmp_path: Path) -> None:
     ],
 )
 def test_what_stands_on_no_line_is_one_clear_error(tmp_path: Path, methods: str, said: str) -> None:
-    suites._load.cache_clear()
     with pytest.raises(BenchError, match=said):
         read_points(load(tmp_path, methods), REPORT, "bbe")
 
@@ -67,7 +66,6 @@ def test_lines_are_means_over_seeds_and_marks_are_seeds(tmp_path: Path, monkeypa
     from matplotlib import pyplot
 
     monkeypatch.chdir(tmp_path)
-    suites._load.cache_clear()
     suite = load(tmp_path)
     fake_run.write_run(tmp_path, str(tmp_path / "tiny.yaml"))
     results = gather(suite, REPORT)
@@ -88,7 +86,6 @@ def test_lines_are_means_over_seeds_and_marks_are_seeds(tmp_path: Path, monkeypa
 
 def test_files_are_the_same_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    suites._load.cache_clear()
     load(tmp_path)
     fake_run.write_run(tmp_path, "tiny.yaml")
     for name in ("a.png", "b.png"):
@@ -101,7 +98,6 @@ def test_a_suite_that_measures_no_likelihood_is_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    suites._load.cache_clear()
     suite = load(tmp_path)
     fake_run.write_run(tmp_path, "tiny.yaml")
     for cell in suites.cells(suite):

@@ -33,7 +33,6 @@ TEXTS = [f"story {i}" for i in range(6)]
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.chdir(tmp_path)
-    suites._load.cache_clear()
     loaded = suites.load(fake_run.write_suite(tmp_path, YAML))
     for dataset, conditional in (("sotu-story", True), ("bbe", False)):
         folder = CellPaths("tiny", dataset, "", 0).data
