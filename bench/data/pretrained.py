@@ -25,11 +25,11 @@ ASIDE = ("tokenizer_config.json",)  # which not every model has
 
 def prepare(suite: Suite, name: str, out: Path) -> None:
     """Write one pretrained model of a suite into ``out``, all of it or nothing."""
-    kind, folder, version = _find(suite, name)
+    kind, folder, origin = _find(suite, name)
     with atomic_directory(out) as target:
         parameters = adopt(folder, kind, target)
         write_json(target / "manifest.json", {
-            "model": name, "kind": kind, **about(suite, name), **version, "parameters": parameters,
+            "model": name, "kind": kind, **about(suite, name), **origin, "parameters": parameters,
             "sha256": {file: sha256(target / file) for file in FILES},
         })  # fmt: skip
 

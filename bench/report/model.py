@@ -201,6 +201,16 @@ def number(value: float, digits: int) -> str:
     return shown.removeprefix("-") if float(shown) == 0 else shown
 
 
+def signed(value: float, digits: int) -> str:
+    """A difference as shown in a cell, with its sign unless it is shown as zero.
+
+    >>> [signed(v, 2) for v in (1.5, -1.5, 0.001)]
+    ['+1.50', '-1.50', '0.00']
+    """
+    shown = number(value, digits)
+    return f"+{shown}" if value > 0 and any(c in "123456789∞" for c in shown) else shown
+
+
 def rank(values: Sequence[float | None], direction: Direction, digits: int) -> list[Emphasis]:
     """Best and second of a column, compared as shown; equals share a rank, and two bests leave no second.
 

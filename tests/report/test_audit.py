@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.report.audit.baseline import beside_lm, significant
+from bench.report.audit.baseline import _cell, beside_lm, significant
 from bench.report.audit.claims import CLAIMS, Claim, decided, paired, printed, survives
 from bench.report.audit.rules import RULES, Finding, Rule
 from bench.report.collect import gather
+from bench.report.model import Column
 from bench.report.published import Printed, Published, load_published
 from tests import fake_run
 
@@ -170,6 +171,16 @@ def test_differences_from_the_language_model_are_corrected_for_their_number() ->
     two = {("a", "ppl"): (first, lm), ("b", "ppl"): (second, lm)}
     assert significant(two) == {("a", "ppl"): False, ("b", "ppl"): True}
     assert significant({**two, ("c", "ppl"): (third, lm)}) == {}
+    down, up = (Column("x", "x", direction=direction, digits=1) for direction in ("down", "up"))
+    assert [_cell((first, lm), False, column).text for column in (down, up)] == [
+        "-1.8 ± 1.3, better",
+        "-1.8 ± 1.3, worse",
+    ]
+    assert [_cell((second, lm), True, column).text for column in (down, up)] == [
+        "+1.6 ± 1.4, worse",
+        "+1.6 ± 1.4, better",
+    ]
+    assert _cell((second, lm), None, down).text == "+1.6 ± 1.4" and _cell(None, None, down).text == "-"
     assert significant({("a", "ppl"): ({1: 3.0}, {1: 2.0})}) == {}, "one seed"
     assert significant({("a", "ppl"): ({1: 3.0, 2: 4.0}, {1: 2.0, 2: 3.0})}) == {}, "no spread"
 

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.stats import ttest_1samp
 
 from bench.metrics.significance import holm
-from bench.report.audit.claims import paired
+from bench.report.audit.claims import by_seed, paired
 from bench.report.collect import Results
 from bench.report.layout import main_columns
-from bench.report.model import Cell, Column, Row, RowGroup, Table, number
+from bench.report.model import Cell, Column, Row, RowGroup, Table, number, signed
 from bench.suite import UNTRAINED
 
 LMS = ("gpt2", "lstm-lm")
@@ -66,11 +66,7 @@ def _pairs(
     """The method's values and the language model's, where they may be compared."""
     found: dict[At, tuple[Values, Values]] = {}
     for column in columns:
-        seeds = {
-            method: {record.seed: record.values[column.key].value for record in results.records[dataset, method]}
-            for method, measured in results.column(dataset, column.key).items()
-            if not measured.problem
-        }
+        seeds = by_seed(results, dataset, column.key)
         if lm in seeds:
             found |= {(method, column.key): (seeds[method], seeds[lm]) for method in others if method in seeds}
     return found
@@ -80,7 +76,7 @@ def _cell(pair: tuple[Values, Values] | None, above: bool | None, column: Column
     if pair is None:
         return Cell()
     difference = paired(*pair)
-    text = f"{'+' if difference.mean > 0 else ''}{number(difference.mean * column.scale, column.digits)}"
+    text = signed(difference.mean * column.scale, column.digits)
     if difference.half_width is not None:
         text += f" ± {number(difference.half_width * column.scale, column.digits)}"
     if above is not None:

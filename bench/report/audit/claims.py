@@ -94,12 +94,17 @@ def row(results: Results, published: Published, dataset: str, claim: Claim) -> R
 
 
 def seeds_of(results: Results, dataset: str, claim: Claim, key: str) -> dict[str, dict[int, float]]:
-    """Method -> seed -> value, of the claim's method and its rivals, where they may be compared."""
-    comparable = {method for method, measured in results.column(dataset, key).items() if not measured.problem}
+    """Of the claim's method and its rivals alone."""
+    found = by_seed(results, dataset, key)
+    return {method: found[method] for method in (claim.method, *claim.rivals) if method in found}
+
+
+def by_seed(results: Results, dataset: str, key: str) -> dict[str, dict[int, float]]:
+    """Method -> seed -> value, of the methods that may be compared."""
     return {
         method: {record.seed: record.values[key].value for record in results.records[dataset, method]}
-        for method in (claim.method, *claim.rivals)
-        if method in comparable
+        for method, measured in results.column(dataset, key).items()
+        if not measured.problem
     }
 
 

@@ -31,6 +31,7 @@ from bench.report.model import (
     RowGroup,
     Table,
     number,
+    signed,
 )
 from bench.report.model import NOT_COMPARABLE as NC
 from bench.report.notes import note_groups
@@ -167,8 +168,8 @@ def _row(column: Column, found: Compared, footnotes: Footnotes) -> Row | None:
     if made is None:
         refused = Cell(NC, marks=(footnotes.mark(f"not comparable: {found.problem}"),))
         return Row(column.head, (refused, new, refused, Cell(), Cell(""), Cell(""), Cell("")))
-    shown = Cell(_signed(made.value, digits), made.value)
-    ends = [_signed(end, digits) for end in made.interval or ()]
+    shown = Cell(signed(made.value, digits), made.value)
+    ends = [signed(end, digits) for end in made.interval or ()]
     interval = f"[{', '.join(ends)}]" if ends else MISSING
     p = "" if found.p is None else "<0.001" if found.p < 0.001 else f"{found.p:.3f}"
     verdict = Cell(found.verdict, emphasis="best" if found.verdict == "win" else "")
@@ -179,11 +180,6 @@ def _value(side: Side, digits: int) -> Cell:
     estimate = side.measured.estimate
     spread = "" if estimate.half_width is None else number(estimate.half_width, digits)
     return Cell(number(estimate.mean, digits), estimate.mean, spread)
-
-
-def _signed(value: float, digits: int) -> str:
-    shown = number(value, digits)
-    return f"+{shown}" if value > 0 and any(c in "123456789∞" for c in shown) else shown
 
 
 def _tidy(pair: Pair, found: Compared) -> tuple[str, ...]:
