@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from bench.backbones.attending import Attention, attending_lstm
 from bench.backbones.base import NOTHING, Backbone, Cache, Context, Injection, Watch
 from bench.batch import Batch
 from bench.errors import BenchError
@@ -84,10 +85,13 @@ class LSTM(Backbone):
     def _attending(self, read: Tensor, injection: Injection, state: State) -> tuple[Tensor, State]:
         """Step by step: what is read beside a word depends on the state before it."""
         assert injection.attend is not None
+        weights = self.lstm.all_weights[0]
+        if isinstance(injection.attend, Attention):
+            return attending_lstm(read, state, injection.attend, weights)
         hidden = []
         for word in read.unbind(1):
             beside = injection.attend(state[0])
-            state = torch.lstm_cell(torch.cat([word, beside], -1), state, *self.lstm.all_weights[0])
+            state = torch.lstm_cell(torch.cat([word, beside], -1), state, *weights)
             hidden.append(state[0])
         return torch.stack(hidden, 1), state
 

@@ -7,7 +7,6 @@ exactly 0 to every density and KL.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from bench.backbones import attending
 from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import LSTM, LSTMEncoder
 from bench.batch import Batch, Sequences
@@ -120,16 +120,9 @@ class Attention(nn.Module):
         self.w_d = nn.Linear(width, width, bias=False)
         self.v = nn.Linear(width, 1, bias=False)
 
-    def forward(self, z: Tensor, present: Tensor) -> Callable[[Tensor], Tensor]:
+    def forward(self, z: Tensor, present: Tensor) -> attending.Attention:
         """z [N, T, D], its steps [N, T] -> the function h_{i-1} [N, d] -> c_i [N, D]."""
-        keys = self.w_e(z)
-
-        def attend(state: Tensor) -> Tensor:
-            scores = self.v(torch.tanh(keys + self.w_d(state)[:, None])).squeeze(-1)
-            weights = scores.masked_fill(~present, float("-inf")).softmax(-1)
-            return torch.einsum("nt,ntd->nd", weights, z)
-
-        return attend
+        return attending.Attention(self.w_e(z), z, present, self.w_d.weight, self.v.weight[0])
 
 
 class PixelCNN(nn.Module):
