@@ -16,12 +16,14 @@ from torch.autograd.function import once_differentiable
 
 
 @dataclass(frozen=True)
-class Attention:
-    """c_i = sum_t alpha_it z_t with alpha_i = softmax_t(v . tanh(k_t + W_d h_{i-1})): DAVAM Eq. 3, k_t = W_e z_t + b.
+class Attended:
+    """A latent sequence of S steps, and what its additive attention is made of (DAVAM Eq. 3).
+
+    c_i = sum_t alpha_it z_t with alpha_i = softmax_t(v . tanh(k_t + W_d h_{i-1})), where k_t = W_e z_t + b.
 
     Attributes
     ----------
-    keys, z: k_t [N, S, d] and z_t [N, S, D] of a latent sequence of S steps.
+    keys, z: k_t [N, S, d] and z_t [N, S, D].
     present: [N, S], the steps that each sequence has.
     w_d, v: [d, d] and [d].
     """
@@ -32,27 +34,19 @@ class Attention:
     w_d: Tensor
     v: Tensor
 
-    def __call__(self, state: Tensor) -> Tensor:
-        """h_{i-1} [N, d] -> c_i [N, D]."""
-        scores = torch.tanh(self.keys + (state @ self.w_d.T)[:, None]) @ self.v
-        weights = scores.masked_fill(~self.present, float("-inf")).softmax(-1)
-        return torch.einsum("ns,nsd->nd", weights, self.z)
-
 
 def attending_lstm(
-    read: Tensor, state: tuple[Tensor, Tensor], attention: Attention, weights: tuple[Tensor, Tensor, Tensor, Tensor]
+    read: Tensor, state: tuple[Tensor, Tensor], to: Attended, weights: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Words [N, T, E] and the state before them -> h of every step [N, T, d] and the state after them.
+    """Words [N, T, E], each with c_i beside it, and the (h, c) before them -> h of every step [N, T, d], and the last.
 
     ``weights`` are those of a ``torch.nn.LSTM`` of E + D inputs: W_ih [4d, E + D], W_hh [4d, d], b_ih and b_hh [4d].
     """
     w_ih, w_hh, *biases = weights
-    words, beside = w_ih.split([read.shape[-1], attention.z.shape[-1]], 1)
-    with torch.autocast(read.device.type, enabled=False):  # a state is the sum of all before it: not in bfloat16
-        given = (part.to(w_hh.dtype) for part in (*state, attention.keys, attention.z))
-        steps = read.to(w_hh.dtype).transpose(0, 1) @ words.T + sum(biases)  # what words add to the gates: [T, N, 4d]
-        of_state = torch.cat([w_hh, attention.w_d])
-        hidden, cell = _Attending.apply(steps, *given, attention.present, beside, of_state, attention.v)
+    of_words, beside = w_ih.split([read.shape[-1], to.z.shape[-1]], 1)
+    steps = read.transpose(0, 1) @ of_words.T + sum(biases)  # what words add to the gates: [T, N, 4d]
+    of_state = torch.cat([w_hh, to.w_d])
+    hidden, cell = _Attending.apply(steps, *state, to.keys, to.z, to.present, beside, of_state, to.v)
     return hidden.transpose(0, 1), (hidden[-1], cell)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from bench.backbones.attending import Attention, attending_lstm
+from bench.backbones.attending import attending_lstm
 from bench.backbones.base import NOTHING, Backbone, Cache, Context, Injection, Watch
 from bench.batch import Batch
 from bench.errors import BenchError
@@ -62,7 +62,7 @@ class LSTM(Backbone):
         state = cache.state if cache is not None and cache.state is not None else self._first(len(ids), injection)
         read = self.dropout(self.words(ids))
         if injection.attend is not None:
-            hidden, state = self._attending(read, injection, state)
+            hidden, state = attending_lstm(read, state, injection.attend, self.lstm.all_weights[0])
         else:
             if injection.inputs is not None:
                 read = torch.cat([read, injection.inputs.expand(-1, read.shape[1], -1)], -1)
@@ -81,19 +81,6 @@ class LSTM(Backbone):
         """The state before BOS: c_0 as injected and h_0 = tanh(c_0), or zeros."""
         cell = injection.cell if injection.cell is not None else self.output.weight.new_zeros(n, self.width)
         return cell.tanh(), cell
-
-    def _attending(self, read: Tensor, injection: Injection, state: State) -> tuple[Tensor, State]:
-        """Step by step: what is read beside a word depends on the state before it."""
-        assert injection.attend is not None
-        weights = self.lstm.all_weights[0]
-        if isinstance(injection.attend, Attention):
-            return attending_lstm(read, state, injection.attend, weights)
-        hidden = []
-        for word in read.unbind(1):
-            beside = injection.attend(state[0])
-            state = torch.lstm_cell(torch.cat([word, beside], -1), state, *weights)
-            hidden.append(state[0])
-        return torch.stack(hidden, 1), state
 
 
 class RecurrentCache(Cache):

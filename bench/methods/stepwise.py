@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from bench.backbones import attending
+from bench.backbones.attending import Attended
 from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import LSTM, LSTMEncoder
 from bench.batch import Batch, Sequences
@@ -120,9 +120,9 @@ class Attention(nn.Module):
         self.w_d = nn.Linear(width, width, bias=False)
         self.v = nn.Linear(width, 1, bias=False)
 
-    def forward(self, z: Tensor, present: Tensor) -> attending.Attention:
-        """z [N, T, D], its steps [N, T] -> the function h_{i-1} [N, d] -> c_i [N, D]."""
-        return attending.Attention(self.w_e(z), z, present, self.w_d.weight, self.v.weight[0])
+    def forward(self, z: Tensor, present: Tensor) -> Attended:
+        """z [N, T, D] and its steps [N, T], to be attended to."""
+        return Attended(self.w_e(z), z, present, self.w_d.weight, self.v.weight[0])
 
 
 class PixelCNN(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bench import model as models
 from bench import objectives
+from bench.backbones.attending import Attended
 from bench.backbones.base import NOTHING, Injection
 from bench.backbones.lstm import LSTM, LSTMEncoder
 from bench.batch import Batch, collate
@@ -71,12 +72,14 @@ def plainly(model: LSTM, ids: Tensor, cell: Tensor | None, beside: Callable[[Ten
 
 Z = torch.randn(3, 1, LATENT, generator=torch.Generator().manual_seed(3))
 CELL = torch.randn(3, WIDTH, generator=torch.Generator().manual_seed(4))
-MIX = torch.randn(WIDTH, LATENT, generator=torch.Generator().manual_seed(5))
+MIX = (torch.randn(WIDTH, WIDTH), torch.randn(WIDTH))
+SEQUENCES = Attended(*torch.randn(3, 4, WIDTH + LATENT).split([WIDTH, LATENT], -1), torch.ones(3, 4).bool(), *MIX)
 
 
-def beside_state(state: Tensor) -> Tensor:
-    """Something of each sequence's own z and of the state before the word."""
-    return torch.sin(state @ MIX) * Z[:, 0]
+def attended(state: Tensor) -> Tensor:
+    """Eq. 3 of DAVAM on :data:`SEQUENCES`, of the state before the word."""
+    scores = torch.tanh(SEQUENCES.keys + (state @ SEQUENCES.w_d.T)[:, None]) @ SEQUENCES.v
+    return (scores.softmax(-1)[..., None] * SEQUENCES.z).sum(1)
 
 
 PLACES: dict[str, tuple[int, Injection, Tensor | None, Callable[[Tensor], Tensor] | None]] = {
@@ -84,7 +87,7 @@ PLACES: dict[str, tuple[int, Injection, Tensor | None, Callable[[Tensor], Tensor
     "inputs": (LATENT, Injection(inputs=Z), None, lambda state: Z[:, 0]),
     "cell": (0, Injection(cell=CELL), CELL, None),
     "inputs and cell": (LATENT, Injection(inputs=Z, cell=CELL), CELL, lambda state: Z[:, 0]),
-    "attend": (LATENT, Injection(attend=beside_state), None, beside_state),
+    "attend": (LATENT, Injection(attend=SEQUENCES), None, attended),
 }
 
 
@@ -159,20 +162,23 @@ def test_dropout_is_on_what_the_decoder_reads_and_says() -> None:
 
 def test_dropout_beside_attention() -> None:
     """The state that attention sees, and that goes on, is whole."""
-    model, states = decoder(LATENT, dropout=0.5).train(), []
-
-    def attend(state: Tensor) -> Tensor:
-        states.append(state)
-        return torch.zeros(len(state), LATENT)
-
+    model = decoder(LATENT, dropout=0.5).train()
+    given: list[Tensor] = []
+    drop = model.dropout.forward
+    model.dropout.forward = lambda x: (given.append(x), drop(x).clone())[1]  # type: ignore[method-assign]
+    torch.manual_seed(0)
     with torch.no_grad():
+        said = model.decode(BATCH.inputs, Injection(attend=SEQUENCES))
         torch.manual_seed(0)
-        said = model.decode(BATCH.inputs, Injection(attend=attend))
-    assert (states[0] == 0).all(), "before the first word"
-    for state, spoken in zip(states[1:], said.unbind(1), strict=False):
-        assert (state != 0).all()
-        kept = spoken != 0
-        torch.testing.assert_close(spoken[kept], 2 * state[kept])
+        words, whole = drop(given[0]), given[1]
+        kept = said != 0
+        assert 0.2 < kept.float().mean() < 0.8
+        torch.testing.assert_close(said[kept], 2 * whole[kept])
+        cell, h = cell_of(model.lstm), torch.zeros(3, WIDTH)
+        c = h
+        for t in range(words.shape[1]):
+            h, c = cell(torch.cat([words[:, t], attended(h)], -1), (h, c))
+            torch.testing.assert_close(whole[:, t], h)
 
 
 def test_it_reads_no_condition() -> None:
