@@ -34,6 +34,12 @@ class Attended:
     w_d: Tensor
     v: Tensor
 
+    def __call__(self, state: Tensor) -> Tensor:
+        """h_{i-1} [N, d] -> c_i [N, D]. The recurrence below is of the same numbers, all steps of them."""
+        scores = torch.tanh(self.keys + (state @ self.w_d.T)[:, None]) @ self.v
+        alpha = scores.masked_fill(~self.present, float("-inf")).softmax(-1)
+        return (alpha[..., None] * self.z).sum(1)
+
 
 def attending_lstm(
     read: Tensor, state: tuple[Tensor, Tensor], to: Attended, weights: tuple[Tensor, Tensor, Tensor, Tensor]

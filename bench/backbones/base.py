@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.backbones.attending import Attended
 from bench.batch import Batch
 from bench.errors import BenchError
 
@@ -30,7 +29,7 @@ class Injection:
         none of a prompt; TRACE Sec. 4.1.
     inputs: [N, 1, D] concatenated to every input embedding of an LSTM.
     cell: [N, d], the cell c_0 an LSTM starts from, with h_0 = tanh(c_0).
-    attend: N latent sequences; an LSTM reads, beside each word, what its state before it attends to; DAVAM Eq. 3.
+    attend: [N, d] -> [N, D], what an LSTM reads beside the next word, of its state before it; DAVAM Eq. 3.
 
     v is the width of value vectors, ``Backbone.values``. A layer's ``memory`` or ``value`` may be None: the layers of
     Fig. 2 that have no latent variable.
@@ -43,7 +42,7 @@ class Injection:
     positions: Tensor | None = None
     inputs: Tensor | None = None
     cell: Tensor | None = None
-    attend: Attended | None = None
+    attend: Callable[[Tensor], Tensor] | None = None
 
     @property
     def into_blocks(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from bench.backbones.attending import attending_lstm
+from bench.backbones.attending import Attended, attending_lstm
 from bench.backbones.base import NOTHING, Backbone, Cache, Context, Injection, Watch
 from bench.batch import Batch
 from bench.errors import BenchError
@@ -62,6 +62,7 @@ class LSTM(Backbone):
         state = cache.state if cache is not None and cache.state is not None else self._first(len(ids), injection)
         read = self.dropout(self.words(ids))
         if injection.attend is not None:
+            assert isinstance(injection.attend, Attended)
             hidden, state = attending_lstm(read, state, injection.attend, self.lstm.all_weights[0])
         else:
             if injection.inputs is not None:

@@ -16,7 +16,6 @@ from scipy.stats import chisquare
 from torch import Tensor, nn
 
 from bench import model as models
-from bench.backbones.attending import attending_lstm
 from bench.batch import Sequences, collate
 from bench.errors import BenchError
 from bench.methods.base import Method
@@ -276,20 +275,16 @@ def test_it_is_gated_causal_convolutions() -> None:
 
 
 def test_attention_is_equation_3() -> None:
-    """One step of the decoder after a given state; its recurrence is in test_attending.py."""
     attention, present = Attention(4, 5), torch.tensor([[True] * 3, [True, True, False]])
-    cell = torch.nn.LSTMCell(6 + 4, 5)
     perturb(attention)
-    z, state, word = torch.randn(2, 3, 4), (torch.randn(2, 5), torch.randn(2, 5)), torch.randn(2, 6)
+    z, state = torch.randn(2, 3, 4), torch.randn(2, 5)
     with torch.no_grad():
-        weights = (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
-        found, _ = attending_lstm(word[:, None], state, attention(z, present), weights)
+        found = attention(z, present)(state)
         for n, steps in enumerate((3, 2)):
             w_e, b, w_d, v = attention.w_e.weight, attention.w_e.bias, attention.w_d.weight, attention.v.weight[0]
-            scores = [float(v @ torch.tanh(w_e @ z[n, t] + w_d @ state[0][n] + b)) for t in range(steps)]
+            scores = [float(v @ torch.tanh(w_e @ z[n, t] + w_d @ state[n] + b)) for t in range(steps)]
             alpha = [math.exp(score) / sum(map(math.exp, scores)) for score in scores]
-            context = sum(a * z[n, t] for t, a in enumerate(alpha))
-            expected, _ = cell(torch.cat([word[n], context])[None], (state[0][n : n + 1], state[1][n : n + 1]))
+            expected = sum(a * z[n, t] for t, a in enumerate(alpha))
             torch.testing.assert_close(found[n], expected)
     assert attention.w_d.bias is None and attention.v.bias is None
 

@@ -72,22 +72,20 @@ def plainly(model: LSTM, ids: Tensor, cell: Tensor | None, beside: Callable[[Ten
 
 Z = torch.randn(3, 1, LATENT, generator=torch.Generator().manual_seed(3))
 CELL = torch.randn(3, WIDTH, generator=torch.Generator().manual_seed(4))
-MIX = (torch.randn(WIDTH, WIDTH), torch.randn(WIDTH))
-SEQUENCES = Attended(*torch.randn(3, 4, WIDTH + LATENT).split([WIDTH, LATENT], -1), torch.ones(3, 4).bool(), *MIX)
-
-
-def attended(state: Tensor) -> Tensor:
-    """Eq. 3 of DAVAM on :data:`SEQUENCES`, of the state before the word."""
-    scores = torch.tanh(SEQUENCES.keys + (state @ SEQUENCES.w_d.T)[:, None]) @ SEQUENCES.v
-    return (scores.softmax(-1)[..., None] * SEQUENCES.z).sum(1)
-
-
+DRAW = torch.Generator().manual_seed(5)
+SEQUENCES = Attended(
+    keys=torch.randn(3, 4, WIDTH, generator=DRAW),
+    z=torch.randn(3, 4, LATENT, generator=DRAW),
+    present=torch.tensor([[True] * 4, [True] * 2 + [False] * 2, [True] * 3 + [False]]),
+    w_d=torch.randn(WIDTH, WIDTH, generator=DRAW),
+    v=torch.randn(WIDTH, generator=DRAW),
+)
 PLACES: dict[str, tuple[int, Injection, Tensor | None, Callable[[Tensor], Tensor] | None]] = {
     "nothing": (0, NOTHING, None, None),
     "inputs": (LATENT, Injection(inputs=Z), None, lambda state: Z[:, 0]),
     "cell": (0, Injection(cell=CELL), CELL, None),
     "inputs and cell": (LATENT, Injection(inputs=Z, cell=CELL), CELL, lambda state: Z[:, 0]),
-    "attend": (LATENT, Injection(attend=SEQUENCES), None, attended),
+    "attend": (LATENT, Injection(attend=SEQUENCES), None, SEQUENCES),
 }
 
 
@@ -177,7 +175,7 @@ def test_dropout_beside_attention() -> None:
         cell, h = cell_of(model.lstm), torch.zeros(3, WIDTH)
         c = h
         for t in range(words.shape[1]):
-            h, c = cell(torch.cat([words[:, t], attended(h)], -1), (h, c))
+            h, c = cell(torch.cat([words[:, t], SEQUENCES(h)], -1), (h, c))
             torch.testing.assert_close(whole[:, t], h)
 
 
