@@ -99,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     verb("record", _record, "collect a cell's scores and provenance", _suite, _cell, _decoding)
     report = verb("report", _report, "render a table (md, csv, tex, html) or plot a figure (png, svg)", _suite, _out)
     report.add_argument("--report", required=True, metavar="NAME", help="e.g. table1 or della/figure2")
+    report.add_argument(
+        "--frozen", action="append", default=[], metavar="RELEASE",
+        help="of the cells in this frozen release of the suite, in place of a run (repeatable)",
+    )  # fmt: skip
     compare = verb("compare", _compare, "put a method beside frozen rows", _suite, _out)
     compare.add_argument("--frozen", required=True, metavar="RELEASE", help="a directory of results/frozen")
     freeze = verb("freeze", _freeze, "keep a finished run's records as results/frozen/RELEASE", _suite)
@@ -345,9 +349,12 @@ def _report(arguments: argparse.Namespace) -> None:
     import importlib
 
     from bench.integrity import check_report
-    from bench.report import catalogue
+    from bench.report import catalogue, frozen
 
     module, suite = importlib.import_module(catalogue.find(arguments.report).module), _load(arguments)
+    if arguments.frozen:
+        frozen.render(suite, arguments.report, arguments.frozen, arguments.out)
+        return
     check_report(suite, arguments.report)
     module.render(suite, arguments.report, arguments.out)
 

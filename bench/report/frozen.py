@@ -1,0 +1,82 @@
+"""A report of frozen releases in place of a run: of those of its cells that they hold, with nothing trained."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench import suite as suites
+from bench.errors import BenchError
+from bench.files import write_json
+from bench.freeze import Release, load_release
+from bench.paths import CellPaths
+from bench.record_schema import Record, write_record
+from bench.report import catalogue
+from bench.schema import Suite
+from bench.suite import Cell
+
+
+def render(suite: Suite, report: str, names: Sequence[str], out: Path, root: Path = Path()) -> None:
+    """Write ``out`` and its siblings from the records of some releases of one suite.
+
+    :class:`BenchError`: the report shows more than a release holds, none of its cells is in one, or two have the same.
+    """
+    found = catalogue.find(report)
+    if beyond := [source for source in found.reads if source != "records"]:
+        raise BenchError(f"report '{report}' reads {' and '.join(beyond)}, and a release holds records alone")
+    if suites.select(suite, report).decodings and not found.own:
+        raise BenchError(f"report '{report}' is of named decodings, and a release holds texts of none")
+    releases = [load_release(name, root) for name in names]
+    records = _records(suite, releases)
+    held = _held(suite, report, records, names)
+    with TemporaryDirectory() as folder:
+        _lay_out(suite.name, records, [release.manifest for release in releases], Path(folder))
+        importlib.import_module(found.module).render(held, report, out, Path(folder))
+
+
+def _records(suite: Suite, releases: Sequence[Release]) -> dict[Cell, Record]:
+    records: dict[Cell, Record] = {}
+    for release in releases:
+        of = release.manifest["suite"]["name"]
+        if of != suite.name:
+            raise BenchError(f"release '{release.name}' is of suite '{of}', not of '{suite.name}'")
+        for cell, frozen in release.cells.items():
+            if cell in records:
+                raise BenchError(
+                    f"release '{release.name}' has {cell.dataset}/{cell.method}/seed{cell.seed}, as one before it has"
+                )
+            records[cell] = frozen.record
+    return records
+
+
+def _held(suite: Suite, report: str, records: Mapping[Cell, Record], names: Sequence[str]) -> Suite:
+    """The suite whose report is of the methods that have a record for every dataset and seed, and of no others."""
+    wanted, selection = suites.cells(suite, report), suites.select(suite, report)
+    datasets = [name for name in selection.datasets if any(c.dataset == name and c in records for c in wanted)]
+    missing = {cell.method for cell in wanted if cell.dataset in datasets and cell not in records}
+    methods = [method for method in selection.methods if method not in missing]
+    if not datasets or not methods:
+        raise BenchError(f"report '{report}': {', '.join(names)}: no method of it with every dataset and seed")
+    part = selection.model_copy(update={"datasets": datasets, "methods": methods})
+    held = suite.model_copy(update={"reports": {report: part}})
+    for cell in suites.untrained(held, report):
+        if cell not in records:
+            raise BenchError(f"report '{report}': {', '.join(names)}: no {cell.dataset}/{cell.method}")
+    return held
+
+
+def _lay_out(suite: str, records: Mapping[Cell, Record], manifests: Sequence[Mapping[str, Any]], root: Path) -> None:
+    """As a run has them."""
+    for cell, record in records.items():
+        path = root / CellPaths(suite, cell.dataset, cell.method, cell.seed).record
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_record(record, path)
+    for manifest in manifests:
+        for dataset, data in manifest["data"].items():
+            if data["manifest"] is not None:
+                path = root / CellPaths(suite, dataset, "", 0).manifest
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_json(path, data["manifest"])

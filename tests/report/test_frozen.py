@@ -1,0 +1,92 @@
+"""Reports of frozen releases: those that docs/ has rendered of runs come out the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import suite as suites
+from bench.errors import BenchError
+from bench.freeze import Release, load_release
+from bench.report import frozen
+from bench.schema import Suite
+
+ROOT = Path(__file__).parents[2]
+PTB = "ptb-2026.11.1"
+
+
+@pytest.fixture(autouse=True)
+def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
+def embedded() -> Suite:
+    return suites.load("workflow/config/embedded.yaml")
+
+
+def lines(path: Path) -> list[str]:
+    """Without the line that says by which commits: where records were made again, a run has others."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("- **Code**")]
+
+
+def test_table1_as_it_came_from_the_run(embedded: Suite, tmp_path: Path) -> None:
+    frozen.render(embedded, "table1", ["embedded-2026.11.4"], tmp_path / "table1.md")
+    assert lines(tmp_path / "table1.md") == lines(ROOT / "docs/table1.md")
+    assert {path.suffix for path in tmp_path.iterdir()} == {".md", ".csv", ".tex", ".html"}
+
+
+def split(release: Release, *methods: str) -> tuple[Release, Release]:
+    """Those methods' cells, and all others, as two releases."""
+    one = {cell: frozen for cell, frozen in release.cells.items() if cell.method in methods}
+    other = {cell: frozen for cell, frozen in release.cells.items() if cell.method not in methods}
+    return replace(release, name="one", cells=one), replace(release, name="other", cells=other)
+
+
+def test_releases_are_put_together_and_what_none_has_is_left_out(
+    embedded: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load_release("embedded-2026.11.4", ROOT)
+    parts = {release.name: release for release in split(whole, "della")}
+    monkeypatch.setattr(frozen, "load_release", lambda name, root: parts[name])
+    frozen.render(embedded, "table1", ["one", "other"], tmp_path / "both.md")
+    assert lines(tmp_path / "both.md") == lines(ROOT / "docs/table1.md")
+    frozen.render(embedded, "table1", ["other"], tmp_path / "other.md")
+    text = (tmp_path / "other.md").read_text(encoding="utf-8")
+    assert "\n| della@paper " in text and "\n| gpt2 " in text and "\n| della " not in text
+    with pytest.raises(BenchError, match=r"report 'table1': one: no (bbe|sotu)/human"):
+        frozen.render(embedded, "table1", ["one"], tmp_path / "one.md")
+    with pytest.raises(BenchError, match=r"release 'other' has .*, as one before it has"):
+        frozen.render(embedded, "table1", ["other", "other"], tmp_path / "twice.md")
+    assert {path.stem for path in tmp_path.iterdir()} == {"both", "other"}
+
+
+@pytest.mark.parametrize(
+    ("report", "release", "told"),
+    [
+        ("davam/figure4d", PTB, "report 'davam/figure4d' reads histories, and a release holds records alone"),
+        ("davam/table5", PTB, "report 'davam/table5' is of named decodings, and a release holds texts of none"),
+        ("davam/table2", "snli-small-2026.11.1", "release 'snli-small-2026.11.1' is of suite 'snli-small', not of"),
+        ("davam/figure4a", PTB, f"report 'davam/figure4a': {PTB}: no method of it with every dataset and seed"),
+        ("davam/table2", "ptb-2026.11.0", "no frozen release 'ptb-2026.11.0' in results/frozen; did you mean"),
+    ],
+)
+def test_what_a_release_cannot_show_is_one_line(report: str, release: str, told: str, tmp_path: Path) -> None:
+    suite = suites.load("workflow/config/ptb.yaml")
+    with pytest.raises(BenchError) as raised:
+        frozen.render(suite, report, [release], tmp_path / "out.md")
+    assert str(raised.value).startswith(told)
+    assert not list(tmp_path.iterdir())
+
+
+def test_on_the_command_line(tmp_path: Path) -> None:
+    command = ["report", "--suite", "workflow/config/ptb.yaml", "--report", "davam/table2", "--frozen", PTB]
+    subprocess.run(
+        [sys.executable, "-m", "bench", *command, "--out", str(tmp_path / "t.csv")], check=True, env=dict(os.environ)
+    )
+    assert "| LSTM-LM    |    100.54 |" in (tmp_path / "t.md").read_text(encoding="utf-8")
