@@ -106,9 +106,14 @@ def _check(suite: Suite, records: Sequence[Record], allow_dirty: bool, root: Pat
             # stages share code between methods and backbones only in part, so a mix shows within one of each
             if code.setdefault((record.method, backbone, stage), fingerprint) != fingerprint:
                 raise BenchError(f"{name}: stage '{stage}' ran other code than the method's other cells; run it again")
-        for stage, digest in provenance.settings.items():
-            if digest != suites.settings(suite, stage, record.dataset, record.method):
-                raise BenchError(f"{name}: stage '{stage}' ran under settings the suite no longer has; run it again")
+        check_settings(suite, record, name, "; run it again")
+
+
+def check_settings(suite: Suite, record: Record, name: str, remedy: str = "") -> None:
+    """:class:`BenchError` where a stage of a record ran under other settings than the suite has."""
+    for stage, digest in record.provenance.settings.items():
+        if digest != suites.settings(suite, stage, record.dataset, record.method):
+            raise BenchError(f"{name}: stage '{stage}' ran under settings the suite no longer has{remedy}")
 
 
 def _write_cell(suite: Suite, record: Record, folder: Path, root: Path) -> dict[str, Any]:

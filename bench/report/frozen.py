@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.files import write_json
-from bench.freeze import Release, load_release
+from bench.freeze import Release, check_settings, load_release
 from bench.paths import CellPaths
 from bench.record_schema import Record, write_record
 from bench.report import catalogue
@@ -22,7 +22,8 @@ from bench.suite import Cell
 def render(suite: Suite, report: str, names: Sequence[str], out: Path, root: Path = Path()) -> None:
     """Write ``out`` and its siblings from the records of some releases of one suite.
 
-    :class:`BenchError`: the report shows more than a release holds, none of its cells is in one, or two have the same.
+    :class:`BenchError`: the report shows more than a release holds, none of its cells is in one, two have the same, or
+    one was made under settings that the suite no longer has.
     """
     found = catalogue.find(report)
     if beyond := [source for source in found.reads if source != "records"]:
@@ -30,24 +31,26 @@ def render(suite: Suite, report: str, names: Sequence[str], out: Path, root: Pat
     if suites.select(suite, report).decodings and not found.own:
         raise BenchError(f"report '{report}' is of named decodings, and a release holds texts of none")
     releases = [load_release(name, root) for name in names]
-    records = _records(suite, releases)
+    records = _records(suite, releases, {*suites.cells(suite, report), *suites.untrained(suite, report)})
     held = _held(suite, report, records, names)
     with TemporaryDirectory() as folder:
         _lay_out(suite.name, records, [release.manifest for release in releases], Path(folder))
         importlib.import_module(found.module).render(held, report, out, Path(folder))
 
 
-def _records(suite: Suite, releases: Sequence[Release]) -> dict[Cell, Record]:
+def _records(suite: Suite, releases: Sequence[Release], wanted: Collection[Cell]) -> dict[Cell, Record]:
+    """By cell; those that are ``wanted`` must be of the suite as it is, for a report tells its settings."""
     records: dict[Cell, Record] = {}
     for release in releases:
         of = release.manifest["suite"]["name"]
         if of != suite.name:
             raise BenchError(f"release '{release.name}' is of suite '{of}', not of '{suite.name}'")
         for cell, frozen in release.cells.items():
+            name = f"release '{release.name}': {cell.dataset}/{cell.method}/seed{cell.seed}"
             if cell in records:
-                raise BenchError(
-                    f"release '{release.name}' has {cell.dataset}/{cell.method}/seed{cell.seed}, as one before it has"
-                )
+                raise BenchError(f"{name} is in one before it too")
+            if cell in wanted:
+                check_settings(suite, frozen.record, name)
             records[cell] = frozen.record
     return records
 

@@ -61,7 +61,7 @@ def test_releases_are_put_together_and_what_none_has_is_left_out(
     assert "\n| della@paper " in text and "\n| gpt2 " in text and "\n| della " not in text
     with pytest.raises(BenchError, match=r"report 'table1': one: no (bbe|sotu)/human"):
         frozen.render(embedded, "table1", ["one"], tmp_path / "one.md")
-    with pytest.raises(BenchError, match=r"release 'other' has .*, as one before it has"):
+    with pytest.raises(BenchError, match=r"^release 'other': \w+/\w+/seed1 is in one before it too"):
         frozen.render(embedded, "table1", ["other", "other"], tmp_path / "twice.md")
     assert {path.stem for path in tmp_path.iterdir()} == {"both", "other"}
 
@@ -81,6 +81,14 @@ def test_what_a_release_cannot_show_is_one_line(report: str, release: str, told:
     with pytest.raises(BenchError) as raised:
         frozen.render(suite, report, [release], tmp_path / "out.md")
     assert str(raised.value).startswith(told)
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_other_settings_than_the_suite_has(embedded: Suite, tmp_path: Path) -> None:
+    with pytest.raises(
+        BenchError, match=r"^release '.*3': \w+/\S+/seed1: stage 'train' ran under settings the suite no"
+    ):
+        frozen.render(embedded, "table1", ["embedded-2026.11.3"], tmp_path / "out.md")
     assert not list(tmp_path.iterdir())
 
 
