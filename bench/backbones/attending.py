@@ -114,8 +114,7 @@ class _Attending(torch.autograd.Function):
             of_v += of_scores[t].flatten() @ inner.flatten(0, 1)
             inner.mul_(inner)
             squared.addcmul_(inner, of_scores[t][:, :, None])
-            total = of_scores[t].sum(1, keepdim=True)
-            torch.mul(v, total - (of_scores[t][:, None] @ inner)[:, 0], out=of_query)
+            torch.mul(v, -(of_scores[t][:, None] @ inner)[:, 0], out=of_query)  # those of scores sum to 0
             dh, dc = from_state[t] @ of_state, dc * f
         of_keys = v * (of_scores.sum(0)[:, :, None] - squared)
         of_gates = from_state[:, :, : 4 * d]
