@@ -349,10 +349,12 @@ def _report(arguments: argparse.Namespace) -> None:
     import importlib
 
     from bench.integrity import check_report
-    from bench.report import catalogue, frozen
+    from bench.report import catalogue
 
     module, suite = importlib.import_module(catalogue.find(arguments.report).module), _load(arguments)
     if arguments.frozen:
+        from bench.report import frozen
+
         frozen.render(suite, arguments.report, arguments.frozen, arguments.out)
         return
     check_report(suite, arguments.report)
