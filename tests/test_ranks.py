@@ -57,6 +57,10 @@ def test_a_killed_process_ends_all_and_they_resume_together(tmp_path: Path) -> N
     )  # fmt: skip
     assert done.returncode == 0 and done.stderr.count("train: 16/16") == 1, done.stderr
     weights = [load_file(folder / work.PATHS.model / "weights.safetensors") for folder in (one, two)]
+    for of in weights:  # a bias of all keys changes no attention: its gradient is rounding, of which AdamW makes steps
+        for name in [name for name in of if name.endswith("c_attn.bias")]:
+            queries, _, values = of.pop(name).chunk(3)
+            of[f"{name} of queries and values"] = torch.cat([queries, values])
     torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-5)
     assert read_json(two / work.PATHS.cost("train"))["device"] == "2 × cpu"
     seeds = [read_json(folder / f"seed-{rank}.json") for folder, rank in ((one, 0), (two, 0), (two, 1))]
