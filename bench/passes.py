@@ -12,48 +12,54 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from bench.backbones.base import Backbone
+from bench.backbones.lstm import LSTMEncoder
 from bench.errors import BenchError
+from bench.methods.base import Method
 from bench.schema import Training
 
 
 class Passes:
-    """A context in which ``encode`` and ``decode`` of one backbone are replaced, where the plan has anything to change.
+    """A context in which ``encode`` and ``decode`` of a method's backbone, and an LSTM encoder that it has beside it,
+    are replaced, where the plan has anything to change.
 
-    In bfloat16 ``encode`` still returns float32, for the latent variables; ``decode`` returns bfloat16, for
+    In bfloat16 encoders still return float32, for the latent variables; ``decode`` returns bfloat16, for
     :func:`bench.nll.linear_nll`.
     """
 
-    def __init__(self, backbone: Backbone, plan: Training) -> None:
-        self.backbone = backbone
-        self.replaced: dict[str, Callable[..., Any]] = {}
+    def __init__(self, method: Method, plan: Training) -> None:
+        backbone = method.backbone
+        self.replaced: dict[tuple[nn.Module, str], Callable[..., Any]] = {}
         if plan.precision == "float32" and not plan.compile:
             return
-        self.replaced = {"encode": backbone.encode, "decode": backbone.decode}
+        encode, decode = backbone.encode, backbone.decode
         if plan.compile:
-            self.replaced = {name: _compiled(run) for name, run in self.replaced.items()}
+            encode, decode = _compiled(encode), _compiled(decode)
         if plan.precision == "bfloat16":
-            encode, decode = (_in_bfloat16(run) for run in self.replaced.values())
-            self.replaced = {
-                "encode": lambda *given: [states.float() for states in encode(*given)],
-                "decode": lambda *given, **more: decode(*given, **more).bfloat16(),
-            }
+            device = backbone.output_weight.device.type
+            encode, decode = _in_bfloat16(encode, device, torch.float32), _in_bfloat16(decode, device, torch.bfloat16)
+            for part in method.children():
+                if isinstance(part, LSTMEncoder):
+                    self.replaced[part, "forward"] = _in_bfloat16(part.forward, device, torch.float32)
+        self.replaced |= {(backbone, "encode"): encode, (backbone, "decode"): decode}
 
     def __enter__(self) -> None:
-        for name, run in self.replaced.items():
-            setattr(self.backbone, name, run)
+        for (part, name), run in self.replaced.items():
+            setattr(part, name, run)
 
     def __exit__(self, kind: type | None, error: BaseException | None, where: TracebackType | None) -> None:
-        for name in self.replaced:
-            delattr(self.backbone, name)
+        for part, name in self.replaced:
+            delattr(part, name)
 
 
-def _in_bfloat16(run: Callable[..., Any]) -> Callable[..., Any]:
-    def lowered(ids: Tensor, *given: Any, **more: Any) -> Any:
-        with torch.autocast(ids.device.type, torch.bfloat16):
-            return run(ids, *given, **more)
+def _in_bfloat16(run: Callable[..., Any], device: str, out: torch.dtype) -> Callable[..., Any]:
+    """Its matrix products in bfloat16; what it returns, a tensor or several, as ``out``."""
+
+    def lowered(*given: Any, **more: Any) -> Any:
+        with torch.autocast(device, torch.bfloat16):
+            found = run(*given, **more)
+        return found.to(out) if isinstance(found, Tensor) else [each.to(out) for each in found]
 
     return lowered
 

@@ -147,8 +147,8 @@ def _resolve_names(suite: Suite, where: str) -> None:
             if kind not in kinds:
                 raise BenchError(f"{cell.method} on {cell.dataset}: its backbone is {' or '.join(kinds)}, not {kind}")
             plan = training_of(suite, cell.dataset, cell.method)
-            if kind == "lstm" and (plan.precision != "float32" or plan.compile):
-                raise BenchError(f"{cell.method} on {cell.dataset}: bfloat16 and compile are of blocks; lstm has none")
+            if kind == "lstm" and plan.compile:
+                raise BenchError(f"{cell.method} on {cell.dataset}: compile is of blocks; lstm has none")
             if kind == "lstm" and conditional:
                 raise BenchError(f"{cell.method} on {cell.dataset}: backbone lstm reads no condition; it has one")
         for name in suite.reports or [""]:

@@ -140,7 +140,7 @@ class Run:
         self.halving = self.plan.decay == "plateau"
         self.valid = valid if self.halving else valid.first(self.plan.valid_examples)
         self.device = next(method.parameters()).device
-        self.passes = Passes(method.backbone, self.plan)
+        self.passes = Passes(method, self.plan)
         self.per_epoch = len(self._batches(0))
         self.total = self.per_epoch * self.plan.epochs
         if not self.total:

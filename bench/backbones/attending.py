@@ -51,8 +51,9 @@ def attending_lstm(
     w_ih, w_hh, *biases = weights
     of_words, beside = w_ih.split([read.shape[-1], to.z.shape[-1]], 1)
     steps = read.transpose(0, 1) @ of_words.T + sum(biases)  # what words add to the gates: [T, N, 4d]
-    of_state = torch.cat([w_hh, to.w_d])
-    hidden, cell = _Attending.apply(steps, *state, to.keys, to.z, to.present, beside, of_state, to.v)
+    with torch.autocast(read.device.type, enabled=False):  # too small to gain by it
+        of_state = torch.cat([w_hh, to.w_d])
+        hidden, cell = _Attending.apply(steps.float(), *state, to.keys, to.z, to.present, beside, of_state, to.v)
     return hidden.transpose(0, 1), (hidden[-1], cell)
 
 
