@@ -102,10 +102,11 @@ class _LoweredNLL(torch.autograd.Function):
 
 
 @contextlib.contextmanager
-def lowered() -> Iterator[None]:
+def lowered(low: bool = True) -> Iterator[None]:
     """Matrix products of float32 on the CPU are of their roundings to bfloat16, summed and given in float32."""
     matmul = torch.backends.mkldnn.matmul
-    before, matmul.fp32_precision = matmul.fp32_precision, "bf16"
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "bf16" if low else before
     try:
         yield
     finally:

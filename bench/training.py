@@ -35,6 +35,7 @@ from bench.paths import CellPaths
 from bench.progress import progress as shown
 from bench.ranks import ALONE, Ranks
 from bench.schema import Suite, Training
+from bench.sgd import SparseSGD
 from bench.suite import Cell, backbone_of, spec_of, training_of
 
 COLUMNS = (
@@ -210,8 +211,11 @@ class Run:
         for name in stage.trained:
             self.method.get_submodule(name).requires_grad_(True)
         parameters = [p for p in self.method.parameters() if p.requires_grad]
-        if plan.optimiser == "sgd":
-            self.optimiser: torch.optim.Optimizer = torch.optim.SGD(parameters, lr=plan.learning_rate, fused=True)
+        self.optimiser: torch.optim.Optimizer
+        if plan.optimiser == "sgd" and self.ranks.size == 1 and self.device.type == "cpu":
+            self.optimiser = SparseSGD(self.method, plan.learning_rate)
+        elif plan.optimiser == "sgd":
+            self.optimiser = torch.optim.SGD(parameters, lr=plan.learning_rate, fused=True)
         else:
             self.optimiser = torch.optim.AdamW(
                 parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
@@ -267,7 +271,10 @@ class Run:
 
     def _apply(self, kept: Sequence[str] = ()) -> None:
         """Clip all gradients and take a step, but with the parts named in ``kept``."""
-        torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.plan.clip)
+        if isinstance(self.optimiser, SparseSGD):
+            self.optimiser.clip(self.plan.clip)
+        else:
+            torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.plan.clip)
         for name in kept:
             self.method.get_submodule(name).zero_grad()
         self.optimiser.step()

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from bench.nll import lowered
+
 
 @dataclass(frozen=True)
 class Attended:
@@ -51,9 +53,10 @@ def attending_lstm(
     w_ih, w_hh, *biases = weights
     of_words, beside = w_ih.split([read.shape[-1], to.z.shape[-1]], 1)
     steps = read.transpose(0, 1) @ of_words.T + sum(biases)  # what words add to the gates: [T, N, 4d]
-    with torch.autocast(read.device.type, enabled=False):  # too small to gain by it
-        of_state = torch.cat([w_hh, to.w_d])
-        hidden, cell = _Attending.apply(steps.float(), *state, to.keys, to.z, to.present, beside, of_state, to.v)
+    low, of_state = torch.is_autocast_enabled(read.device.type), torch.cat([w_hh, to.w_d])
+    with torch.autocast(read.device.type, enabled=False):  # states stay in float32
+        steps = steps.to(w_hh.dtype)
+        hidden, cell = _Attending.apply(steps, *state, to.keys, to.z, to.present, beside, of_state, to.v, low)
     return hidden.transpose(0, 1), (hidden[-1], cell)
 
 
@@ -63,8 +66,9 @@ class _Attending(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, steps: Tensor, h: Tensor, c: Tensor, keys: Tensor, z: Tensor, present: Tensor, beside: Tensor,
-        of_state: Tensor, v: Tensor,
+        of_state: Tensor, v: Tensor, low: bool,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        ctx.low = low
         length, n, d = len(steps), len(h), h.shape[1]
         gates = torch.empty_like(steps)  # i, f, g, o of every step
         hidden, cells = (steps.new_empty(length + 1, n, d) for _ in range(2))  # from the state before the first
@@ -120,6 +124,7 @@ class _Attending(torch.autograd.Function):
         of_keys = v * (of_scores.sum(0)[:, :, None] - squared)
         of_gates = from_state[:, :, : 4 * d]
         of_z = torch.einsum("tns,tnd->nsd", alphas, of_read)
-        of_beside = of_gates.flatten(0, 1).T @ read.flatten(0, 1)
-        of_weights = from_state.flatten(0, 1).T @ hidden[:-1].flatten(0, 1)
-        return of_gates, dh, dc, of_keys, of_z, None, of_beside, of_weights, of_v
+        with lowered(ctx.low):
+            of_beside = of_gates.flatten(0, 1).T @ read.flatten(0, 1)
+            of_weights = from_state.flatten(0, 1).T @ hidden[:-1].flatten(0, 1)
+        return of_gates, dh, dc, of_keys, of_z, None, of_beside, of_weights, of_v, None
