@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-WORDS_AT_ONCE = 2048  # of _LoweredNLL
+WORDS_AT_ONCE = 2048  # whose scores are held at a time in bfloat16 on the CPU
 AT_ONCE = {"cpu": 1 << 28, "cuda": 1 << 30}  # logits held at a time: 1 GiB, 4 GiB
 
 
@@ -27,8 +27,8 @@ def linear_nll(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     Of ``hidden`` in bfloat16 the products are of bfloat16 numbers; sums, logits and the softmax are in float32.
     """
     if hidden.dtype == torch.bfloat16 and not hidden.is_cuda:
-        made_twice: Tensor = _LoweredNLL.apply(hidden, weight, targets)
-        return made_twice
+        lower: Tensor = _LoweredNLL.apply(hidden, weight, targets)
+        return lower
     tokens = max(1, AT_ONCE[weight.device.type] // len(weight))
     if len(targets) <= tokens:
         nll: Tensor = _LinearNLL.apply(hidden, weight, targets)
@@ -63,47 +63,48 @@ class _LinearNLL(torch.autograd.Function):
 
 
 class _LoweredNLL(torch.autograd.Function):
-    """The same in bfloat16 on the CPU, where matrix products may take a tenth of the time and the softmax does not.
+    """The same in bfloat16 on the CPU, where it can be the products that take a tenth of the time, and nothing else.
 
-    Logits are made of some words at a time, small enough for the caches, and once more for the gradients: so none are
-    written to memory. What is summed over words is summed as they come.
+    So scores are made of some words at a time, few enough for the caches, and once more for the gradients.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        read = hidden.float()
+        read, rounded = hidden.float(), weight.bfloat16().float()
         scores = read.new_empty(len(read), min(len(weight), WORDS_AT_ONCE))
         largest, total = torch.full_like(read[:, :1], float("-inf")), torch.zeros_like(read[:, :1])  # of words so far
         with lowered():
-            for words in weight.split(WORDS_AT_ONCE):
+            for words in rounded.split(WORDS_AT_ONCE):
                 of_words = torch.mm(read, words.T, out=scores[:, : len(words)])
                 before, largest = largest, torch.maximum(largest, of_words.amax(1, keepdim=True))
                 total = total * (before - largest).exp_() + of_words.sub_(largest).exp_().sum(1, keepdim=True)
         log_sum = total.log_().add_(largest)
         ctx.save_for_backward(hidden, weight, targets, log_sum)
-        return log_sum[:, 0] - (read * weight[targets].bfloat16()).sum(1)
+        return log_sum[:, 0] - (read * rounded[targets]).sum(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         """The softmax times the gradient of each, through the linear map; onehot(target) apart."""
         hidden, weight, targets, log_sum = ctx.saved_tensors
-        read, gradient = hidden.float(), gradient[:, None]
-        weighted = read * gradient
+        read, rounded, gradient = hidden.float(), weight.bfloat16().float(), gradient[:, None]
         scores = read.new_empty(len(read), min(len(weight), WORDS_AT_ONCE))
-        of_hidden, of_weight = torch.zeros_like(read), torch.empty_like(weight)
+        weighted, of_hidden, of_weight = read * gradient, torch.zeros_like(read), torch.empty_like(weight)
         with lowered():
-            for words, of_words in zip(weight.split(WORDS_AT_ONCE), of_weight.split(WORDS_AT_ONCE), strict=True):
+            for words, of_words in zip(rounded.split(WORDS_AT_ONCE), of_weight.split(WORDS_AT_ONCE), strict=True):
                 softmax = torch.mm(read, words.T, out=scores[:, : len(words)]).sub_(log_sum).exp_()
                 torch.mm(softmax.T, weighted, out=of_words)
                 of_hidden.addmm_(softmax, words)
         of_weight.index_add_(0, targets, weighted, alpha=-1)
-        return of_hidden.sub_(weight[targets]).mul_(gradient).to(hidden.dtype), of_weight, None
+        return of_hidden.sub_(rounded[targets]).mul_(gradient).to(hidden.dtype), of_weight, None
 
 
 @contextlib.contextmanager
 def lowered(low: bool = True) -> Iterator[None]:
-    """Matrix products of float32 on the CPU are of their roundings to bfloat16, summed and given in float32."""
+    """Products of float32 matrices may be of their roundings to bfloat16, summed and given in float32.
+
+    They are on CPUs that have instructions for it; on others they stay as they are.
+    """
     matmul = torch.backends.mkldnn.matmul
     before = matmul.fp32_precision
     matmul.fp32_precision = "bf16" if low else before

@@ -46,21 +46,46 @@ def test_logits_far_apart_are_neither_infinite_nor_nan() -> None:
     torch.testing.assert_close(nll, F.cross_entropy(logits, targets, reduction="none"))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_some_tokens_at_a_time_are_the_same(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values and gradients, whatever each token weighs; the last part is smaller."""
+@pytest.mark.parametrize(
+    ("dtype", "limit", "few"), [(torch.float64, "AT_ONCE", {"cpu": 60 * 4}), (torch.bfloat16, "WORDS_AT_ONCE", 16)]
+)
+def test_some_at_a_time_are_the_same(
+    dtype: torch.dtype, limit: str, few: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens, or in bfloat16 words: values and gradients, whatever each token weighs. The last part is smaller."""
     hidden, weight = torch.randn(23, 5).to(dtype), torch.randn(60, 5).to(torch.promote_types(dtype, torch.float32))
     targets, upstream = torch.randint(60, (23,)), torch.randn(23)
     found = []
-    for at_once in (1 << 28, 60 * 4):
-        monkeypatch.setattr(tokens_nll, "AT_ONCE", {"cpu": at_once})
+    for at_once in (getattr(tokens_nll, limit), few):
+        monkeypatch.setattr(tokens_nll, limit, at_once)
         h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
-        with Largest(60 * 6) as largest:
+        with Largest(23 * 17) as largest:
             values = linear_nll(h, w, targets)
             values.backward(upstream.to(values.dtype))
-        assert bool(largest.made) == (at_once == 1 << 28)
+        assert bool(largest.made) == (at_once is not few)
+        assert h.grad is not None and w.grad is not None
         found.append((values.detach(), h.grad, w.grad))
-    torch.testing.assert_close(*found, rtol=1e-6, atol=1e-6)
+    (values, *gradients), (expected, *others) = found
+    torch.testing.assert_close(values, expected, rtol=1e-6, atol=1e-6)
+    for gradient, other in zip(gradients, others, strict=True):  # the softmax may be rounded in the one alone
+        assert (gradient - other).norm() < (2**-8 if dtype == torch.bfloat16 else 1e-9) * other.norm()
+
+
+@pytest.mark.parametrize("scale", [1.0, 3e4])
+def test_in_bfloat16_words_that_come_later_may_be_far_likelier(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is summed so far is of another largest score."""
+    monkeypatch.setattr(tokens_nll, "WORDS_AT_ONCE", 7)
+    weight = (scale * torch.linspace(-1, 1, 40)[:, None]).bfloat16().float()
+    hidden, targets = torch.tensor([[1.0], [-1.0], [0.0]]), torch.tensor([0, 0, 3])
+    expected = cross_entropy(hidden.double(), weight.double(), targets).float()
+    torch.testing.assert_close(linear_nll(hidden.bfloat16(), weight, targets), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_products_are_as_they_were_after_those_in_bfloat16() -> None:
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    hidden = torch.randn(3, 2).bfloat16().requires_grad_()
+    linear_nll(hidden, torch.randn(5, 2, requires_grad=True), torch.zeros(3, dtype=torch.long)).sum().backward()
+    assert torch.backends.mkldnn.matmul.fp32_precision == before != "bf16"
 
 
 def test_bfloat16_is_of_the_products_alone() -> None:

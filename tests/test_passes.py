@@ -11,19 +11,22 @@ import torch
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
+from bench.backbones.lstm import LSTMEncoder
 from bench.batch import Sequences
 from bench.checkpoint import Progress
 from bench.errors import BenchError
 from bench.methods import base
 from bench.methods.base import Gaussian, Method
+from bench.passes import Passes
 from bench.schema import Training
 from bench.training import Run
-from tests.methods.conftest import TRANSFORMERS, Task, build
+from tests.methods.conftest import TASKS, Task, build
 
 PLAN = Training(epochs=1, batch_size=4)
 LOW = PLAN.model_copy(update={"precision": "bfloat16"})
 COMPILED = PLAN.model_copy(update={"compile": True})
 CASES = [("gpt2", "softmax"), ("gpt2", "della"), ("gpt2-prompt", "trace-r"), ("bart", "embed")]
+LSTMS = [("lstm", "lstm-lm"), ("lstm", "lstm-vae"), ("lstm", "vae-attn")]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -42,9 +45,9 @@ def gradients(run: Run, rows: Any) -> tuple[Tensor, Tensor]:
     return found, torch.cat([p.grad.flatten() for p in run.method.parameters() if p.grad is not None])
 
 
-@pytest.mark.parametrize(("task", "name"), CASES)
+@pytest.mark.parametrize(("task", "name"), CASES + LSTMS)
 def test_bfloat16_is_near_float32_and_of_blocks_alone(task: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    method, data, seen = build(name, TRANSFORMERS[task]), TRANSFORMERS[task].sequences, []
+    method, data, seen = build(name, TASKS[task]), TASKS[task].sequences, []
     kl_dims = Gaussian.kl_dims
 
     def watched(q: Gaussian, p: Gaussian) -> Tensor:
@@ -67,9 +70,24 @@ def test_bfloat16_is_near_float32_and_of_blocks_alone(task: str, name: str, monk
     assert (low[1] - full[1]).norm() < 0.03 * full[1].norm()
     inputs = data.batch(range(4))
     context = method.backbone.context(inputs.condition) if inputs.condition is not None else None
-    with torch.no_grad():  # validation is as it was
-        assert method.backbone.decode(inputs.inputs, context=context).dtype == torch.float32
+    if task != "lstm":  # which reads z beside every word
+        with torch.no_grad():  # validation is as it was
+            assert method.backbone.decode(inputs.inputs, context=context).dtype == torch.float32
     assert "decode" not in vars(method.backbone)
+
+
+@pytest.mark.parametrize("name", ["lstm-vae", "davam-k128"])
+def test_an_encoder_beside_the_backbone_is_in_bfloat16_too(name: str) -> None:
+    method, batch = build(name, TASKS["lstm"]), TASKS["lstm"].batch()
+    assert isinstance(method.encoder, LSTMEncoder)
+    with torch.no_grad():
+        full = method.encoder(batch)
+        with Passes(method, LOW):
+            low = method.encoder(batch)
+        assert method.encoder(batch).equal(full)
+    assert low.dtype == torch.float32 and not low.equal(full)
+    assert low.bfloat16().float().equal(low), "as it was read in bfloat16"
+    torch.testing.assert_close(low, full, rtol=0.0, atol=0.02)
 
 
 @pytest.mark.parametrize(("task", "name"), CASES[1::2])
@@ -82,9 +100,9 @@ def test_compiled_once_for_all_lengths_and_numbers_of_texts(
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
     rng = np.random.default_rng(0)
     texts, sources = ([[0, *rng.integers(4, 200, n).tolist(), 1] for n in rng.integers(1, 12, 40)] for _ in range(2))
-    data = Sequences(texts, sources if TRANSFORMERS[task].conditional else None)
+    data = Sequences(texts, sources if TASKS[task].conditional else None)
     batches = [rng.integers(0, 40, n) for n in (3, 5, 2, 6)]
-    plain, quick = (run_of(build(name, TRANSFORMERS[task]), data, plan) for plan in (PLAN, COMPILED))
+    plain, quick = (run_of(build(name, TASKS[task]), data, plan) for plan in (PLAN, COMPILED))
     for rows in batches:
         torch.testing.assert_close(gradients(quick, rows), gradients(plain, rows), rtol=1e-5, atol=1e-6)
     assert counter.frame_count == 2, "encode and decode"
