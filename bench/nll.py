@@ -105,7 +105,7 @@ def lowered(low: bool = True) -> Iterator[None]:
 
     They are on CPUs that have instructions for it; on others they stay as they are.
     """
-    matmul = torch.backends.mkldnn.matmul
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
     matmul.fp32_precision = "bf16" if low else before
     try:

@@ -6,8 +6,8 @@ The plain form is the design of the public lagging-encoder code (He et al. 2019)
 batch of 32 sentences of one length, an LSTM, a linear layer to all words, cross entropy, SGD with clipping; for the VAE
 an encoder LSTM before it. Both are at the size of PTB, and both take a step on the same batches in turns: texts of the
 lengths that PTB has most of. The models are the same: with equal weights and without dropout their losses are equal,
-which is checked before anything is timed. With ``--side-by-side n`` also n processes of ours at once, as rows of a
-table are trained, beside one of the plain form.
+which is checked before anything is timed. Ours is timed in float32, as the plain form is, and in bfloat16. With
+``--side-by-side n`` also n processes of ours at once, as rows of a table are trained, beside one of the plain form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -32,11 +32,15 @@ from bench import model as models
 from bench import objectives
 from bench.batch import Batch, Sequences
 from bench.methods.base import Method
-from bench.schema import Backbone, MethodSpec
+from bench.passes import Passes
+from bench.schema import Backbone, MethodSpec, Training
+from bench.sgd import SparseSGD
 from bench.vocabulary import BOS, EOS
 
 LENGTHS = (12, 17, 21, 25, 33)  # words of a text: the middle of each fifth of PTB's training set
-BATCH, LATENT, CLIP = 32, 32, 5.0
+BATCH, LATENT, CLIP, RATE = 32, 32, 5.0, 0.01
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 SIZE = Backbone(
     kind="lstm", layers=1, width=256, embedding=256, dropout=0.5, tokenizer="words", vocabulary=10002, max_tokens=100
 )
@@ -111,21 +115,31 @@ def loss(method: Method, batch: Batch) -> Tensor:
     return objectives.loss(method.stages()[0].terms(batch, 1.0), 1.0, "sum")
 
 
-def stepper(model: nn.Module, loss: Callable[[Batch], Tensor]) -> Callable[[Batch], None]:
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, fused=True)
+def stepper(model: nn.Module, loss: Callable[[Batch], Tensor], sparse: bool = False) -> Callable[[Batch], None]:
+    optimiser = SparseSGD(model, RATE) if sparse else torch.optim.SGD(model.parameters(), lr=RATE, fused=True)
 
     def step(batch: Batch) -> None:
         loss(batch).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        if isinstance(optimiser, SparseSGD):
+            optimiser.clip(CLIP)
+        else:
+            nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimiser.step()
         optimiser.zero_grad()
 
     return step
 
 
-def our_stepper(name: str, device: str) -> Callable[[Batch], None]:
+def our_stepper(name: str, device: str, precision: Precision) -> Callable[[Batch], None]:
+    """As ``bench.training`` takes a step."""
     method = models.build(MethodSpec(use=name), SIZE, seed=0).to(device).train()
-    return stepper(method, lambda batch: loss(method, batch))
+    passes = Passes(method, Training(precision=precision))
+
+    def lowered(batch: Batch) -> Tensor:
+        with passes:
+            return loss(method, batch)
+
+    return stepper(method, lowered, sparse=device == "cpu")
 
 
 def seconds(jobs: dict[str, Callable[[Batch], None]], batches: list[Batch], rounds: int) -> dict[str, list[float]]:
@@ -153,18 +167,19 @@ def tokens_of(batches: list[Batch]) -> int:
     return sum(int(batch.predicted.sum()) for batch in batches)
 
 
-def one_row(name: str, device: str, rounds: int) -> None:
+def one_row(name: str, device: str, precision: Precision, rounds: int) -> None:
     """A process of ``side_by_side``: ready, told to go, its tokens a second."""
-    batches, step = texts(device), our_stepper(name, device)
+    batches, step = texts(device), our_stepper(name, device, precision)
     seconds({name: step}, batches, 1)
     print("ready", flush=True)
     sys.stdin.readline()
     print(tokens_of(batches) / statistics.mean(seconds({name: step}, batches, rounds)[name]), flush=True)
 
 
-def side_by_side(name: str, rows: int, device: str, threads: int, rounds: int) -> float:
+def side_by_side(name: str, precision: Precision, rows: int, device: str, threads: int, rounds: int) -> float:
     """Tokens a second of so many processes at once, all together."""
-    command = [sys.executable, "-m", "benchmarks.lstm", "--row", name, "--device", device, "--threads", str(threads)]
+    command = [sys.executable, "-m", "benchmarks.lstm", "--row", name, precision]
+    command += ["--device", device, "--threads", str(threads)]
     with contextlib.ExitStack() as stack:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         started = [
@@ -182,29 +197,30 @@ def lines(device: str, rounds: int, rows: int, threads: int) -> Iterator[str]:
     """Rows of Markdown."""
     batches = texts(device)
     tokens = tokens_of(batches)
-    yield "| method | plain, tokens/s | ours, tokens/s | ours / plain, median (min - max of rounds) |"
-    yield "|---|---:|---:|---:|"
+    yield "| method | ours in | plain, tokens/s | ours, tokens/s | ours / plain, median (min - max of rounds) |"
+    yield "|---|---|---:|---:|---:|"
     for name, latent in (("lstm-lm", 0), ("lstm-vae", LATENT)):
-        ours = models.build(MethodSpec(use=name), SIZE, seed=0).to(device)
-        plain = plain_like(ours, latent).to(device)
-        same_loss(ours.eval(), plain.eval(), batches[0])
-        jobs = {
-            "plain": stepper(plain.train(), lambda batch, plain=plain: plain(batch.ids)),  # type: ignore[misc]
-            "ours": stepper(ours.train(), lambda batch, ours=ours: loss(ours, batch)),  # type: ignore[misc]
-        }
+        method = models.build(MethodSpec(use=name), SIZE, seed=0).to(device)
+        plain = plain_like(method, latent).to(device)
+        same_loss(method.eval(), plain.eval(), batches[0])
+        jobs = {"plain": stepper(plain.train(), lambda batch, plain=plain: plain(batch.ids))}  # type: ignore[misc]
+        jobs |= {precision: our_stepper(name, device, precision) for precision in PRECISIONS}
         took = seconds(jobs, batches, rounds)
-        ratios = sorted(p / o for p, o in zip(took["plain"], took["ours"], strict=True))
         speeds = {job: tokens / statistics.median(each) for job, each in took.items()}
-        yield (
-            f"| {name} | {speeds['plain']:,.0f} | {speeds['ours']:,.0f} | "
-            f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f}) |"
-        )
-        if rows > 1:
-            together = side_by_side(name, rows, device, threads, rounds)
-            yield f"| {name}, {rows} side by side | | {together:,.0f} | {together / speeds['plain']:.2f} |"
+        for precision in PRECISIONS:
+            ratios = sorted(p / o for p, o in zip(took["plain"], took[precision], strict=True))
+            yield (
+                f"| {name} | {precision} | {speeds['plain']:,.0f} | {speeds[precision]:,.0f} | "
+                f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f}) |"
+            )
+            if rows > 1:
+                together = side_by_side(name, precision, rows, device, threads, rounds)
+                ratio = together / speeds["plain"]
+                yield f"| {name}, {rows} side by side | {precision} | | {together:,.0f} | {ratio:.2f} |"
     for name in OURS_ALONE:
-        took = seconds({name: our_stepper(name, device)}, batches, max(1, rounds // 4))
-        yield f"| {name} | | {tokens / statistics.median(took[name]):,.0f} | |"
+        took = seconds({p: our_stepper(name, device, p) for p in PRECISIONS}, batches, max(1, rounds // 4))
+        for precision in PRECISIONS:
+            yield f"| {name} | {precision} | | {tokens / statistics.median(took[precision]):,.0f} | |"
 
 
 def main() -> None:
@@ -213,12 +229,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--side-by-side", type=int, default=1, help="processes of ours at once")
-    parser.add_argument("--row", help=argparse.SUPPRESS)
+    parser.add_argument("--row", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="also write the table here")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     if given.row:
-        one_row(given.row, given.device, given.rounds)
+        name, precision = given.row
+        one_row(name, given.device, precision, given.rounds)
         return
     cpu = f"{platform.machine()}, {given.threads} thread(s) a process"
     where = torch.cuda.get_device_name() if given.device == "cuda" else cpu
