@@ -68,6 +68,10 @@ class Dag:
         several = {"processes": str(self.gpus)} if self.gpus > 1 else {}
         return self.arguments(wildcards, device=self.device, **several)
 
+    def training_threads(self, wildcards: Any) -> int:
+        """Of one cell: its method may have a number of its own."""
+        return suites.training_of(self.suite, wildcards.dataset, wildcards.method).threads
+
     def paths(self, cell: Cell) -> CellPaths:
         """The files of one cell."""
         return CellPaths(self.suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)

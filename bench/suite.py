@@ -301,17 +301,20 @@ def spec_of(suite: Suite, method: str) -> MethodSpec:
     return spec if spec.use else spec.model_copy(update={"use": method})
 
 
-OWN_PLANS = {"backbone", "learning_rate", "importance_examples"}  # of a method, which are part of other settings
+OWN_PLANS = {"backbone", "learning_rate", "threads", "importance_examples"}  # of a method: part of other settings
 # of a plan, where they are off: no part of its digest
 OFF_BY_DEFAULT = ("keep", "precision", "batch_tokens", "tokens_at_once", "compile")
 TRAINING = {"epochs", "batch_size", "learning_rate", "warmup_steps"}  # parts of the plan that a dataset may have
 
 
 def training_of(suite: Suite, dataset: str, method: str = "") -> Training:
-    """The training plan of one cell: the suite's, with what its dataset and its method have of their own."""
+    """The training plan of one cell: the suite's, with what its dataset and its method have of their own.
+
+    Likelihoods and samples take the suite's number of threads whatever the training of a method took.
+    """
     own = suite.datasets[dataset].model_dump(include=TRAINING, exclude_none=True)
     if method:
-        own |= suite.methods[method].model_dump(include={"learning_rate"}, exclude_none=True)
+        own |= suite.methods[method].model_dump(include={"learning_rate", "threads"}, exclude_none=True)
     return suite.training.model_copy(update=own)
 
 

@@ -55,10 +55,10 @@ def train(suite: Suite, cell: Cell, key: str, device: str = "cpu") -> None:
 
 def _train(suite: Suite, cell: Cell, key: str, device: str, own: Ranks) -> None:
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
-    target = devices.select(device, suite.training.threads)
+    plan = training_of(suite, cell.dataset, cell.method)
+    target = devices.select(device, plan.threads)
     spec, backbone = spec_of(suite, cell.method), backbone_of(suite, cell.dataset, cell.method)
     sequences, valid = (read_sequences(paths.data, part, backbone) for part in ("train", "valid"))
-    plan = training_of(suite, cell.dataset, cell.method)
     backbone, start = models.resolve(backbone, paths)
     method = models.build(spec, backbone, cell.seed, conditional=valid.sources is not None, start=start).to(target)
     with measured(paths.cost("train")) if own.first else nullcontext(Meter()) as meter:

@@ -51,6 +51,13 @@ def test_targets_are_the_cells_and_a_human_row_a_dataset() -> None:
     assert {"reports/table1.html", "reports/curves.svg"} < set(loaded.read("index"))
 
 
+def test_a_method_may_be_trained_by_more_threads_than_the_others() -> None:
+    Path("tiny.yaml").write_text((SUITE % "elbo").replace("[gpt2, della@paper]", "{gpt2: , della@paper: {threads: 3}}"))
+    loaded = dag.load({"suite": "tiny.yaml"})
+    threads = [loaded.training_threads(Wildcards(dataset="bbe", method=name)) for name in ("gpt2", "della@paper")]
+    assert threads == [1, 3]
+
+
 def test_the_site_reads_a_datasets_own_decoding_too() -> None:
     index = "reports: {index: {datasets: [sotu], methods: [gpt2], decodings: [greedy]}}"
     Path("tiny.yaml").write_text(f"{SUITE % 'bleu'}\ndecodings: {{greedy: {{strategy: greedy}}}}\n{index}\n")

@@ -18,7 +18,7 @@ rule train:
     priority: 50
     conda:
         "../envs/bench.yaml"
-    threads: dag.suite.training.threads
+    threads: dag.training_threads
     resources:
         gpu=dag.gpu,
     params:
