@@ -6,22 +6,25 @@ scaled and subtracted like the rest are a sixth of a step of a small LSTM.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 
+def sparse_embeddings(model: nn.Module, sparse: bool) -> None:
+    """Whether the gradients of its embeddings are of rows that were read, and not of all."""
+    for part in model.modules():
+        if isinstance(part, nn.Embedding):
+            part.sparse = sparse
+
+
 class SparseSGD(torch.optim.Optimizer):
-    """w -= rate * c * gradient, with c = min(1, clip / norm of all gradients) as ``torch.nn.utils.clip_grad_norm_``'s.
+    """w -= rate * c * gradient, c = min(1, clip / norm of all gradients) as in ``torch.nn.utils.clip_grad_norm_``."""
 
-    The model's embeddings have sparse gradients from here on.
-    """
-
-    def __init__(self, model: nn.Module, rate: float) -> None:
-        super().__init__([p for p in model.parameters() if p.requires_grad], {"lr": rate})
+    def __init__(self, parameters: Iterable[Tensor], rate: float) -> None:
+        super().__init__(parameters, {"lr": rate})
         self.scale: float | Tensor = 1.0
-        for part in model.modules():
-            if isinstance(part, nn.Embedding):
-                part.sparse = True
 
     @torch.no_grad()
     def clip(self, largest: float) -> None:

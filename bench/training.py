@@ -35,7 +35,7 @@ from bench.paths import CellPaths
 from bench.progress import progress as shown
 from bench.ranks import ALONE, Ranks
 from bench.schema import Suite, Training
-from bench.sgd import SparseSGD
+from bench.sgd import SparseSGD, sparse_embeddings
 from bench.suite import Cell, backbone_of, spec_of, training_of
 
 COLUMNS = (
@@ -212,8 +212,10 @@ class Run:
             self.method.get_submodule(name).requires_grad_(True)
         parameters = [p for p in self.method.parameters() if p.requires_grad]
         self.optimiser: torch.optim.Optimizer
-        if plan.optimiser == "sgd" and self.ranks.size == 1 and self.device.type == "cpu":
-            self.optimiser = SparseSGD(self.method, plan.learning_rate)
+        sparse = plan.optimiser == "sgd" and self.ranks.size == 1 and self.device.type == "cpu"
+        sparse_embeddings(self.method, sparse)
+        if sparse:
+            self.optimiser = SparseSGD(parameters, plan.learning_rate)
         elif plan.optimiser == "sgd":
             self.optimiser = torch.optim.SGD(parameters, lr=plan.learning_rate, fused=True)
         else:

@@ -34,7 +34,7 @@ from bench.batch import Batch, Sequences
 from bench.methods.base import Method
 from bench.passes import Passes
 from bench.schema import Backbone, MethodSpec, Training
-from bench.sgd import SparseSGD
+from bench.sgd import SparseSGD, sparse_embeddings
 from bench.vocabulary import BOS, EOS
 
 LENGTHS = (12, 17, 21, 25, 33)  # words of a text: the middle of each fifth of PTB's training set
@@ -116,7 +116,9 @@ def loss(method: Method, batch: Batch) -> Tensor:
 
 
 def stepper(model: nn.Module, loss: Callable[[Batch], Tensor], sparse: bool = False) -> Callable[[Batch], None]:
-    optimiser = SparseSGD(model, RATE) if sparse else torch.optim.SGD(model.parameters(), lr=RATE, fused=True)
+    parameters = list(model.parameters())
+    optimiser = SparseSGD(parameters, RATE) if sparse else torch.optim.SGD(parameters, lr=RATE, fused=True)
+    sparse_embeddings(model, sparse)
 
     def step(batch: Batch) -> None:
         loss(batch).backward()
