@@ -17,7 +17,7 @@ from bench.report import frozen
 from bench.schema import Suite
 
 ROOT = Path(__file__).parents[2]
-PTB = "ptb-2026.11.1"
+PTB = "ptb-2026.11.2"
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +85,9 @@ def test_what_a_release_cannot_show_is_one_line(report: str, release: str, told:
 
 
 def test_of_other_settings_than_the_suite_has(embedded: Suite, tmp_path: Path) -> None:
+    ptb = suites.load("workflow/config/ptb.yaml")
+    with pytest.raises(BenchError, match=r"^release 'ptb-2026.11.1': ptb/lstm-lm/seed1: stage '\w+' ran under settings"):
+        frozen.render(ptb, "davam/table2", ["ptb-2026.11.1"], tmp_path / "out.md")
     with pytest.raises(BenchError, match=r"^release '.*3': bbe/gpt2/seed1: stage 'generate' ran under settings the"):
         frozen.render(embedded, "table1", ["embedded-2026.11.3"], tmp_path / "out.md")
     assert not list(tmp_path.iterdir())
@@ -95,4 +98,4 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "bench", *command, "--out", str(tmp_path / "t.csv")], check=True, env=dict(os.environ)
     )
-    assert "| LSTM-LM    |    100.54 |" in (tmp_path / "t.md").read_text(encoding="utf-8")
+    assert "| LSTM-LM    |    100.65 |" in (tmp_path / "t.md").read_text(encoding="utf-8")
