@@ -184,6 +184,11 @@ class Run:
             self._row()
 
     @property
+    def sparse(self) -> bool:
+        """Whether gradients of embeddings are: by SGD on the CPU, where it costs nothing to ask how long they are."""
+        return self.plan.optimiser == "sgd" and self.ranks.size == 1 and self.device.type == "cpu"
+
+    @property
     def _label(self) -> str:
         return f"train {self.stage.name}".strip()
 
@@ -212,9 +217,8 @@ class Run:
             self.method.get_submodule(name).requires_grad_(True)
         parameters = [p for p in self.method.parameters() if p.requires_grad]
         self.optimiser: torch.optim.Optimizer
-        sparse = plan.optimiser == "sgd" and self.ranks.size == 1 and self.device.type == "cpu"
-        sparse_embeddings(self.method, sparse)
-        if sparse:
+        sparse_embeddings(self.method, self.sparse)
+        if self.sparse:
             self.optimiser = SparseSGD(parameters, plan.learning_rate)
         elif plan.optimiser == "sgd":
             self.optimiser = torch.optim.SGD(parameters, lr=plan.learning_rate, fused=True)
