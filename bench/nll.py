@@ -63,7 +63,7 @@ class _LinearNLL(torch.autograd.Function):
 
 
 class _LoweredNLL(torch.autograd.Function):
-    """The same in bfloat16 on the CPU, where it can be the products that take a tenth of the time, and nothing else.
+    """The same in bfloat16 on the CPU, where products may take a tenth of the time, and passes over memory do not.
 
     So scores are made of some words at a time, few enough for the caches, and once more for the gradients.
     """

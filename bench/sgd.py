@@ -24,7 +24,7 @@ class SparseSGD(torch.optim.Optimizer):
 
     def __init__(self, parameters: Iterable[Tensor], rate: float) -> None:
         super().__init__(parameters, {"lr": rate})
-        self.scale: float | Tensor = 1.0
+        self.scale = 1.0
 
     @torch.no_grad()
     def clip(self, largest: float) -> None:
@@ -34,12 +34,12 @@ class SparseSGD(torch.optim.Optimizer):
             if p.grad is not None:
                 p.grad = p.grad.coalesce() if p.grad.is_sparse else p.grad
                 norms.append(torch.linalg.vector_norm(p.grad.values() if p.grad.is_sparse else p.grad))
-        self.scale = (largest / (torch.linalg.vector_norm(torch.stack(norms)) + 1e-6)).clamp(max=1.0)
+        self.scale = float((largest / (torch.linalg.vector_norm(torch.stack(norms)) + 1e-6)).clamp(max=1.0))
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            by = -group["lr"] * float(self.scale)
+            by = -group["lr"] * self.scale
             for p in group["params"]:
                 if p.grad is not None:
                     p.add_(p.grad, alpha=by)

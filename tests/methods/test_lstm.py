@@ -12,7 +12,7 @@ from bench import model as models
 from bench import objectives
 from bench.backbones.attending import Attended
 from bench.backbones.base import NOTHING, Injection
-from bench.backbones.lstm import LSTM, LSTMEncoder
+from bench.backbones.lstm import LSTM, Dropout, LSTMEncoder
 from bench.batch import Batch, collate
 from bench.errors import BenchError
 from bench.methods.base import Method
@@ -306,3 +306,21 @@ def test_variants_are_what_table_2_compares() -> None:
         stages = method.stages()
         assert len(stages) == 1 + pretraining and bool(stages[0].ahead) == aggressive
         assert not any(stage.adaptive for stage in stages)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_dropout_is_zeros_and_what_makes_up_for_them(p: float) -> None:
+    """As torch.nn.Dropout's: each number apart, 0 with probability p, or else by 1 / (1 - p), and so its gradient."""
+    torch.manual_seed(0)
+    read = torch.full((200, 500), 3.0, requires_grad=True)
+    dropped = Dropout(p).train()(read)
+    kept = dropped != 0
+    torch.testing.assert_close(dropped[kept], torch.full((int(kept.sum()),), 3 / (1 - p)))
+    deviation = (p * (1 - p) / read.numel()) ** 0.5
+    assert abs(1 - kept.double().mean() - p) < 4 * deviation
+    for dim, others in ((0, 200), (1, 500)):  # rows and columns are no wholes
+        assert (kept.double().mean(dim) - (1 - p)).abs().max() < 6 * (p * (1 - p) / others) ** 0.5
+    dropped.sum().backward()
+    torch.testing.assert_close(read.grad, kept / (1 - p))
+    assert Dropout(p).eval()(read).equal(read)
+    assert Dropout(0.0).train()(read).equal(read)
