@@ -26,15 +26,14 @@ def linear_nll(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
 
     Of ``hidden`` in bfloat16 the products are of bfloat16 numbers; sums, logits and the softmax are in float32.
     """
-    if hidden.dtype == torch.bfloat16 and not hidden.is_cuda:
-        lower: Tensor = _LoweredNLL.apply(hidden, weight, targets)
-        return lower
+    on_cpu = hidden.dtype == torch.bfloat16 and not hidden.is_cuda
+    function: type[torch.autograd.Function] = _LoweredNLL if on_cpu else _LinearNLL
     tokens = max(1, AT_ONCE[weight.device.type] // len(weight))
     if len(targets) <= tokens:
-        nll: Tensor = _LinearNLL.apply(hidden, weight, targets)
+        nll: Tensor = function.apply(hidden, weight, targets)
         return nll
     return torch.cat([
-        checkpoint(_LinearNLL.apply, part, weight, of_part, use_reentrant=False, preserve_rng_state=False)
+        checkpoint(function.apply, part, weight, of_part, use_reentrant=False, preserve_rng_state=False)
         for part, of_part in zip(hidden.split(tokens), targets.split(tokens), strict=True)
     ])  # fmt: skip
 
@@ -65,38 +64,43 @@ class _LinearNLL(torch.autograd.Function):
 class _LoweredNLL(torch.autograd.Function):
     """The same in bfloat16 on the CPU, where products may take a tenth of the time, and passes over memory do not.
 
-    So scores are made of some words at a time, few enough for the caches, and once more for the gradients.
+    So scores are made of some words at a time, few enough for the caches, and kept for the gradients as weights in
+    bfloat16: of each share of the words against the largest score so far, which is put right where they are used.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        read, rounded = hidden.float(), weight.bfloat16().float()
+        read, low = hidden.float(), weight.bfloat16()
         scores = read.new_empty(len(read), min(len(weight), WORDS_AT_ONCE))
         largest, total = torch.full_like(read[:, :1], float("-inf")), torch.zeros_like(read[:, :1])  # of words so far
-        with lowered():
-            for words in rounded.split(WORDS_AT_ONCE):
-                of_words = torch.mm(read, words.T, out=scores[:, : len(words)])
-                before, largest = largest, torch.maximum(largest, of_words.amax(1, keepdim=True))
-                total = total * (before - largest).exp_() + of_words.sub_(largest).exp_().sum(1, keepdim=True)
+        keep = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        weights, shifts = [], []
+        for words in low.split(WORDS_AT_ONCE):
+            with lowered():
+                of_words = torch.mm(read, words.float().T, out=scores[:, : len(words)])
+            before, largest = largest, torch.maximum(largest, of_words.amax(1, keepdim=True))
+            total = total * (before - largest).exp_() + of_words.sub_(largest).exp_().sum(1, keepdim=True)
+            if keep:
+                weights.append(of_words.bfloat16())
+                shifts.append(largest)
         log_sum = total.log_().add_(largest)
-        ctx.save_for_backward(hidden, weight, targets, log_sum)
-        return log_sum[:, 0] - (read * rounded[targets]).sum(1)
+        ctx.save_for_backward(hidden, low, targets, *weights, *((shift - log_sum).exp_() for shift in shifts))
+        return log_sum[:, 0] - (read * low[targets].float()).sum(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         """The softmax times the gradient of each, through the linear map; onehot(target) apart."""
-        hidden, weight, targets, log_sum = ctx.saved_tensors
-        read, rounded, gradient = hidden.float(), weight.bfloat16().float(), gradient[:, None]
-        scores = read.new_empty(len(read), min(len(weight), WORDS_AT_ONCE))
-        weighted, of_hidden, of_weight = read * gradient, torch.zeros_like(read), torch.empty_like(weight)
-        with lowered():
-            for words, of_words in zip(rounded.split(WORDS_AT_ONCE), of_weight.split(WORDS_AT_ONCE), strict=True):
-                softmax = torch.mm(read, words.T, out=scores[:, : len(words)]).sub_(log_sum).exp_()
-                torch.mm(softmax.T, weighted, out=of_words)
-                of_hidden.addmm_(softmax, words)
+        hidden, low, targets, *kept = ctx.saved_tensors
+        weighted, of_hidden = hidden.float() * gradient[:, None], torch.zeros_like(hidden, dtype=torch.float32)
+        of_weight = torch.empty_like(low, dtype=torch.float32)
+        parts = zip(low.split(WORDS_AT_ONCE), of_weight.split(WORDS_AT_ONCE), strict=True)
+        for (words, of_words), weights, share in zip(parts, kept[: len(kept) // 2], kept[len(kept) // 2 :], strict=True):
+            of_words.copy_(weights.T @ (weighted * share).bfloat16())
+            of_hidden.addcmul_((weights @ words).float(), share)
         of_weight.index_add_(0, targets, weighted, alpha=-1)
-        return of_hidden.sub_(rounded[targets]).mul_(gradient).to(hidden.dtype), of_weight, None
+        of_hidden.sub_(low[targets].float()).mul_(gradient[:, None])
+        return of_hidden.to(hidden.dtype), of_weight, None
 
 
 @contextlib.contextmanager
