@@ -24,7 +24,8 @@ AT_ONCE = {"cpu": 1 << 28, "cuda": 1 << 30}  # logits held at a time: 1 GiB, 4 G
 def linear_nll(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     """-log softmax(weight @ h)[target] of each h of ``hidden`` [N, d]; weight [V, d], targets [N]; nats: [N].
 
-    Of ``hidden`` in bfloat16 the products are of bfloat16 numbers; sums, logits and the softmax are in float32.
+    Of ``hidden`` in bfloat16 the products are of bfloat16 numbers; sums, logits and the softmax are in float32. On the
+    CPU the products of the gradients are also given in bfloat16.
     """
     on_cpu = hidden.dtype == torch.bfloat16 and not hidden.is_cuda
     function: type[torch.autograd.Function] = _LoweredNLL if on_cpu else _LinearNLL
@@ -64,8 +65,8 @@ class _LinearNLL(torch.autograd.Function):
 class _LoweredNLL(torch.autograd.Function):
     """The same in bfloat16 on the CPU, where products may take a tenth of the time, and passes over memory do not.
 
-    So scores are made of some words at a time, few enough for the caches, and kept for the gradients as weights in
-    bfloat16: of each share of the words against the largest score so far, which is put right where they are used.
+    So scores are made of some words at a time, few enough for the caches, and their exponentials kept in bfloat16 for
+    the gradients. They are relative to the largest score so far, which ``shares`` put right: one number for a token.
     """
 
     @staticmethod
@@ -74,7 +75,7 @@ class _LoweredNLL(torch.autograd.Function):
         scores = read.new_empty(len(read), min(len(weight), WORDS_AT_ONCE))
         largest, total = torch.full_like(read[:, :1], float("-inf")), torch.zeros_like(read[:, :1])  # of words so far
         keep = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        weights, shifts = [], []
+        weights, shifts = [], []  # of some words each
         for words in low.split(WORDS_AT_ONCE):
             with lowered():
                 of_words = torch.mm(read, words.float().T, out=scores[:, : len(words)])
@@ -94,8 +95,9 @@ class _LoweredNLL(torch.autograd.Function):
         hidden, low, targets, *kept = ctx.saved_tensors
         weighted, of_hidden = hidden.float() * gradient[:, None], torch.zeros_like(hidden, dtype=torch.float32)
         of_weight = torch.empty_like(low, dtype=torch.float32)
-        parts = zip(low.split(WORDS_AT_ONCE), of_weight.split(WORDS_AT_ONCE), strict=True)
-        for (words, of_words), weights, share in zip(parts, kept[: len(kept) // 2], kept[len(kept) // 2 :], strict=True):
+        weights_of, shares = kept[: len(kept) // 2], kept[len(kept) // 2 :]
+        parts = zip(low.split(WORDS_AT_ONCE), of_weight.split(WORDS_AT_ONCE), weights_of, shares, strict=True)
+        for words, of_words, weights, share in parts:
             of_words.copy_(weights.T @ (weighted * share).bfloat16())
             of_hidden.addcmul_((weights @ words).float(), share)
         of_weight.index_add_(0, targets, weighted, alpha=-1)
