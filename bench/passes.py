@@ -1,8 +1,8 @@
 """The passes through a backbone's blocks as a suite wants them trained: in bfloat16, compiled, or as they are.
 
-Weights, the optimiser, everything latent, KL and log-softmax stay in float32: of a mean or a log-variance, bfloat16
-would leave three digits. Validation and likelihoods are in float32 throughout, since they are the numbers that are
-compared.
+Weights, the optimiser, everything latent, KL, logits and likelihoods stay in float32: of a mean or a log-variance,
+bfloat16 would leave three digits. Validation and likelihoods are in float32 throughout, since they are the numbers that
+are compared.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from bench.schema import Training
 
 
 class Passes:
-    """A context in which ``encode`` and ``decode`` of a method's backbone, and an LSTM encoder that it has beside it,
-    are replaced, where the plan has anything to change.
+    """A context in which ``encode`` and ``decode`` of a method's backbone, and an LSTM encoder that is trained beside
+    it, are replaced, where the plan has anything to change. An encoder that is not trained stays as validation has it.
 
     In bfloat16 encoders still return float32, for the latent variables; ``decode`` returns bfloat16, for
     :func:`bench.nll.linear_nll`.
@@ -40,7 +40,7 @@ class Passes:
             device = backbone.output_weight.device.type
             encode, decode = _in_bfloat16(encode, device, torch.float32), _in_bfloat16(decode, device, torch.bfloat16)
             for part in method.children():
-                if isinstance(part, LSTMEncoder):
+                if isinstance(part, LSTMEncoder) and any(weight.requires_grad for weight in part.parameters()):
                     self.replaced[part, "forward"] = _in_bfloat16(part.forward, device, torch.float32)
         self.replaced |= {(backbone, "encode"): encode, (backbone, "decode"): decode}
 

@@ -131,7 +131,9 @@ class Backbone(Section):
 
 
 class Training(Section):
-    """One optimiser schedule, the same for every method of the suite and every stage of its training.
+    """One optimiser schedule for every method of the suite and every stage of its training.
+
+    But a dataset or a method may have values of its own, and ``adaptive`` stages in a suite of SGD have AdamW at 0.001.
 
     ``decay: plateau`` is the schedule of LSTM language models: the whole validation set after every epoch; from epoch
     ``decay_from``, after ``patience`` epochs in a row without a better bound, back to the best weights at half the

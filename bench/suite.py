@@ -100,6 +100,9 @@ def _resolve_names(suite: Suite, where: str) -> None:
             registry.describe(spec.use or name)
         for dataset in suite.datasets:
             registry.dataset(dataset)
+            plan = training_of(suite, dataset)
+            if plan.warmup_steps and plan.decay == "plateau":
+                raise BenchError("'training.warmup_steps' has no effect: 'decay: plateau' begins at the whole rate")
         paired = any(registry.dataset(dataset).conditional for dataset in suite.datasets)
         for metric in suite.metrics:
             if registry.metric(metric).paired and not paired:

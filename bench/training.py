@@ -61,6 +61,10 @@ def _train(suite: Suite, cell: Cell, key: str, device: str, own: Ranks) -> None:
     sequences, valid = (read_sequences(paths.data, part, backbone) for part in ("train", "valid"))
     backbone, start = models.resolve(backbone, paths)
     method = models.build(spec, backbone, cell.seed, conditional=valid.sources is not None, start=start).to(target)
+    own_rate = plan.optimiser == "sgd" and suite.methods[cell.method].learning_rate
+    if own_rate and all(stage.adaptive for stage in method.stages()):
+        rate = ADAPTIVE["learning_rate"]
+        raise BenchError(f"'methods.{cell.method}.learning_rate' is of SGD; this method is trained by AdamW at {rate}")
     with measured(paths.cost("train")) if own.first else nullcontext(Meter()) as meter:
         meter.device = devices.describe(target) if own.size == 1 else f"{own.size} × {devices.describe(target)}"
         rows = fit(method, sequences, valid, plan, cell.seed, Checkpoint(paths.resume, key), meter, own)
@@ -141,12 +145,12 @@ class Run:
         self.halving = self.plan.decay == "plateau"
         self.valid = valid if self.halving else valid.first(self.plan.valid_examples)
         self.device = next(method.parameters()).device
-        self.passes = Passes(method, self.plan)
         self.per_epoch = len(self._batches(0))
         self.total = self.per_epoch * self.plan.epochs
         if not self.total:
             raise BenchError(f"{len(sequences)} training texts make no batch of {plan.batch_size}")
         self.best: dict[str, Tensor] = {}  # weights of the best validation bound
+        self.tokens = 0  # predicted in training, also while the encoder is ahead
         self.sums = torch.tensor(progress.sums, dtype=torch.float64, device=self.device)
 
     def steps(self, saved: Saved | None) -> Iterator[tuple[int, float]]:
@@ -164,9 +168,8 @@ class Run:
             epoch = step // self.per_epoch
             if epoch not in batches:
                 batches = {epoch: self._batches(epoch)}
-            began = time.perf_counter()
-            work = self._work(batches[epoch][step % self.per_epoch])
-            self._step(work, batches[epoch])
+            began, before = time.perf_counter(), self.tokens
+            self._step(self._work(batches[epoch][step % self.per_epoch]), batches[epoch])
             whole = progress.step % self.per_epoch == 0
             if logged := whole if self.halving else progress.step in log_at:
                 self.settle()
@@ -176,7 +179,7 @@ class Run:
                 if plan.keep == "best" or self.halving:
                     self._keep()
             ended = whole and self._end_epoch()
-            yield work.tokens, seconds
+            yield self.tokens - before, seconds
             if ended:
                 break
         if self.best:
@@ -226,6 +229,7 @@ class Run:
             self.optimiser = torch.optim.AdamW(
                 parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
             )
+        self.passes = Passes(self.method, plan)
         if saved is not None:
             self.best = saved.best
             named = dict(self.method.named_parameters())
@@ -259,6 +263,7 @@ class Run:
         """The gradients of a batch's loss, left in the parameters; that loss, and the sums of rec and KL: [3]."""
         method, beta, options = self.method, self._beta(self.progress.step), self.method.options
         method.train()
+        self.tokens += work.tokens
         found = torch.zeros(3, dtype=torch.float64, device=self.device)
         for batch in work.parts:
             with self.passes:
@@ -287,7 +292,12 @@ class Run:
         self.optimiser.zero_grad()
 
     def _beta(self, step: int) -> float:
-        return self.stage.beta(step, self.plan.annealing_period * self.per_epoch, self.total)
+        return self.stage.beta(step, self._period, self.total)
+
+    @property
+    def _period(self) -> int:
+        """Of annealing, in steps."""
+        return self.plan.annealing_period * self.per_epoch
 
     def _rate(self, step: int) -> float:
         plan = self.plan
@@ -306,8 +316,13 @@ class Run:
         return self.halving and self._halve()
 
     def _keep(self) -> None:
-        """Keep the weights whose validation bound, in the last row, is the best so far; count the rows since."""
+        """Keep the weights whose validation bound, in the last row, is the best so far; count the rows since.
+
+        Not while a stage is still on its way to what it is about.
+        """
         progress, row = self.progress, self.progress.rows[-1]
+        if self.stage.settled and progress.step < self.stage.settled(self._period, self.total):
+            return
         value = row["valid_rec"] if self.stage.judged == "rec" else row["valid_nelbo"]
         if value < progress.best or not self.best:  # the first, were it that of a model that diverged: nan
             progress.best, progress.worse = min(progress.best, value), 0

@@ -4,7 +4,7 @@
 
 The plain form is the design of the public lagging-encoder code (He et al. 2019), as one writes it down in PyTorch: a
 batch of 32 sentences of one length, an LSTM, a linear layer to all words, cross entropy, SGD with clipping; for the VAE
-an encoder LSTM before it. Both are at the size of PTB, and both take a step on the same batches in turns: texts of the
+an encoder LSTM before it. Both are at the size of PTB, and both take steps on the same batches in turns: texts of the
 lengths that PTB has most of. The models are the same: with equal weights and without dropout their losses are equal,
 which is checked before anything is timed. Ours is timed in float32, as the plain form is, and in bfloat16. With
 ``--side-by-side n`` also n processes of ours at once, as rows of a table are trained, beside one of the plain form.
@@ -195,6 +195,11 @@ def side_by_side(name: str, precision: Precision, rows: int, device: str, thread
         return sum(float(process.stdout.readline()) for process in started)
 
 
+def alone(rounds: int) -> int:
+    """Rounds of methods that have no plain form beside them."""
+    return max(1, rounds // 4)
+
+
 def lines(device: str, rounds: int, rows: int, threads: int) -> Iterator[str]:
     """Rows of Markdown."""
     batches = texts(device)
@@ -220,7 +225,7 @@ def lines(device: str, rounds: int, rows: int, threads: int) -> Iterator[str]:
                 ratio = together / speeds["plain"]
                 yield f"| {name}, {rows} side by side | {precision} | | {together:,.0f} | {ratio:.2f} |"
     for name in OURS_ALONE:
-        took = seconds({p: our_stepper(name, device, p) for p in PRECISIONS}, batches, max(1, rounds // 4))
+        took = seconds({p: our_stepper(name, device, p) for p in PRECISIONS}, batches, alone(rounds))
         for precision in PRECISIONS:
             yield f"| {name} | {precision} | | {tokens / statistics.median(took[precision]):,.0f} | |"
 
@@ -245,7 +250,8 @@ def main() -> None:
         "# Training steps of the LSTM family\n",
         f"Written by `python -m benchmarks.lstm {' '.join(sys.argv[1:])}`; {where}, torch {torch.__version__}. "
         f"PTB's size: 256 / 256, {SIZE.vocabulary:,} words, {BATCH} texts a batch, of "
-        f"{', '.join(map(str, LENGTHS))} words; {given.rounds} rounds, each form having its turn at each batch.\n",
+        f"{', '.join(map(str, LENGTHS))} words; {given.rounds} rounds, each form having its turn at all of them; of "
+        f"methods without a plain form {alone(given.rounds)}. Tokens a second are of median times.\n",
         *lines(given.device, given.rounds, given.side_by_side, given.threads),
         "",
     ])  # fmt: skip

@@ -43,8 +43,8 @@ def tiny() -> Method:
     return method
 
 
-def fit(method: Method, tmp_path: Path) -> list[dict[str, Any]]:
-    return training.fit(method, DATA, DATA, PLAN, 1, Nowhere(), Meter())
+def fit(method: Method, tmp_path: Path, meter: Meter | None = None) -> list[dict[str, Any]]:
+    return training.fit(method, DATA, DATA, PLAN, 1, Nowhere(), meter or Meter())
 
 
 def weights(method: Method) -> dict[str, Tensor]:
@@ -223,3 +223,20 @@ def test_mutual_information_repeats_itself() -> None:
     assert (
         aggressive.mutual_information(method, DATA, 8, 3) == first != aggressive.mutual_information(method, DATA, 8, 4)
     )
+
+
+def test_tokens_of_the_encoder_ahead_are_counted_with_its_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or ``tokens_per_s`` would be a hundredth of what is processed."""
+    backward, worked, meter = training.Run._backward, [], Meter()
+
+    def watched(run: training.Run, work: training.Work) -> Tensor:
+        worked.append(work.tokens)
+        return backward(run, work)
+
+    monkeypatch.setattr(aggressive, "STEPS", 4)
+    monkeypatch.setattr(training.Run, "_backward", watched)
+    monkeypatch.setattr(aggressive, "mutual_information", lambda *_: 1.0)
+    fit(tiny(), tmp_path, meter)
+    assert meter.tokens == sum(worked) and len(worked) == 9 * 4, "three steps ahead, and one of all"

@@ -106,7 +106,7 @@ def test_products_are_as_they_were_after_those_in_bfloat16() -> None:
 
 
 def test_bfloat16_is_of_the_products_alone() -> None:
-    """Of the rounded numbers everything is exact in float32; and weights get their gradients in float32."""
+    """Of the rounded numbers values are exact in float32; gradients are within the rounding of a softmax."""
     torch.manual_seed(0)
     hidden, weight = torch.randn(40, 64), 0.3 * torch.randn(500, 64)
     targets, upstream = torch.randint(500, (40,)), torch.randn(40)
@@ -123,6 +123,41 @@ def test_bfloat16_is_of_the_products_alone() -> None:
         assert (gradient - expected).norm() < 2**-8 * expected.norm()
     rounded = F.cross_entropy(hidden.bfloat16() @ weight.bfloat16().T, targets, reduction="none")  # logits too
     assert (values - exact).abs().max() < 1e-3 * (rounded - exact).abs().max()
+
+
+def test_gradients_in_bfloat16_of_words_that_are_almost_certain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """p - 1 is far below the rounding of p, and not lost in it; some targets are certain, some are not."""
+    monkeypatch.setattr(tokens_nll, "WORDS_AT_ONCE", 7)
+    torch.manual_seed(0)
+    weight = torch.randn(20, 16).bfloat16().float()
+    targets = torch.arange(20)
+    hidden = (weight * torch.linspace(0.0, 1.0, 20)[:, None]).bfloat16()
+    low, full = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
+    linear_nll(low, full, targets).sum().backward()
+    h, w = hidden.double().requires_grad_(), weight.double().requires_grad_()
+    cross_entropy(h, w, targets).sum().backward()
+    assert low.grad is not None and h.grad is not None and full.grad is not None and w.grad is not None
+    assert h.grad[-1].norm() < 2**-9 * h.grad[0].norm(), "the last is certain"
+    assert ((low.grad - h.grad).norm(dim=1) < 2**-6 * h.grad.norm(dim=1)).all()
+    assert (full.grad - w.grad).norm() < 2**-8 * w.grad.norm()
+
+
+@pytest.mark.parametrize("graded", [True, False])
+def test_nothing_is_kept_in_bfloat16_where_no_gradient_is_wanted(graded: bool) -> None:
+    hidden, weight = torch.randn(40, 8).bfloat16(), torch.randn(60, 8, requires_grad=True)
+    made: list[Any] = []
+
+    class Kept(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            out = func(*args, **(kwargs or {}))
+            made.extend(t for t in tree_leaves(out) if isinstance(t, Tensor) and t.shape == (40, 60))
+            return out
+
+    with torch.set_grad_enabled(graded), Kept():
+        linear_nll(hidden, weight, torch.zeros(40, dtype=torch.long))
+    assert any(each.dtype == torch.bfloat16 for each in made) == graded
 
 
 class Largest(TorchDispatchMode):

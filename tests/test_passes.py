@@ -90,6 +90,22 @@ def test_an_encoder_beside_the_backbone_is_in_bfloat16_too(name: str) -> None:
     torch.testing.assert_close(low, full, rtol=0.0, atol=0.02)
 
 
+def test_an_encoder_that_is_not_trained_gives_the_codes_that_validation_has() -> None:
+    """DAVAM's prior learns the codes of states in float32, which those in bfloat16 are near, and may be across."""
+    method, task = build("davam-k128", TASKS["lstm"]), TASKS["lstm"]
+    batch, data = task.batch(), task.sequences
+    codes, prior = method.stages()
+    lowered = []
+    for stage in (codes, prior):
+        run = Run(method, stage, data, data, LOW, 1, Progress())
+        run._begin(None)
+        with torch.no_grad(), run.passes:
+            lowered.append(method.encoder(batch))
+    with torch.no_grad():
+        full = method.encoder(batch)
+    assert not lowered[0].equal(full) and lowered[1].equal(full)
+
+
 @pytest.mark.parametrize(("task", "name"), CASES[1::2])
 def test_compiled_once_for_all_lengths_and_numbers_of_texts(
     task: str, name: str, monkeypatch: pytest.MonkeyPatch

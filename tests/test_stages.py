@@ -21,6 +21,7 @@ from bench.batch import Batch, Sequences
 from bench.checkpoint import Checkpoint
 from bench.cost import Meter
 from bench.data.prepare import prepare
+from bench.errors import BenchError
 from bench.files import sha256
 from bench.methods.base import Condition, IndependentPosterior, Method, MethodOptions, Stage, Terms
 from bench.paths import CellPaths
@@ -212,9 +213,9 @@ def test_validation_counts_what_a_length_costs(name: str) -> None:
 class Descent(Method):
     """One weight, whose gradient is 1: each step of SGD takes the learning rate off it."""
 
-    def __init__(self, stages: int = 1) -> None:
+    def __init__(self, stages: int = 1, settled: Callable[[int, int], int] | None = None) -> None:
         super().__init__(None, MethodOptions())  # type: ignore[arg-type]
-        self.weight, self.count = torch.nn.Parameter(torch.zeros(())), stages
+        self.weight, self.count, self.settled = torch.nn.Parameter(torch.zeros(())), stages, settled
 
     def posterior(self, batch: Batch, condition: Condition | None = None) -> IndependentPosterior:
         raise NotImplementedError
@@ -227,7 +228,9 @@ class Descent(Method):
 
     def stages(self) -> list[Stage]:
         names = ["first", "second"][: self.count]
-        return [Stage(lambda batch, beta: self.terms(batch), lambda *_: 1.0, name) for name in names]
+        return [
+            Stage(lambda batch, beta: self.terms(batch), lambda *_: 1.0, name, settled=self.settled) for name in names
+        ]
 
 
 def scripted(values: list[float], patch: Callable[[Any, str, Any], None], seen: list[float] | None = None) -> None:
@@ -250,7 +253,7 @@ def scripted(values: list[float], patch: Callable[[Any, str, Any], None], seen: 
 
 
 def plainly(
-    values: list[float], steps: int, decay_from: int, patience: int, halvings: int
+    values: list[float], steps: int, decay_from: int, patience: int, halvings: int, settled: int = 1
 ) -> tuple[list[float], list[float], float]:
     """The schedule as its description has it: the weight and the rate after each epoch, and the weight kept."""
     weight, rate, kept, halved, since = 0.0, 1.0, (math.inf, 0.0), 0, 0
@@ -259,7 +262,9 @@ def plainly(
         weight -= steps * rate
         at.append(weight)
         rates.append(rate)
-        if value < kept[0] or epoch == 1:
+        if epoch < settled:
+            continue
+        if value < kept[0] or epoch == settled:
             kept, since = (value if value == value else math.inf, weight), 0
         else:
             since += 1
@@ -273,21 +278,24 @@ def plainly(
 @given(
     values=st.lists(st.sampled_from([1.0, 2.0, 3.0, 4.0, 5.0, math.nan]), min_size=1, max_size=14),
     decay_from=st.integers(1, 5), patience=st.integers(1, 3), halvings=st.integers(1, 4), steps=st.integers(1, 2),
+    settled=st.integers(1, 4),
 )  # fmt: skip
-@example(values=[1.0, 2.0, 3.0, 2.0], decay_from=2, patience=1, halvings=4, steps=2)
-@example(values=[5.0, 4.0, 6.0, 6.0, 6.0, 3.0, 4.0, 4.0, 4.0], decay_from=5, patience=2, halvings=2, steps=1)
+@example(values=[1.0, 2.0, 3.0, 2.0], decay_from=2, patience=1, halvings=4, steps=2, settled=1)
+@example(values=[5.0, 4.0, 6.0, 6.0, 6.0, 3.0, 4.0, 4.0, 4.0], decay_from=5, patience=2, halvings=2, steps=1, settled=1)
+@example(values=[1.0, 2.0, 3.0, 2.0, 4.0], decay_from=1, patience=1, halvings=4, steps=2, settled=3)
 @settings(max_examples=60, deadline=None)
-def test_plateau(values: list[float], decay_from: int, patience: int, halvings: int, steps: int) -> None:
+def test_plateau(values: list[float], decay_from: int, patience: int, halvings: int, steps: int, settled: int) -> None:
     """Weights and rates are sums of powers of two: equal to the last bit."""
+    settled = min(settled, len(values))
     plan = Training(
         epochs=len(values), batch_size=1, optimiser="sgd", learning_rate=1.0, decay="plateau", decay_from=decay_from,
-        patience=patience, halvings=halvings, clip=9.0,
+        patience=patience, halvings=halvings, clip=9.0, annealing_period=settled,
     )  # fmt: skip
-    method, data, seen = Descent(), Sequences([[0, 5, 1]] * steps), []
+    method, data, seen = Descent(settled=lambda period, total: period), Sequences([[0, 5, 1]] * steps), []
     with pytest.MonkeyPatch.context() as patch:
         scripted(values, patch.setattr, seen)
         rows = training.fit(method, data, data, plan, 1, Nowhere(), Meter())
-    at, rates, kept = plainly(values, steps, decay_from, patience, halvings)
+    at, rates, kept = plainly(values, steps, decay_from, patience, halvings, settled)
     assert seen == at and [row["lr"] for row in rows] == rates and method.weight.item() == kept
 
 
@@ -330,9 +338,9 @@ def test_plateau_looks_at_the_whole_validation_set(monkeypatch: pytest.MonkeyPat
 
 # Killed anywhere -------------------------------------------------------------------------------------------------
 
-VALUES = [5.0, 6.0, 4.0, 5.0, 9.0, 9.0]  # halved after epoch 2, and for the last time after epoch 4
+VALUES = [6.0, 5.0, 6.0, 4.0, 5.0, 9.0]  # halved after epoch 3, and for the last time after epoch 5
 PER_EPOCH = 4
-STAGE = 4 * PER_EPOCH
+STAGE = 5 * PER_EPOCH
 
 
 @pytest.fixture
@@ -378,8 +386,8 @@ def resumed(cell: Cell, monkeypatch: pytest.MonkeyPatch, after: int, checkpoints
 
 
 TWO_STAGES = {
-    "in stage one": 3, "just after a halving": 2 * PER_EPOCH, "at the end of stage one": STAGE,
-    "in stage two": STAGE + 3, "after a halving in stage two": STAGE + 2 * PER_EPOCH,
+    "in stage one": 3, "just after a halving": 3 * PER_EPOCH, "at the end of stage one": STAGE,
+    "in stage two": STAGE + 3, "after a halving in stage two": STAGE + 3 * PER_EPOCH,
     "after the last halving": 2 * STAGE,
 }  # fmt: skip
 
@@ -424,3 +432,14 @@ def test_aggressive_training_resumes_to_the_same_bytes(undisturbed: list[str], m
     measured, before = iter([1.0, 0.5]), len(ahead)
     resumed(cell, monkeypatch, 2 * PER_EPOCH + 3, 1, end=STAGE)
     assert hashes(cell) == scripted_off and len(ahead) == before + 2 * PER_EPOCH, "it is not asked again"
+
+
+def test_a_rate_that_would_have_no_effect_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GAVAM is trained by AdamW where others are by SGD, of which a method's rate is."""
+    monkeypatch.chdir(tmp_path)
+    own = {name: spec.model_copy(update={"learning_rate": 0.5}) for name, spec in SUITE.methods.items()}
+    suite, cell = SUITE.model_copy(update={"methods": own}), Cell("bbe", "gavam", 1)
+    prepare("bbe", suite.datasets["bbe"], suite.backbone, paths(cell).data)
+    with pytest.raises(BenchError, match=r"'methods\.gavam\.learning_rate' is of SGD; .* by AdamW at 0.001"):
+        training.train(suite, cell, "key")
+    assert not paths(cell).model.exists()

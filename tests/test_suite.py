@@ -124,6 +124,11 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
         ({"training": {"batches": "tokens"}}, "batches: tokens goes with batch_tokens"),
         ({"training": {"batch_tokens": 100}}, "batches: tokens goes with batch_tokens"),
         ({"training": {"precision": "float16"}}, "'training.precision' is 'float16'"),
+        ({"training": {"decay": "plateau", "warmup_steps": 9}}, "'training.warmup_steps' has no effect"),
+        (
+            {"training": {"decay": "plateau"}, "datasets": {"bbe": {"warmup_steps": 9}}},
+            "'training.warmup_steps' has no effect: 'decay: plateau' begins at the whole rate",
+        ),
         ({"methods": {"mine": {"use": "nowhere.py:Mine"}}}, "no file nowhere.py"),
         ({"methods": {"mine": {"use": "no.such.module:Mine"}}}, "no module 'no.such.module'"),
     ],

@@ -6,13 +6,16 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from bench.batch import Batch
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.backbones.attending import Attended
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Injection:
         none of a prompt; TRACE Sec. 4.1.
     inputs: [N, 1, D] concatenated to every input embedding of an LSTM.
     cell: [N, d], the cell c_0 an LSTM starts from, with h_0 = tanh(c_0).
-    attend: [N, d] -> [N, D], what an LSTM reads beside the next word, of its state before it; DAVAM Eq. 3.
+    attend: the latent sequence that an LSTM attends to before every word, by its state before it; DAVAM Eq. 3.
 
     v is the width of value vectors, ``Backbone.values``. A layer's ``memory`` or ``value`` may be None: the layers of
     Fig. 2 that have no latent variable.
@@ -42,7 +45,7 @@ class Injection:
     positions: Tensor | None = None
     inputs: Tensor | None = None
     cell: Tensor | None = None
-    attend: Callable[[Tensor], Tensor] | None = None
+    attend: Attended | None = None
 
     @property
     def into_blocks(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from bench.backbones.attending import Attended, attending_lstm
+from bench.backbones.attending import attending_lstm
 from bench.backbones.base import NOTHING, Backbone, Cache, Context, Injection, Watch
 from bench.batch import Batch
 from bench.errors import BenchError
@@ -59,10 +59,10 @@ class LSTM(Backbone):
     ) -> Tensor:  # fmt: skip
         """See :meth:`Backbone.decode`. Right padding needs no mask: a state never sees what is to its right."""
         assert context is None and watch is None and isinstance(cache, RecurrentCache | None)
+        _readable(injection)
         state = cache.state if cache is not None and cache.state is not None else self._first(len(ids), injection)
         read = self.dropout(self.words(ids))
         if injection.attend is not None:
-            assert isinstance(injection.attend, Attended)
             hidden, state = attending_lstm(read, state, injection.attend, self.lstm.all_weights[0])
         else:
             if injection.inputs is not None:
@@ -82,6 +82,15 @@ class LSTM(Backbone):
         """The state before BOS: c_0 as injected and h_0 = tanh(c_0), or zeros."""
         cell = injection.cell if injection.cell is not None else self.output.weight.new_zeros(n, self.width)
         return cell.tanh(), cell
+
+
+def _readable(injection: Injection) -> None:
+    """Raise where z enters what an LSTM has not: that it would never be read is what nobody would see."""
+    for place in ("embedding", "positions", "memory", "value"):
+        if getattr(injection, place) is not None:
+            raise BenchError(f"backbone lstm has no place '{place}' for z: it reads inputs or attend, cell and hidden")
+    if injection.inputs is not None and injection.attend is not None:
+        raise BenchError("backbone lstm reads either 'inputs' or 'attend' beside a word, not both")
 
 
 class RecurrentCache(Cache):

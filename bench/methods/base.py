@@ -199,6 +199,8 @@ class Stage:
     begin: called with the training sequences and the device before the first step.
     adaptive: trained by AdamW where the suite trains by SGD: at the rate of 1 that suits an LSTM others diverge.
     ahead: parts trained alone before each step, for as long as it makes z say more of x; see bench/aggressive.py.
+    settled: (annealing period, total) -> the step before which ``terms`` are not yet what the stage is about, and no
+        weights are kept for how they validate.
     """
 
     terms: Callable[[Batch, float], Terms]
@@ -209,6 +211,7 @@ class Stage:
     begin: Callable[[Sequences, torch.device], None] | None = None
     adaptive: bool = False
     ahead: Sequence[str] = ()
+    settled: Callable[[int, int], int] | None = None
 
 
 @dataclass(frozen=True)

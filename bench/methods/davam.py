@@ -154,13 +154,21 @@ class Davam(Stepwise):
         parts = {name: list(part.parameters()) for name, part in self.named_children()}
         trained = [name for name, parameters in parts.items() if parameters and name != "gamma"]
         return (
-            Stage(self._codes_terms, self._beta, "codes", trained, judged="rec", begin=self._first_codebook),
+            Stage(
+                self._codes_terms,
+                self._beta,
+                "codes",
+                trained,
+                judged="rec",
+                begin=self._first_codebook,
+                settled=lambda period, total: 2 * _within(period, total),
+            ),
             Stage(self._prior_terms, lambda step, period, total: 1.0, "prior", ("gamma",), adaptive=True),
         )
 
     def _beta(self, step: int, period: int, total: int) -> float:
-        low, high, period = self.options.beta_min, self.options.beta_max, max(1, min(period, total // 3))
-        return low + (high - low) * min(1.0, max(0.0, (step + 1) / period - 1))
+        low, high = self.options.beta_min, self.options.beta_max
+        return low + (high - low) * min(1.0, max(0.0, (step + 1) / _within(period, total) - 1))
 
     def _reconstruction(self, batch: Batch) -> tuple[Tensor, Tensor, Codes]:
         """-log p(x|z) at the codes of x [B], h_t^e and the codes; h_t^e gets the gradients of e_{z_t} (Fig. 2)."""
@@ -198,6 +206,11 @@ class Davam(Stepwise):
             if sum(map(len, found)) >= INITIAL_STATES:
                 break
         self.codebook.begin(torch.cat(found))
+
+
+def _within(period: int, total: int) -> int:
+    """An annealing period of which two leave a third of the steps, at least."""
+    return max(1, min(period, total // 3))
 
 
 class DavamQ(Davam):

@@ -12,7 +12,7 @@ from bench.record_schema import Provenance
 from bench.report.collect import Measured, Results, by_text, quantity
 from bench.report.layout import Protocol
 from bench.report.model import Column, Note, NoteGroup, number
-from bench.suite import COPY, HUMAN, UNTRAINED, generation_of
+from bench.suite import COPY, HUMAN, UNTRAINED, generation_of, likelihood_of
 
 
 def main_caption(results: Results, printed: bool, apart: Collection[str]) -> str:
@@ -86,12 +86,23 @@ def note_groups(**groups: tuple[Note, ...]) -> tuple[NoteGroup, ...]:
     return tuple(NoteGroup(title, found) for title, found in groups.items() if found)
 
 
+def _weighted(results: Results) -> str:
+    """Which test examples are importance-weighted: all, or the first ones of a dataset, as many as its methods have."""
+    suite = results.suite
+    usual = suite.likelihood.importance_examples
+    own = []
+    for name in results.datasets:
+        methods = [method for method in results.methods(name) if method in suite.methods]
+        numbers = {n for method in methods if (n := likelihood_of(suite, name, method).importance_examples)}
+        if numbers - {usual}:
+            by_method = " (by method)" if len(numbers) > 1 else ""
+            own.append(f"{' or '.join(map(str, sorted(numbers)))} of {name}{by_method}")
+    of = "all test examples" if usual is None else f"the first {usual} test examples"
+    return of + (f" (the first {', '.join(own)})" if own else "")
+
+
 def _protocol(results: Results) -> tuple[Note, ...]:
     suite = results.suite
-    examples = suite.likelihood.importance_examples
-    of = "all test examples" if examples is None else f"the first {examples} test examples"
-    overrides = [f"{n} of {name}" for name in results.datasets if (n := suite.datasets[name].importance_examples)]
-    also = f" (the first {', '.join(overrides)})" if overrides else ""
     seeds = by_text(
         (dataset, ", ".join(str(record.seed) for record in results.records[dataset, method]))
         for dataset in results.datasets
@@ -102,9 +113,9 @@ def _protocol(results: Results) -> tuple[Note, ...]:
     conditional = any(manifest.get("conditional") for manifest in results.manifests.values())
     paired = "of a conditional dataset one for each of the first test sources, " if conditional else ""
     return (
-        Note("Likelihood", f"K = {suite.likelihood.importance_samples} importance samples for {of}{also}; other "
-             "likelihood columns over the whole test set. A finite K bounds PPL from above; the effective number of "
-             "samples is ess in the csv."),
+        Note("Likelihood", f"K = {suite.likelihood.importance_samples} importance samples for {_weighted(results)}; "
+             "other likelihood columns over the whole test set. A finite K bounds PPL from above; the effective number "
+             "of samples is ess in the csv."),
         Note("Texts", f"at most {suite.generation.samples} texts a cell from the prior, {paired}decoded by {decoded}; "
              "the same for every method."),
         Note("Seeds", "; ".join(f"{text} ({', '.join(who)})" for text, who in seeds.items())),

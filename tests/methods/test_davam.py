@@ -234,6 +234,16 @@ def test_beta_of_the_commitment() -> None:
     assert other._beta(99, 10, 100) == pytest.approx(0.2)
 
 
+def test_weights_of_a_commitment_that_is_still_small_are_not_kept() -> None:
+    """Which of two betas validates better by rec is no question of Eq. 8."""
+    method = build("davam-k128")
+    codes, prior = method.stages()
+    assert codes.settled is not None and prior.settled is None
+    for period, total in ((10, 100), (1000, 30), (7, 22)):
+        step = codes.settled(period, total)
+        assert method._beta(step - 1, period, total) == 5.0 > method._beta(step - 2, period, total)
+
+
 # PixelCNN and attention -------------------------------------------------------------------------------------------
 
 

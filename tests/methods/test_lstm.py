@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -324,3 +325,19 @@ def test_dropout_is_zeros_and_what_makes_up_for_them(p: float) -> None:
     torch.testing.assert_close(read.grad, kept / (1 - p))
     assert Dropout(p).eval()(read).equal(read)
     assert Dropout(0.0).train()(read).equal(read)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"embedding": torch.zeros(3, 1, EMBEDDING)}, "no place 'embedding' for z"),
+        ({"memory": [torch.zeros(3, 1, 2)]}, "no place 'memory' for z"),
+        ({"value": [lambda v: v]}, "no place 'value' for z"),
+        ({"positions": torch.zeros(3, 4, EMBEDDING)}, "no place 'positions' for z"),
+        ({"inputs": torch.zeros(3, 1, 2), "attend": object()}, "either 'inputs' or 'attend'"),
+    ],
+)
+def test_z_where_an_lstm_reads_none_is_an_error(where: dict[str, Any], message: str) -> None:
+    """It would be a model that looks collapsed."""
+    with pytest.raises(BenchError, match=message):
+        decoder(2).decode(BATCH.inputs, Injection(**where))
