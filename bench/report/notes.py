@@ -95,7 +95,7 @@ def _weighted(results: Results) -> str:
         methods = [method for method in results.methods(name) if method in suite.methods]
         numbers = {n for method in methods if (n := likelihood_of(suite, name, method).importance_examples)}
         if numbers - {usual}:
-            by_method = " (by method)" if len(numbers) > 1 else ""
+            by_method = " by method" if len(numbers) > 1 else ""
             own.append(f"{' or '.join(map(str, sorted(numbers)))} of {name}{by_method}")
     of = "all test examples" if usual is None else f"the first {usual} test examples"
     return of + (f" (the first {', '.join(own)})" if own else "")

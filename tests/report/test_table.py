@@ -180,6 +180,40 @@ def test_notes_say_what_a_reader_needs(run: str) -> None:
         assert wanted in text, wanted
 
 
+@pytest.mark.parametrize(
+    ("datasets", "methods", "usual", "said"),
+    [
+        ({}, {}, None, "for all test examples; other"),
+        ({"bbe": 3}, {}, None, "for all test examples (the first 3 of bbe); other"),
+        (
+            {"bbe": 3, "sotu": 2},
+            {"della": 4},
+            5,
+            "for the first 5 test examples (the first 3 or 4 of bbe by method, 2 ",
+        ),
+        (
+            {"bbe": 3},
+            dict.fromkeys(("gpt2", "embed", "della", "della@paper"), 4),
+            None,
+            "(the first 4 of bbe, 4 of sotu);",
+        ),
+    ],
+)
+def test_notes_say_how_many_examples_are_importance_weighted(
+    run: str, datasets: dict[str, int], methods: dict[str, int], usual: int | None, said: str
+) -> None:
+    """A method's own number is in place of its dataset's, and that in place of the suite's."""
+    measured = gather(suites.load(run), "table1")
+    plan = measured.suite.model_dump()
+    for kind, own in (("datasets", datasets), ("methods", methods)):
+        for name, n in own.items():
+            plan[kind][name]["importance_examples"] = n
+    plan["likelihood"]["importance_examples"] = usual
+    made = build(Results(Suite.model_validate(plan), measured.records), NOTHING)
+    (text,) = (note.text for group in made.notes for note in group.notes if note.term == "Likelihood")
+    assert said in text
+
+
 def test_weights_that_were_pretrained_are_named(run: str) -> None:
     fake_run.edit("bbe", "della", lambda record: record["provenance"].update(pretrained={"smollm2": "0" * 64}))
     write(run, Path("t.md"))
