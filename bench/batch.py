@@ -68,6 +68,12 @@ class Batch:
         """Tokens of the longest sequence, at most T."""
         return int(self.lengths.max()) if self.known_longest is None else self.known_longest
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that it is of; batches of the same sizes have them in the same order."""
+        own = [self.ids, self.lengths, self.breaks, self.known_predictions]
+        return [part for part in own if part is not None] + ([] if self.condition is None else self.condition.tensors)
+
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         condition = None if self.condition is None else self.condition.to(device)
@@ -123,11 +129,13 @@ class Sequences:
         return replace(batch, condition=condition, breaks=breaks)
 
 
+def host(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """The same from where a GPU can fetch it without being waited for: pinned memory, where it is one and on no GPU."""
+    return tensor.pin_memory() if torch.device(device).type == "cuda" and not tensor.is_cuda else tensor
+
+
 def _to(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """On another device; a GPU's work so far is not waited for, as it would be without pinned memory."""
-    if torch.device(device).type == "cuda" and not tensor.is_cuda:
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+    return host(tensor, device).to(device, non_blocking=torch.device(device).type == "cuda")
 
 
 def collate(sequences: Sequence[Sequence[int]]) -> Batch:

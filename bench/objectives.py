@@ -38,7 +38,7 @@ def beta(kind: str, step: int, period: int, total: int) -> float:
     raise ValueError(f"unknown annealing '{kind}'")
 
 
-def loss(terms: Terms, beta: float, kl_reduction: str, free_bits: float = 0.0) -> Tensor:
+def loss(terms: Terms, beta: float | Tensor, kl_reduction: str, free_bits: float = 0.0) -> Tensor:
     """Mean over examples of rec + beta * KL + what tricks add, nats.
 
     KL is the sum over groups (the bound), their mean ("mean_groups": DELLA's released training code), or that of one

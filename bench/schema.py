@@ -140,8 +140,8 @@ class Training(Section):
     rate; the end after ``halvings`` of those, or after ``epochs``. The best weights are kept.
 
     ``precision: bfloat16`` is of the matrix products of blocks and of the output layer, in training alone; ``compile``
-    is of the blocks, likewise. A batch of more padded tokens than ``tokens_at_once`` is worked through in parts: the
-    same step in less memory.
+    is of the blocks, likewise. ``graphs`` makes steps on a GPU CUDA graphs, one for every shape of batch. A batch of
+    more padded tokens than ``tokens_at_once`` is worked through in parts: the same step in less memory.
     """
 
     epochs: PositiveInt = 40
@@ -152,6 +152,7 @@ class Training(Section):
     tokens_at_once: PositiveInt | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
+    graphs: bool = False
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: PositiveFloat = 5e-5
     warmup_steps: Annotated[int, Field(ge=0)] = 0
@@ -171,6 +172,9 @@ class Training(Section):
     def _consistent(self) -> Training:
         if (self.batches == "tokens") != (self.batch_tokens is not None):
             raise ValueError("batches: tokens goes with batch_tokens, the one with the other")
+        if self.graphs and (self.batches != "lengths" or self.tokens_at_once or self.compile):
+            # of other batches hardly two have the same shape
+            raise ValueError("graphs goes with batches: lengths, and neither with tokens_at_once nor with compile")
         return self
 
 

@@ -396,8 +396,10 @@ def settings(
         case "train":
             spec = spec_of(suite, method).model_dump(exclude=OWN_PLANS)
             plan, plain = training_of(suite, dataset, method), Training()
-            off = {key for key in OFF_BY_DEFAULT if getattr(plan, key) == getattr(plain, key)}
-            return digest(spec, _backbone_settings(suite, dataset, method), plan.model_dump(mode="json", exclude=off))
+            unread = {key for key in OFF_BY_DEFAULT if getattr(plan, key) == getattr(plain, key)}
+            unread.add("graphs")  # says how a device computes, as the device itself does, and that is no setting
+            built = _backbone_settings(suite, dataset, method)
+            return digest(spec, built, plan.model_dump(mode="json", exclude=unread))
         case "likelihood":
             return digest(likelihood_of(suite, dataset, method), suite.training.threads)
         case "generate":

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.parametrize import ParametrizationList
 
-from bench import aggressive, objectives, ranks
+from bench import aggressive, graphs, objectives, ranks
 from bench import device as devices
 from bench import model as models
 from bench.batch import Batch, Sequences, cut, length_batches, sorted_batches, token_batches, training_batches
@@ -29,6 +29,7 @@ from bench.cost import Meter, measured
 from bench.data.sequences import read_sequences
 from bench.errors import BenchError
 from bench.files import atomic, atomic_directory
+from bench.graphs import Graphs
 from bench.methods.base import Method, Stage
 from bench.passes import Passes
 from bench.paths import CellPaths
@@ -149,6 +150,14 @@ class Run:
         self.total = self.per_epoch * self.plan.epochs
         if not self.total:
             raise BenchError(f"{len(sequences)} training texts make no batch of {plan.batch_size}")
+        self.beta: float | Tensor = 0.0
+        self.rate: float | Tensor = self.plan.learning_rate
+        self.graphs: Graphs | None = None
+        if self.plan.graphs and (recorder := graphs.recorder(self.device)) is not None:
+            if own.size > 1:
+                raise BenchError("training.graphs: steps are recorded where one process trains, not several")
+            self.graphs = Graphs(self._recorded, recorder)
+            self.beta, self.rate = (torch.zeros((), device=self.device) for _ in range(2))  # to be written to
         self.best: dict[str, Tensor] = {}  # weights of the best validation bound
         self.tokens = 0  # predicted in training, also while the encoder is ahead
         self.sums = torch.tensor(progress.sums, dtype=torch.float64, device=self.device)
@@ -224,10 +233,10 @@ class Run:
         if self.sparse:
             self.optimiser = SparseSGD(parameters, plan.learning_rate)
         elif plan.optimiser == "sgd":
-            self.optimiser = torch.optim.SGD(parameters, lr=plan.learning_rate, fused=True)
+            self.optimiser = torch.optim.SGD(parameters, lr=self.rate, fused=True)
         else:
             self.optimiser = torch.optim.AdamW(
-                parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+                parameters, lr=self.rate, weight_decay=plan.weight_decay, fused=True, capturable=bool(self.graphs)
             )
         self.passes = Passes(self.method, plan)
         if saved is not None:
@@ -241,19 +250,40 @@ class Run:
 
     def _step(self, work: Work, batches: list[np.ndarray[Any, Any]]) -> None:
         """One optimiser step on a batch, one of those of this epoch."""
-        progress, method, optimiser = self.progress, self.method, self.optimiser
+        progress, method = self.progress, self.method
         _seed(self.seed, progress.before + progress.step, self.ranks.rank)
-        for group in optimiser.param_groups:
-            group["lr"] = self._rate(progress.step)
+        self._set(self._beta(progress.step), self._rate(progress.step))
         ahead = self.stage.ahead if progress.aggressive else ()
         if ahead:
             drawn = np.random.default_rng([self.seed, progress.before + progress.step])
             others = (self._work(batches[i]) for i in _endless(drawn, len(batches)))
             aggressive.train_ahead(method, ahead, itertools.chain([work], others), self._backward, self._apply)
-        self.sums[:2] += self._backward(work)[1:]
-        self._apply(kept=ahead)
+        if self.graphs is None or ahead:
+            self._whole(work, ahead)
+        else:
+            self.graphs(work.parts[0], self.device)
+            self.tokens += work.tokens
         progress.step += 1
         self.sums[2] += work.texts
+
+    def _set(self, beta: float, rate: float) -> None:
+        """Beta and the learning rate of a step."""
+        if isinstance(self.beta, Tensor) and isinstance(self.rate, Tensor):
+            self.beta.fill_(beta)
+            self.rate.fill_(rate)
+        else:
+            self.beta = beta
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+
+    def _whole(self, work: Work, ahead: Sequence[str] = ()) -> None:
+        """A step of all parts but those that are ``ahead`` of it."""
+        self.sums[:2] += self._backward(work)[1:]
+        self._apply(kept=ahead)
+
+    def _recorded(self, batch: Batch) -> None:
+        """The same of a batch that is a whole one; what it predicts is counted as often as it runs."""
+        self._whole(Work([batch], True, len(batch), 0))
 
     def settle(self) -> None:
         """Wait for the steps so far to end, and take note of their terms."""
@@ -261,7 +291,7 @@ class Run:
 
     def _backward(self, work: Work) -> Tensor:
         """The gradients of a batch's loss, left in the parameters; that loss, and the sums of rec and KL: [3]."""
-        method, beta, options = self.method, self._beta(self.progress.step), self.method.options
+        method, beta, options = self.method, self.beta, self.method.options
         method.train()
         self.tokens += work.tokens
         found = torch.zeros(3, dtype=torch.float64, device=self.device)

@@ -6,8 +6,9 @@ The plain form is the design of the public lagging-encoder code (He et al. 2019)
 batch of 32 sentences of one length, an LSTM, a linear layer to all words, cross entropy, SGD with clipping; for the VAE
 an encoder LSTM before it. Both are at the size of PTB, and both take steps on the same batches in turns: texts of the
 lengths that PTB has most of. The models are the same: with equal weights and without dropout their losses are equal,
-which is checked before anything is timed. Ours is timed in float32, as the plain form is, and in bfloat16. With
-``--side-by-side n`` also n processes of ours at once, as rows of a table are trained, beside one of the plain form.
+which is checked before anything is timed. Ours is timed in float32, as the plain form is, and in bfloat16; on a GPU
+both also as CUDA graphs. With ``--side-by-side n`` also n processes of ours at once, as rows of a table are trained, on
+a GPU as graphs, beside one of the plain form.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench import graphs, objectives
 from bench import model as models
-from bench import objectives
 from bench.batch import Batch, Sequences
 from bench.methods.base import Method
 from bench.passes import Passes
@@ -41,6 +42,7 @@ LENGTHS = (12, 17, 21, 25, 33)  # words of a text: the middle of each fifth of P
 BATCH, LATENT, CLIP, RATE = 32, 32, 5.0, 0.01
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+GRAPHS = " as graphs"
 SIZE = Backbone(
     kind="lstm", layers=1, width=256, embedding=256, dropout=0.5, tokenizer="words", vocabulary=10002, max_tokens=100
 )
@@ -132,8 +134,9 @@ def stepper(model: nn.Module, loss: Callable[[Batch], Tensor], sparse: bool = Fa
     return step
 
 
-def our_stepper(name: str, device: str, precision: Precision) -> Callable[[Batch], None]:
-    """As ``bench.training`` takes a step."""
+def our_stepper(name: str, device: str, form: str) -> Callable[[Batch], None]:
+    """As ``bench.training`` takes a step; ``form`` is one of :func:`forms`."""
+    precision: Precision = "bfloat16" if form.startswith("bfloat16") else "float32"
     method = models.build(MethodSpec(use=name), SIZE, seed=0).to(device).train()
     passes = Passes(method, Training(precision=precision))
 
@@ -141,20 +144,31 @@ def our_stepper(name: str, device: str, precision: Precision) -> Callable[[Batch
         with passes:
             return loss(method, batch)
 
-    return stepper(method, lowered, sparse=device == "cpu")
+    step = stepper(method, lowered, sparse=device == "cpu")
+    if not form.endswith(GRAPHS):
+        return step
+    recorder, where = graphs.recorder(torch.device(device)), torch.device(device)
+    assert recorder is not None, "on a GPU"
+    recorded = graphs.Graphs(step, recorder)
+    return lambda batch: recorded(batch, where)
+
+
+def forms(device: str) -> list[str]:
+    """What ours is timed in: precisions, on a GPU both ways."""
+    return [*PRECISIONS, *(f"{precision}{GRAPHS}" for precision in PRECISIONS if device == "cuda")]
 
 
 def seconds(jobs: dict[str, Callable[[Batch], None]], batches: list[Batch], rounds: int) -> dict[str, list[float]]:
     """Of each round, in which each job has its turn at all batches, waited for at its end."""
     took: dict[str, list[float]] = {name: [] for name in jobs}
-    for round_ in range(rounds + 1):
+    for round_ in range(rounds + 2):
         for name, job in jobs.items():
             start = time.perf_counter()
             for batch in batches:
                 job(batch)
             if batches[0].ids.is_cuda:
                 torch.cuda.synchronize()
-            if round_:  # the first is warm-up
+            if round_ > 1:  # the first is warm-up, and graphs are recorded in the second
                 took[name].append(time.perf_counter() - start)
     return took
 
@@ -169,18 +183,18 @@ def tokens_of(batches: list[Batch]) -> int:
     return sum(int(batch.predicted.sum()) for batch in batches)
 
 
-def one_row(name: str, device: str, precision: Precision, rounds: int) -> None:
+def one_row(name: str, device: str, form: str, rounds: int) -> None:
     """A process of ``side_by_side``: ready, told to go, its tokens a second."""
-    batches, step = texts(device), our_stepper(name, device, precision)
+    batches, step = texts(device), our_stepper(name, device, form)
     seconds({name: step}, batches, 1)
     print("ready", flush=True)
     sys.stdin.readline()
     print(tokens_of(batches) / statistics.mean(seconds({name: step}, batches, rounds)[name]), flush=True)
 
 
-def side_by_side(name: str, precision: Precision, rows: int, device: str, threads: int, rounds: int) -> float:
+def side_by_side(name: str, form: str, rows: int, device: str, threads: int, rounds: int) -> float:
     """Tokens a second of so many processes at once, all together."""
-    command = [sys.executable, "-m", "benchmarks.lstm", "--row", name, precision]
+    command = [sys.executable, "-m", "benchmarks.lstm", "--row", name, form]
     command += ["--device", device, "--threads", str(threads)]
     with contextlib.ExitStack() as stack:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -211,23 +225,23 @@ def lines(device: str, rounds: int, rows: int, threads: int) -> Iterator[str]:
         plain = plain_like(method, latent).to(device)
         same_loss(method.eval(), plain.eval(), batches[0])
         jobs = {"plain": stepper(plain.train(), lambda batch, plain=plain: plain(batch.ids))}  # type: ignore[misc]
-        jobs |= {precision: our_stepper(name, device, precision) for precision in PRECISIONS}
+        jobs |= {form: our_stepper(name, device, form) for form in forms(device)}
         took = seconds(jobs, batches, rounds)
         speeds = {job: tokens / statistics.median(each) for job, each in took.items()}
-        for precision in PRECISIONS:
-            ratios = sorted(p / o for p, o in zip(took["plain"], took[precision], strict=True))
+        for form in forms(device):
+            ratios = sorted(p / o for p, o in zip(took["plain"], took[form], strict=True))
             yield (
-                f"| {name} | {precision} | {speeds['plain']:,.0f} | {speeds[precision]:,.0f} | "
+                f"| {name} | {form} | {speeds['plain']:,.0f} | {speeds[form]:,.0f} | "
                 f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f}) |"
             )
-            if rows > 1:
-                together = side_by_side(name, precision, rows, device, threads, rounds)
+            if rows > 1 and (device != "cuda" or form.endswith(GRAPHS)):
+                together = side_by_side(name, form, rows, device, threads, rounds)
                 ratio = together / speeds["plain"]
-                yield f"| {name}, {rows} side by side | {precision} | | {together:,.0f} | {ratio:.2f} |"
+                yield f"| {name}, {rows} side by side | {form} | | {together:,.0f} | {ratio:.2f} |"
     for name in OURS_ALONE:
-        took = seconds({p: our_stepper(name, device, p) for p in PRECISIONS}, batches, alone(rounds))
-        for precision in PRECISIONS:
-            yield f"| {name} | {precision} | | {tokens / statistics.median(took[precision]):,.0f} | |"
+        took = seconds({form: our_stepper(name, device, form) for form in forms(device)}, batches, alone(rounds))
+        for form in forms(device):
+            yield f"| {name} | {form} | | {tokens / statistics.median(took[form]):,.0f} | |"
 
 
 def main() -> None:
@@ -241,8 +255,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     if given.row:
-        name, precision = given.row
-        one_row(name, given.device, precision, given.rounds)
+        name, form = given.row
+        one_row(name, given.device, form, given.rounds)
         return
     cpu = f"{platform.machine()}, {given.threads} thread(s) a process"
     where = torch.cuda.get_device_name() if given.device == "cuda" else cpu

@@ -123,6 +123,11 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
         ),
         ({"training": {"batches": "tokens"}}, "batches: tokens goes with batch_tokens"),
         ({"training": {"batch_tokens": 100}}, "batches: tokens goes with batch_tokens"),
+        ({"training": {"graphs": True}}, "graphs goes with batches: lengths, and neither with tokens_at_once nor"),
+        (
+            {"training": {"graphs": True, "batches": "lengths", "tokens_at_once": 500}},
+            "graphs goes with batches: lengths, and neither with tokens_at_once nor with compile",
+        ),
         ({"training": {"precision": "float16"}}, "'training.precision' is 'float16'"),
         ({"training": {"decay": "plateau", "warmup_steps": 9}}, "'training.warmup_steps' has no effect"),
         (
@@ -221,6 +226,8 @@ def test_settings_change_exactly_with_what_a_stage_reads(write) -> None:
 
     assert changed() == changed(seeds=[1, 2, 3]) == changed(methods=["gpt2", "della", "embed"]) == set()
     assert changed(training={"learning_rate": 1e-3}) == {"train"}
+    lengths = settings(load(write(training={"batches": "lengths"})), "train", "bbe", "della")
+    assert settings(load(write(training={"batches": "lengths", "graphs": True})), "train", "bbe", "della") == lengths
     assert changed(training={"threads": 2}) == {"train", "likelihood", "generate"}
     assert changed(datasets={"bbe": {"train": 99}, "sotu": {}}) == {"prepare"}
     assert changed(datasets={"bbe": {"train": 100, "batch_size": 4}, "sotu": {}}) == {"train"}

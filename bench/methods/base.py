@@ -203,7 +203,7 @@ class Stage:
         weights are kept for how they validate.
     """
 
-    terms: Callable[[Batch, float], Terms]
+    terms: Callable[[Batch, float | Tensor], Terms]
     beta: Callable[[int, int, int], float]
     name: str = ""
     trained: Sequence[str] = ()

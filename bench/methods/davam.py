@@ -176,14 +176,14 @@ class Davam(Stepwise):
         straight_through = mark_absent(states + (codes.mean - states).detach(), codes.present)
         return -self.log_likelihood(batch, straight_through), states, codes
 
-    def _codes_terms(self, batch: Batch, beta: float) -> Terms:
+    def _codes_terms(self, batch: Batch, beta: float | Tensor) -> Terms:
         """Eq. 8; the codebook follows the states that it was compared with."""
         rec, states, codes = self._reconstruction(batch)
         distance = ((states - codes.mean.detach()).pow(2).sum(-1) * codes.present).sum(-1)
         self.codebook.update(states.detach().flatten(0, 1), codes.present.flatten())
         return Terms(rec, rec.new_zeros(len(batch), 0, 1), beta * distance)
 
-    def _prior_terms(self, batch: Batch, beta: float) -> Terms:
+    def _prior_terms(self, batch: Batch, beta: float | Tensor) -> Terms:
         """Eq. 9, and what the end of the sequence costs."""
         with torch.no_grad():
             codes = self.posterior(batch)
