@@ -24,6 +24,7 @@ from bench.methods.base import Method
 from bench.schema import Backbone, MethodSpec, Training
 from bench.training import Run
 from tests.interrupted import Nowhere
+from tests.methods.conftest import known_options
 
 # three shapes of batch: four and three texts of two words, and two of three
 DATA = Sequences([[0, *(4 + (i * i + j) % 40 for j in range(2 + (i > 6))), 1] for i in range(9)])
@@ -91,9 +92,9 @@ class Recorder:
 
 def train(name: str) -> tuple[Method, list[dict[str, Any]]]:
     """The method and the history of its training."""
-    options = {"latent": 4} | ({"codes": 6, "prior_layers": 2, "prior_width": 8} if "davam" in name else {})
+    options = known_options(name, {"latent": 4, "codes": 6, "prior_layers": 2, "prior_width": 8})
     size = Backbone(kind="lstm", layers=1, width=8, vocabulary=260, max_tokens=24, dropout=0.3)
-    method = models.build(MethodSpec(use=name, options=options if name != "lstm-lm" else {}), size, 0)
+    method = models.build(MethodSpec(use=name, options=options), size, 0)
     return method, training.fit(method, DATA, DATA, PLAN, 1, Nowhere(), Meter())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import initialise
 from bench.batch import Batch, Sequences, training_batches
-from bench.methods.base import Condition, Stage, Terms, linear
+from bench.errors import BenchError
+from bench.methods.base import Condition, MethodOptions, Stage, Terms, linear
 from bench.methods.codebook import Choice, Codebook, Codes
 from bench.methods.lstm_vae import last_state
 from bench.methods.stepwise import Lengths, PixelCNN, Stepwise, StepwiseOptions, mark_absent, steps_of, steps_present
@@ -26,19 +27,29 @@ INITIAL_STATES = 20_000  # of the encoder, from which k-means makes the first co
 
 
 @dataclass(frozen=True)
-class DavamOptions(StepwiseOptions):
-    """Options of DAVAM; ``latent`` is the dimension of a code vector.
+class CodesOptions(MethodOptions):
+    """Options of codes, one or many; ``latent`` is the dimension of a code vector.
 
     Attributes
     ----------
     codes: K.
     beta_min, beta_max: of Eq. 8: the one for an annealing period, then up to the other over another period.
-    length: T by an end code that the prior emits after z_T, or with p(T) as counted in the training set.
     """
 
     codes: PositiveInt = 512
     beta_min: NonNegativeFloat = 0.1
     beta_max: NonNegativeFloat = 5.0
+
+
+@dataclass(frozen=True)
+class DavamOptions(CodesOptions, StepwiseOptions):
+    """Options of DAVAM.
+
+    Attributes
+    ----------
+    length: T by an end code that the prior emits after z_T, or with p(T) as counted in the training set.
+    """
+
     length: Literal["end", "empirical"] = "end"
 
 
@@ -54,18 +65,21 @@ class Davam(Stepwise):
         "davam-k512": {"codes": 512},
     }
     backbones = ("lstm",)
-    Options = DavamOptions
-    options: DavamOptions
+    Options: ClassVar[type[MethodOptions]] = DavamOptions
+    options: CodesOptions
     certain = True
 
-    def __init__(self, backbone: Backbone, options: DavamOptions) -> None:
+    def __init__(self, backbone: Backbone, options: CodesOptions) -> None:
+        if options.annealing != MethodOptions.annealing:
+            raise BenchError("options ask for annealing; of codes the KL is trained alone, and beta goes to beta_max")
         super().__init__(backbone, options)
         self.to_code = nn.Linear(self.backbone.width, options.latent, bias=False)
         self.codebook = Codebook(options.codes, options.latent)
         self.build_prior(options)
 
-    def build_prior(self, options: DavamOptions) -> None:
+    def build_prior(self, options: CodesOptions) -> None:
         """The part that is trained in stage two."""
+        assert isinstance(options, DavamOptions)
         self.end = options.length == "end"
         self.gamma: PixelCNN | OneChoice = PixelCNN(
             nn.Embedding(options.codes, options.prior_width), options.codes + self.end, options
@@ -218,14 +232,15 @@ class DavamQ(Davam):
 
     variants = {"davam-q": {}}
     backbones = ("lstm",)
+    Options = CodesOptions
     attends = False
 
-    def __init__(self, backbone: Backbone, options: DavamOptions) -> None:
+    def __init__(self, backbone: Backbone, options: CodesOptions) -> None:
         super().__init__(backbone, options)
         self.to_cell = linear(options.latent, self.backbone.width, bias=False)
         initialise(self.to_cell)
 
-    def build_prior(self, options: DavamOptions) -> None:
+    def build_prior(self, options: CodesOptions) -> None:
         self.end, self.lengths = False, None
         self.gamma = OneChoice(options.codes)
 

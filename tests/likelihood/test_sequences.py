@@ -29,6 +29,7 @@ from bench.methods.base import Method
 from bench.metrics import elbo, iw, paper_davam
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.schema import Backbone, Likelihood, MethodSpec
+from tests.methods.conftest import known_options
 
 WORDS, LONGEST = (4, 5, 6), 3
 TEXTS = [[0, *words, 1] for n in range(LONGEST) for words in itertools.product(WORDS, repeat=n)]
@@ -57,7 +58,7 @@ def toy(name: str) -> Method:
     size = Backbone(
         kind="lstm", layers=1, width=12, embedding=6, tokenizer="words", vocabulary=7, max_tokens=LONGEST + 1
     )
-    small = {"prior_layers": 2, "prior_width": 8, "latent": 4, **options}
+    small = {**known_options(use, {"prior_layers": 2, "prior_width": 8, "latent": 4}), **options}
     method, batch = models.build(MethodSpec(use=use, options=small), size, 0), DATA.batch(range(len(TEXTS)))
     with torch.no_grad():
         method.encoder.words.weight *= 20

@@ -6,9 +6,9 @@ that computes something of its own (names that differ in training alone come onc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -77,9 +77,13 @@ DEBUG = {"segment_length": 2, "codes": 6, "prior_layers": 3, "prior_width": 8}
 
 def debug_options(name: str) -> dict[str, int]:
     """Segments so short that the texts have several, and not all as many; few codes, and small priors of them."""
-    options = registry.load_class(registry.describe(name)).Options
-    known = {field.name for field in fields(options)}
-    return {option: value for option, value in DEBUG.items() if option in known}
+    return known_options(name, DEBUG)
+
+
+def known_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that a method has."""
+    known = {field.name for field in fields(registry.load_class(registry.describe(name)).Options)}
+    return {option: value for option, value in options.items() if option in known}
 
 
 def perturb(module: nn.Module, seed: int = 1) -> None:

@@ -23,7 +23,7 @@ from bench.methods.codebook import DEAD, DECAY, Choice, Codebook, Codes
 from bench.methods.stepwise import Attention, Lengths, PixelCNN, StepwiseOptions
 from bench.schema import Backbone, MethodSpec
 
-from .conftest import perturb
+from .conftest import known_options, perturb
 
 SIZE = Backbone(kind="lstm", layers=1, width=8, embedding=6, tokenizer="words", vocabulary=30, max_tokens=10)
 SMALL = {"latent": 4, "prior_layers": 2, "prior_width": 6}
@@ -32,7 +32,7 @@ BATCH = collate([[0, 10, 11, 12, 13, 1], [0, 20, 21, 1], [0, 1]])
 
 def build(name: str, size: Backbone = SIZE, **options: object) -> Method:
     torch.set_num_threads(1)
-    method = models.build(MethodSpec(use=name, options={**SMALL, **options}), size, 0)
+    method = models.build(MethodSpec(use=name, options={**known_options(name, SMALL), **options}), size, 0)
     perturb(method)
     return method.eval()
 
@@ -305,6 +305,16 @@ def test_latent_sequences_have_no_bag_of_words() -> None:
             build(name, bow=0.2)
 
 
+def test_codes_refuse_options_without_effect() -> None:
+    """Their KL is trained alone, unannealed; and a single code is drawn from as many numbers as there are codes."""
+    for name in ("davam-k128", "davam-q"):
+        with pytest.raises(BenchError, match="options ask for annealing"):
+            build(name, annealing="linear")
+    for option in ({"length": "empirical"}, {"prior_layers": 2}):
+        with pytest.raises(BenchError, match=f"'davam-q' options: .*'{next(iter(option))}'"):
+            models.build(MethodSpec(use="davam-q", options=option), SIZE, 0)
+
+
 # What is drawn ----------------------------------------------------------------------------------------------------
 
 
@@ -342,8 +352,7 @@ def test_drawn_lengths_follow_the_counted_ones(name: str) -> None:
 @pytest.mark.parametrize("length", ["end", "empirical"])
 def test_draws_for_so_many_tokens(name: str, length: str) -> None:
     """A step for each and one for EOS; a single code is just one."""
-    options = {"length": length, "codes": 3} if name.startswith("davam") else {}
-    method = build(name, **options)
+    method = build(name, **known_options(name, {"length": length, "codes": 3}))
     for tokens in (0, 1, 7):
         torch.manual_seed(0)
         z = method.sample_prior_for(5, tokens)

@@ -19,7 +19,7 @@ from bench.errors import BenchError
 from bench.methods.base import Method
 from bench.schema import Backbone, MethodSpec
 
-from .conftest import perturb
+from .conftest import known_options, perturb
 
 WIDTH, EMBEDDING, VOCABULARY, LATENT = 7, 5, 260, 3
 SIZE = Backbone(kind="lstm", layers=1, width=WIDTH, embedding=EMBEDDING, vocabulary=VOCABULARY, max_tokens=12)
@@ -235,7 +235,8 @@ def test_baselines_start_as_the_public_code_does(name: str) -> None:
 @pytest.mark.parametrize("name", ["vae-attn", "gavam", "davam-k128", "davam-q"])
 def test_latent_sequences_start_from_larger_lstms(name: str) -> None:
     """Within 1 / sqrt(H), torch's own; words as ever."""
-    method = build(name, SIZE.model_copy(update={"width": 64, "embedding": 64}), prior_layers=1, prior_width=4)
+    small = known_options(name, {"prior_layers": 1, "prior_width": 4})
+    method = build(name, SIZE.model_copy(update={"width": 64, "embedding": 64}), **small)
     for part in (method.encoder, method.backbone):
         for parameter in part.lstm.parameters():
             assert 0.8 / 8 < parameter.abs().max() <= 1 / 8
