@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 
 import torch
 
@@ -70,7 +71,7 @@ class Graphs:
                 self.run(batch.to(device))
             return
         if shape not in self.recorded:
-            held = batch.to(device)
+            held = deepcopy(batch.to(device))  # nobody else's, though it may have been there already
             self.recorded[shape] = held, self.recorder.record(lambda: self.run(held))
         held, again = self.recorded[shape]
         for into, part in zip(held.tensors, batch.tensors, strict=True):

@@ -1,8 +1,8 @@
 """The passes through a backbone's blocks as a suite wants them trained: in bfloat16, compiled, or as they are.
 
-Weights, the optimiser, everything latent, KL, logits and likelihoods stay in float32: of a mean or a log-variance,
-bfloat16 would leave three digits. Validation and likelihoods are in float32 throughout, since they are the numbers that
-are compared.
+Weights, the optimiser, everything latent, KL, logits and likelihoods stay in float32, and on a GPU the recurrence of
+LSTMs: of a mean or a log-variance, bfloat16 would leave three digits. Validation and likelihoods are in float32
+throughout, since they are the numbers that are compared.
 """
 
 from __future__ import annotations

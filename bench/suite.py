@@ -152,6 +152,8 @@ def _resolve_names(suite: Suite, where: str) -> None:
             plan = training_of(suite, cell.dataset, cell.method)
             if kind == "lstm" and plan.compile:
                 raise BenchError(f"{cell.method} on {cell.dataset}: compile is of blocks; lstm has none")
+            if kind != "lstm" and plan.graphs:
+                raise BenchError(f"{cell.method} on {cell.dataset}: graphs are of steps of LSTMs, not of {kind}")
             if kind == "lstm" and conditional:
                 raise BenchError(f"{cell.method} on {cell.dataset}: backbone lstm reads no condition; it has one")
         for name in suite.reports or [""]:

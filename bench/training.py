@@ -109,8 +109,11 @@ def fit(
             meter.steps += 1
             meter.steps_s += seconds
             if own.first and checkpoint.due:
+                began = time.perf_counter()
                 run.settle()
+                meter.steps_s += time.perf_counter() - began
                 checkpoint.save(method, run.optimiser, run.best, progress, meter.spent)
+        run.graphs = None  # which hold memory, and the run that holds them
         progress, saved = progress.next_stage(), None
     method.requires_grad_(True)
     return progress.rows

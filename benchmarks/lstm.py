@@ -161,14 +161,14 @@ def forms(device: str) -> list[str]:
 def seconds(jobs: dict[str, Callable[[Batch], None]], batches: list[Batch], rounds: int) -> dict[str, list[float]]:
     """Of each round, in which each job has its turn at all batches, waited for at its end."""
     took: dict[str, list[float]] = {name: [] for name in jobs}
-    for round_ in range(rounds + 2):
+    for round_ in range(rounds + 3):
         for name, job in jobs.items():
             start = time.perf_counter()
             for batch in batches:
                 job(batch)
             if batches[0].ids.is_cuda:
                 torch.cuda.synchronize()
-            if round_ > 1:  # the first is warm-up, and graphs are recorded in the second
+            if round_ > 2:  # graphs are recorded in the second, which empties the others' memory
                 took[name].append(time.perf_counter() - start)
     return took
 
@@ -254,6 +254,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the table here")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    torch.backends.cudnn.allow_tf32 = False  # as in bench/device.py
     if given.row:
         name, form = given.row
         one_row(name, given.device, form, given.rounds)

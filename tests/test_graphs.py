@@ -23,6 +23,7 @@ from bench.cost import Meter
 from bench.methods.base import Method
 from bench.schema import Backbone, MethodSpec, Training
 from bench.training import Run
+from tests.fetches import fetch
 from tests.interrupted import Nowhere
 from tests.methods.conftest import known_options
 
@@ -44,6 +45,7 @@ class Tape(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        assert not fetch(func, args), f"{func} cannot be recorded"
         given = tree_map_only(Tensor, Tensor.detach, (args, kwargs or {}))  # of the shapes they have now
         found = func(*args, **(kwargs or {}))
         held = {address(part) for part in tree_leaves(given) if isinstance(part, Tensor)}

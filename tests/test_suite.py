@@ -175,6 +175,10 @@ LSTM = {"kind": "lstm", "layers": 1, "width": 8, "tokenizer": "words", "vocabula
             {"methods": ["lstm-lm"], "backbone": LSTM, "training": {"compile": True}},
             "lstm-lm on bbe: compile is of blocks; lstm has none",
         ),
+        (
+            {"methods": ["della"], "training": {"graphs": True, "batches": "lengths"}},
+            "della on bbe: graphs are of steps of LSTMs, not of gpt2",
+        ),
         ({"methods": ["lstm-lm"], "backbone": {**LSTM, "layers": 2}}, "an LSTM has one layer, not 2"),
     ],
 )
@@ -226,8 +230,6 @@ def test_settings_change_exactly_with_what_a_stage_reads(write) -> None:
 
     assert changed() == changed(seeds=[1, 2, 3]) == changed(methods=["gpt2", "della", "embed"]) == set()
     assert changed(training={"learning_rate": 1e-3}) == {"train"}
-    lengths = settings(load(write(training={"batches": "lengths"})), "train", "bbe", "della")
-    assert settings(load(write(training={"batches": "lengths", "graphs": True})), "train", "bbe", "della") == lengths
     assert changed(training={"threads": 2}) == {"train", "likelihood", "generate"}
     assert changed(datasets={"bbe": {"train": 99}, "sotu": {}}) == {"prepare"}
     assert changed(datasets={"bbe": {"train": 100, "batch_size": 4}, "sotu": {}}) == {"train"}
@@ -330,6 +332,16 @@ def test_every_registered_name_is_described() -> None:
     assert {"bbe", "sotu"} <= set(registry.datasets())
     for name, source in registry.methods().items():
         assert registry.load_class(source).variants[name] == source.options
+
+
+def test_graphs_are_no_setting(write) -> None:
+    """They say how a device computes, as the device itself does."""
+    suite = {"methods": ["lstm-lm"], "backbone": LSTM, "training": {"batches": "lengths"}}
+    digests = set()
+    for graphs in (False, True):
+        suite["training"]["graphs"] = graphs
+        digests.add(settings(load(write(**suite)), "train", "bbe", "lstm-lm"))
+    assert len(digests) == 1
 
 
 def test_where_a_pretrained_model_is_from_is_one_of_its_settings(write, monkeypatch: pytest.MonkeyPatch) -> None:

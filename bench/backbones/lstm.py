@@ -7,6 +7,7 @@ reads and on what it says, an output layer without bias that is not tied to the 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,7 @@ class LSTM(Backbone):
         else:
             if injection.inputs is not None:
                 read = torch.cat([read, injection.inputs.expand(-1, read.shape[1], -1)], -1)
-            hidden, (h, c) = self.lstm(read, (state[0][None], state[1][None]))
+            hidden, (h, c) = run(self.lstm, read, (state[0][None], state[1][None]))
             state = h[0], c[0]
         if cache is not None:
             cache.state, cache.positions = state, cache.positions + ids.shape[1]
@@ -126,8 +127,18 @@ class LSTMEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The state after every token, [B, T, d]; after padding it is meaningless."""
-        states: Tensor = self.lstm(self.words(batch.ids))[0]
-        return states
+        return run(self.lstm, self.words(batch.ids))[0]
+
+
+def run(lstm: nn.LSTM, read: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    """The states [N, T, d] of inputs [N, T, E], and the last (h, c), each [1, N, d].
+
+    On a GPU in float32: told to lower a product to bfloat16, PyTorch lowers cuDNN's LSTM to float16, which loses small
+    gradients.
+    """
+    with torch.autocast("cuda", enabled=False) if read.is_cuda else contextlib.nullcontext():
+        hidden, last = lstm(read, state)
+        return hidden, last
 
 
 def initialise(module: nn.Module) -> None:

@@ -106,7 +106,7 @@ class Davam(Stepwise):
         scores: Tensor = self.gamma(index)
         if self.end:
             no_code = torch.zeros_like(scores[0], dtype=torch.bool)
-            no_code[0, self.options.codes] = True
+            no_code[0, self.options.codes].fill_(True)  # an assigned number would be copied from the host
             scores = scores.masked_fill(no_code, float("-inf"))
         return scores.log_softmax(-1)
 

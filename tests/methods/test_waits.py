@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.checkpoint import Progress
@@ -16,10 +15,9 @@ from bench.methods.optimus import Optimus
 from bench.methods.trace import Trace
 from bench.schema import Training
 from bench.training import Run
+from tests.fetches import fetch
 
 from .conftest import Task
-
-FETCHES = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal"}
 
 
 class Fetches(TorchDispatchMode):
@@ -32,11 +30,7 @@ class Fetches(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        name = func._schema.name.removeprefix("aten::")
-        masks = name in ("index", "index_put", "index_put_") and any(
-            isinstance(at, torch.Tensor) and at.dtype == torch.bool for at in args[1]
-        )
-        if name in FETCHES or masks:
+        if name := fetch(func, args):
             frames = [frame for frame in traceback.extract_stack() if "/bench/" in frame.filename]
             self.lines.add(f"{name}: {[f'{frame.filename}:{frame.lineno}' for frame in frames[-3:]]}")
         return func(*args, **(kwargs or {}))
