@@ -288,7 +288,7 @@ def test_free_bits_are_a_mask_of_each_dimension_and_text() -> None:
     terms = method.terms(BATCH)
     kept = [[float(kl) for kl in dims[0] if kl > 0.25] for dims in terms.kl_dims.detach()]
     assert 0 < sum(map(len, kept)) < 96
-    expected = sum(float(rec) + 0.5 * sum(of_text) for rec, of_text in zip(terms.rec, kept, strict=True)) / 3
+    expected = sum(float(rec) + 0.5 * sum(of_text) for rec, of_text in zip(terms.rec.detach(), kept, strict=True)) / 3
     found = objectives.loss(terms, 0.5, method.options.kl_reduction, method.options.free_bits)
     assert found.item() == pytest.approx(expected, rel=1e-6)
 
