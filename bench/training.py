@@ -154,13 +154,12 @@ class Run:
         if not self.total:
             raise BenchError(f"{len(sequences)} training texts make no batch of {plan.batch_size}")
         self.beta: float | Tensor = 0.0
-        self.rate: float | Tensor = self.plan.learning_rate
         self.graphs: Graphs | None = None
         if self.plan.graphs and (recorder := graphs.recorder(self.device)) is not None:
             if own.size > 1:
                 raise BenchError("training.graphs: steps are recorded where one process trains, not several")
             self.graphs = Graphs(self._recorded, recorder)
-            self.beta, self.rate = (torch.zeros((), device=self.device) for _ in range(2))  # to be written to
+            self.beta = torch.zeros((), device=self.device)
         self.best: dict[str, Tensor] = {}  # weights of the best validation bound
         self.tokens = 0  # predicted in training, also while the encoder is ahead
         self.sums = torch.tensor(progress.sums, dtype=torch.float64, device=self.device)
@@ -232,14 +231,15 @@ class Run:
             self.method.get_submodule(name).requires_grad_(True)
         parameters = [p for p in self.method.parameters() if p.requires_grad]
         self.optimiser: torch.optim.Optimizer
+        rate = torch.tensor(plan.learning_rate, device=self.device) if self.graphs else plan.learning_rate
         sparse_embeddings(self.method, self.sparse)
         if self.sparse:
             self.optimiser = SparseSGD(parameters, plan.learning_rate)
         elif plan.optimiser == "sgd":
-            self.optimiser = torch.optim.SGD(parameters, lr=self.rate, fused=True)
+            self.optimiser = torch.optim.SGD(parameters, lr=rate, fused=True)
         else:
             self.optimiser = torch.optim.AdamW(
-                parameters, lr=self.rate, weight_decay=plan.weight_decay, fused=True, capturable=bool(self.graphs)
+                parameters, lr=rate, weight_decay=plan.weight_decay, fused=True, capturable=bool(self.graphs)
             )
         self.passes = Passes(self.method, plan)
         if saved is not None:
@@ -255,7 +255,9 @@ class Run:
         """One optimiser step on a batch, one of those of this epoch."""
         progress, method = self.progress, self.method
         _seed(self.seed, progress.before + progress.step, self.ranks.rank)
-        self._set(self._beta(progress.step), self._rate(progress.step))
+        self.beta = _written(self.beta, self._beta(progress.step))
+        for group in self.optimiser.param_groups:
+            group["lr"] = _written(group["lr"], self._rate(progress.step))
         ahead = self.stage.ahead if progress.aggressive else ()
         if ahead:
             drawn = np.random.default_rng([self.seed, progress.before + progress.step])
@@ -268,16 +270,6 @@ class Run:
             self.tokens += work.tokens
         progress.step += 1
         self.sums[2] += work.texts
-
-    def _set(self, beta: float, rate: float) -> None:
-        """Beta and the learning rate of a step."""
-        if isinstance(self.beta, Tensor) and isinstance(self.rate, Tensor):
-            self.beta.fill_(beta)
-            self.rate.fill_(rate)
-        else:
-            self.beta = beta
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
 
     def _whole(self, work: Work, ahead: Sequence[str] = ()) -> None:
         """A step of all parts but those that are ``ahead`` of it."""
@@ -414,6 +406,11 @@ def validation_terms(
         rec, kl = rec + float(terms.rec.sum()), kl + float(terms.kl.sum())
         cost += 0.0 if length is None else float(length.sum())
     return rec / len(sequences), kl / len(sequences), cost / len(sequences)
+
+
+def _written(held: float | Tensor, number: float) -> float | Tensor:
+    """The number of a step; of a recorded one in the tensor where it has it from."""
+    return held.fill_(number) if isinstance(held, Tensor) else number
 
 
 def _endless(drawn: np.random.Generator, n: int) -> Iterator[int]:

@@ -147,7 +147,8 @@ def our_stepper(name: str, device: str, form: str) -> Callable[[Batch], None]:
     step = stepper(method, lowered, sparse=device == "cpu")
     if not form.endswith(GRAPHS):
         return step
-    recorder, where = graphs.recorder(torch.device(device)), torch.device(device)
+    where = torch.device(device)
+    recorder = graphs.recorder(where)
     assert recorder is not None, "on a GPU"
     recorded = graphs.Graphs(step, recorder)
     return lambda batch: recorded(batch, where)

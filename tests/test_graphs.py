@@ -19,8 +19,11 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from bench import aggressive, graphs, registry, training
 from bench import model as models
 from bench.batch import Sequences
+from bench.checkpoint import Progress
 from bench.cost import Meter
+from bench.errors import BenchError
 from bench.methods.base import Method
+from bench.ranks import Ranks
 from bench.schema import Backbone, MethodSpec, Training
 from bench.training import Run
 from tests.fetches import fetch
@@ -128,3 +131,12 @@ def test_a_recorded_training_is_the_training(name: str, monkeypatch: pytest.Monk
             if value != ""
         ]
     assert made and all(recorder.recorded == 3 and recorder.again >= 6 for recorder in made)
+
+
+def test_several_processes_record_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "recorder", lambda device: Recorder())
+    method = models.build(MethodSpec(use="lstm-lm"), Backbone(kind="lstm", layers=1, width=8, vocabulary=260), 0)
+    with pytest.raises(
+        BenchError, match=r"^training\.graphs: steps are recorded where one process trains, not several$"
+    ):
+        Run(method, method.stages()[0], DATA, DATA, PLAN, 1, Progress(), Ranks(0, 2))
