@@ -84,7 +84,7 @@ def measured(path: Path) -> Iterator[Meter]:
 
 def _of_gpu(meter: Meter) -> dict[str, float | None]:
     """The most that this process's tensors took of a GPU's memory, and the energy of the GPUs."""
-    if meter.device.endswith("cpu"):  # as "2 × cpu" does
+    if "cpu" in meter.device.split():  # as in "2 × cpu"
         return {}
     import torch
 

@@ -31,3 +31,13 @@ def select(name: str, threads: int) -> torch.device:
 def describe(device: torch.device) -> str:
     """``"cpu"``, or the GPU's name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether products of bfloat16 numbers are what the device is made for: GPUs, and CPUs with instructions for them.
+
+    On other CPUs oneDNN has no LSTM of them, and its products take longer than those in float32.
+    """
+    if device.type != "cpu":
+        return True
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import itertools
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -68,6 +69,9 @@ def _train(suite: Suite, cell: Cell, key: str, device: str, own: Ranks) -> None:
         raise BenchError(f"'methods.{cell.method}.learning_rate' is of SGD; this method is trained by AdamW at {rate}")
     with measured(paths.cost("train")) if own.first else nullcontext(Meter()) as meter:
         meter.device = devices.describe(target) if own.size == 1 else f"{own.size} × {devices.describe(target)}"
+        if plan.precision == "bfloat16" and not devices.has_bfloat16(target):
+            meter.device += " in float32"  # a record says so, too
+            print("this CPU has no bfloat16: training in float32, as without 'precision'", file=sys.stderr, flush=True)
         rows = fit(method, sequences, valid, plan, cell.seed, Checkpoint(paths.resume, key), meter, own)
     if not own.first:
         return
