@@ -306,7 +306,7 @@ def spec_of(suite: Suite, method: str) -> MethodSpec:
     return spec if spec.use else spec.model_copy(update={"use": method})
 
 
-OWN_PLANS = {"backbone", "learning_rate", "threads", "importance_examples"}  # of a method: part of other settings
+OWN_PLANS = {"backbone", "learning_rate", "epochs", "threads", "importance_examples"}  # of a method: in other settings
 # of a plan, where they are off: no part of its digest
 OFF_BY_DEFAULT = ("keep", "precision", "batch_tokens", "tokens_at_once", "compile")
 TRAINING = {"epochs", "batch_size", "learning_rate", "warmup_steps"}  # parts of the plan that a dataset may have
@@ -319,7 +319,7 @@ def training_of(suite: Suite, dataset: str, method: str = "") -> Training:
     """
     own = suite.datasets[dataset].model_dump(include=TRAINING, exclude_none=True)
     if method:
-        own |= suite.methods[method].model_dump(include={"learning_rate", "threads"}, exclude_none=True)
+        own |= suite.methods[method].model_dump(include={"learning_rate", "epochs", "threads"}, exclude_none=True)
     return suite.training.model_copy(update=own)
 
 
