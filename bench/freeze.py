@@ -2,14 +2,16 @@
 
 A release holds ``manifest.json`` (the suite, its cells and their checksums, data manifests, signatures, versions,
 commits) and one file a cell, ``cells/<dataset>/<method>/seed<k>.json``: its record, and of trained cells the
-per-example statistics that a paired bootstrap needs. The same run always gives the same bytes. Texts are those of each
-dataset's own decoding: records of named decodings (``decodings:`` of a suite) take no part in releases.
+per-example statistics that a paired bootstrap needs; beside it ``seed<k>.csv``, the history of the training. The same
+run always gives the same bytes. Texts are those of each dataset's own decoding: records of named decodings
+(``decodings:`` of a suite) take no part in releases.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +33,14 @@ PerExample = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class FrozenCell:
-    """A cell of a release; ``per_example`` is empty for rows without a model."""
+    """A cell of a release; ``per_example`` is empty for rows without a model.
+
+    ``history`` is the file with its training terms by step; None without a model, and in releases older than that.
+    """
 
     record: Record
     per_example: PerExample
+    history: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,8 @@ def freeze(
         raise BenchError(
             f"suite '{suite.name}': cell {cell.dataset}/{cell.method}/seed{cell.seed} is not finished ({path})"
         )
-    records = [read_cell(suite.name, cell, root) for cell in wanted if cell not in missing]
+    shown = [cell for cell in suites.cells(suite) if cell not in wanted and _record(suite, cell, root).exists()]
+    records = [read_cell(suite.name, cell, root) for cell in (*wanted, *shown) if cell not in missing]
     _check(suite, records, allow_dirty, root)
     with atomic_directory(folder) as temporary:
         listed = [_write_cell(suite, record, temporary, root) for record in records]
@@ -77,9 +84,10 @@ def freeze(
 
 
 def _wanted(suite: Suite) -> list[Cell]:
-    """Every cell with a record, rows without a model included.
+    """Every cell that must have a record, rows without a model included.
 
-    A cell whose record no report reads has none: its training or its texts of named decodings are all that is shown.
+    A cell whose record no report reads need not: its training or its texts of named decodings are all that is shown.
+    It is frozen with its history where somebody asked for one.
     """
     trained = [cell for cell in suites.cells(suite) if suites.metrics_of(suite, cell.dataset, cell.method)]
     return [*trained, *suites.untrained(suite)]
@@ -123,8 +131,15 @@ def _write_cell(suite: Suite, record: Record, folder: Path, root: Path) -> dict[
     file = folder / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(_cell_text(record, statistics), encoding="utf-8")
-    return {"dataset": record.dataset, "method": record.method, "seed": record.seed, "file": name,
-            "sha256": sha256(file)}  # fmt: skip
+    listed = {"dataset": record.dataset, "method": record.method, "seed": record.seed, "file": name,
+              "sha256": sha256(file)}  # fmt: skip
+    if record.method in UNTRAINED:
+        return listed
+    history = file.with_suffix(".csv")
+    if not (root / paths.history).is_file():
+        raise BenchError(f"{root / paths.history}: the history of a training with a record is gone; run it again")
+    shutil.copyfile(root / paths.history, history)
+    return listed | {"history": {"file": str(history.relative_to(folder)), "sha256": sha256(history)}}
 
 
 def per_example(record: Record, path: Path) -> PerExample:
@@ -200,8 +215,14 @@ def load_release(name: str, root: Path = Path()) -> Release:
 
 
 def _read_cell(folder: Path, entry: Mapping[str, Any]) -> FrozenCell:
-    file = folder / entry["file"]
+    file = _unchanged(folder, entry)
+    content = read_json(file, "frozen cell")
+    history = _unchanged(folder, entry["history"]) if "history" in entry else None
+    return FrozenCell(parse_record(content["record"], f"frozen cell {file}"), content["per_example"], history)
+
+
+def _unchanged(folder: Path, entry: Mapping[str, Any]) -> Path:
+    file: Path = folder / entry["file"]
     if not file.is_file() or sha256(file) != entry["sha256"]:
         raise BenchError(f"{file}: missing or changed since it was frozen, by manifest.json; {RESTORE}")
-    content = read_json(file, "frozen cell")
-    return FrozenCell(parse_record(content["record"], f"frozen cell {file}"), content["per_example"])
+    return file

@@ -46,7 +46,10 @@ def test_round_trip(run: str, tmp_path: Path) -> None:
     nelbo, predicted = fake_run.per_example(Cell("bbe", "della", 1))
     np.testing.assert_allclose(cell.per_example["nelbo"], nelbo, atol=5.1e-5)
     assert list(cell.per_example["predicted"]) == predicted.tolist()
-    assert release.cells[Cell("sotu", "human", 0)].per_example == {}
+    assert cell.history is not None
+    assert cell.history.read_bytes() == (tmp_path / CellPaths("tiny", "bbe", "della", 1).history).read_bytes()
+    human = release.cells[Cell("sotu", "human", 0)]
+    assert human.per_example == {} and human.history is None
 
 
 def test_the_manifest_stands_for_the_run(run: str, tmp_path: Path) -> None:
@@ -133,6 +136,11 @@ def test_mixtures_are_refused(run: str, tmp_path: Path, change: dict[str, Any], 
 def test_lost_statistics_are_refused(run: str, tmp_path: Path) -> None:
     (tmp_path / CellPaths("tiny", "bbe", "della", 2).likelihood).unlink()
     refused(run, tmp_path, "della/seed2/likelihood.npz: cannot be read")
+
+
+def test_a_lost_history_is_refused(run: str, tmp_path: Path) -> None:
+    (tmp_path / CellPaths("tiny", "bbe", "della", 2).history).unlink()
+    refused(run, tmp_path, "bbe/della/seed2/history.csv: the history of a training with a record is gone")
 
 
 def test_a_release_never_changes(run: str, tmp_path: Path) -> None:

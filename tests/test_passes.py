@@ -14,6 +14,7 @@ from torch._dynamo.testing import CompileCounter
 from bench.backbones.lstm import LSTMEncoder
 from bench.batch import Sequences
 from bench.checkpoint import Progress
+from bench.device import has_bfloat16
 from bench.errors import BenchError
 from bench.methods import base
 from bench.methods.base import Gaussian, Method
@@ -26,9 +27,16 @@ PLAN = Training(epochs=1, batch_size=4)
 LOW = PLAN.model_copy(update={"precision": "bfloat16"})
 COMPILED = PLAN.model_copy(update={"compile": True})
 CASES = [("gpt2", "softmax"), ("gpt2", "della"), ("gpt2-prompt", "trace-r"), ("bart", "embed")]
-LSTMS = [("lstm", "lstm-lm"), ("lstm", "lstm-vae"), ("lstm", "vae-attn")]
+on_its_hardware = pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="no LSTM in bfloat16 on this CPU")
+LSTMS = [pytest.param("lstm", name, marks=on_its_hardware) for name in ("lstm-lm", "lstm-vae", "vae-attn")]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def lowers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any CPU multiplies matrices in bfloat16, if slowly."""
+    monkeypatch.setattr("bench.passes.has_bfloat16", lambda device: True)
 
 
 def run_of(method: Method, data: Sequences, plan: Training) -> Run:
@@ -45,6 +53,7 @@ def gradients(run: Run, rows: Any) -> tuple[Tensor, Tensor]:
     return found, torch.cat([p.grad.flatten() for p in run.method.parameters() if p.grad is not None])
 
 
+@pytest.mark.usefixtures("lowers")
 @pytest.mark.parametrize(("task", "name"), CASES + LSTMS)
 def test_bfloat16_is_near_float32_and_of_blocks_alone(task: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     method, data, seen = build(name, TASKS[task]), TASKS[task].sequences, []
@@ -76,6 +85,7 @@ def test_bfloat16_is_near_float32_and_of_blocks_alone(task: str, name: str, monk
     assert "decode" not in vars(method.backbone)
 
 
+@on_its_hardware
 @pytest.mark.parametrize("name", ["lstm-vae", "davam-k128"])
 def test_an_encoder_beside_the_backbone_is_in_bfloat16_too(name: str) -> None:
     method, batch = build(name, TASKS["lstm"]), TASKS["lstm"].batch()
@@ -90,6 +100,7 @@ def test_an_encoder_beside_the_backbone_is_in_bfloat16_too(name: str) -> None:
     torch.testing.assert_close(low, full, rtol=0.0, atol=0.02)
 
 
+@on_its_hardware
 def test_an_encoder_that_is_not_trained_gives_the_codes_that_validation_has() -> None:
     """DAVAM's prior learns the codes of states in float32, which those in bfloat16 are near, and may be across."""
     method, task = build("davam-k128", TASKS["lstm"]), TASKS["lstm"]
@@ -104,6 +115,14 @@ def test_an_encoder_that_is_not_trained_gives_the_codes_that_validation_has() ->
     with torch.no_grad():
         full = method.encoder(batch)
     assert not lowered[0].equal(full) and lowered[1].equal(full)
+
+
+@pytest.mark.parametrize(("task", "name"), [("gpt2", "della"), ("lstm", "lstm-vae"), ("lstm", "davam-k128")])
+def test_a_cpu_without_bfloat16_trains_in_float32(task: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.passes.has_bfloat16", lambda device: False)
+    method, data = build(name, TASKS[task]), TASKS[task].sequences
+    full, asked = (gradients(run_of(method, data, plan), range(4)) for plan in (PLAN, LOW))
+    assert asked[0].equal(full[0]) and asked[1].equal(full[1])
 
 
 @pytest.mark.parametrize(("task", "name"), CASES[1::2])

@@ -244,6 +244,7 @@ def test_settings_change_exactly_with_what_a_stage_reads(write) -> None:
     assert changed(methods={"gpt2": {}, "della": {"backbone": {"layers": 2}}}) == {"train"}
     assert changed(methods={"gpt2": {"backbone": {"layers": 2}}, "della": {}}) == set()
     assert changed(methods={"gpt2": {}, "della": {"learning_rate": 0.1}}) == {"train"}
+    assert changed(methods={"gpt2": {}, "della": {"epochs": 2}}) == {"train"}
     assert changed(methods={"gpt2": {}, "della": {"threads": 2}}) == {"train"}
     assert changed(methods={"gpt2": {}, "della": {"importance_examples": 3}}) == {"likelihood"}
     assert changed(methods={"gpt2": {"importance_examples": 3, "learning_rate": 0.1}, "della": {}}) == set()

@@ -150,10 +150,11 @@ def test_a_resumed_run_costs_what_its_parts_did(tmp_path: Path, monkeypatch: pyt
 
 def test_memory_of_a_gpu_is_that_of_its_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 3 << 20)
-    for device in ("cpu", "2 × cpu", "a GPU"):
+    cpus = ("cpu", "2 × cpu", "cpu in float32")
+    for device in (*cpus, "a GPU"):
         with measured(tmp_path / f"{device}.json") as meter:
             meter.device = device
-    assert not any("gpu_peak_mb" in read_json(tmp_path / f"{device}.json") for device in ("cpu", "2 × cpu"))
+    assert not any("gpu_peak_mb" in read_json(tmp_path / f"{device}.json") for device in cpus)
     assert read_json(tmp_path / "a GPU.json")["gpu_peak_mb"] == 3.0
 
 
@@ -206,6 +207,22 @@ def test_no_gpu_is_one_clear_line(workplace: CellPaths) -> None:
         pytest.skip("there is a GPU here")
     with pytest.raises(BenchError, match="sees no CUDA GPU"):
         training.train(SUITE, CELL, "key", device="cuda")
+
+
+def test_a_cpu_without_bfloat16_says_so(
+    workplace: CellPaths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error and beside what training cost; and computes as without it."""
+    training.train(SUITE, CELL, "key")
+    undisturbed = hashes(workplace)
+    assert read_json(workplace.cost("train"))["device"] == "cpu"
+    monkeypatch.setattr("bench.device.has_bfloat16", lambda device: False)
+    monkeypatch.setattr("bench.passes.has_bfloat16", lambda device: False)
+    low = SUITE.training.model_copy(update={"precision": "bfloat16"})
+    training.train(SUITE.model_copy(update={"training": low}), CELL, "key")
+    assert hashes(workplace) == undisturbed
+    assert read_json(workplace.cost("train"))["device"] == "cpu in float32"
+    assert "this CPU has no bfloat16: training in float32" in capsys.readouterr().err
 
 
 def test_a_truncated_model_is_one_clear_line(workplace: CellPaths) -> None:

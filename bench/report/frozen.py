@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,72 +12,79 @@ from typing import Any
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.files import write_json
-from bench.freeze import Release, check_settings, load_release
+from bench.freeze import FrozenCell, Release, check_settings, load_release
 from bench.paths import CellPaths
-from bench.record_schema import Record, write_record
+from bench.record_schema import write_record
 from bench.report import catalogue
 from bench.schema import Suite
 from bench.suite import Cell
 
+HELD = ("records", "histories")  # what a release has of what a report may read
+
 
 def render(suite: Suite, report: str, names: Sequence[str], out: Path, root: Path = Path()) -> None:
-    """Write ``out`` and its siblings from the records of some releases of one suite.
+    """Write ``out`` and its siblings from the records, or the histories, of some releases of one suite.
 
     :class:`BenchError`: the report shows more than a release holds, none of its cells is in one, two have the same, or
     one was made under settings that the suite no longer has.
     """
     found = catalogue.find(report)
-    if beyond := [source for source in found.reads if source != "records"]:
-        raise BenchError(f"report '{report}' reads {' and '.join(beyond)}, and a release holds records alone")
+    if beyond := [source for source in found.reads if source not in HELD]:
+        raise BenchError(f"report '{report}' reads {' and '.join(beyond)}, and a release holds {' and '.join(HELD)}")
     if suites.select(suite, report).decodings and not found.own:
         raise BenchError(f"report '{report}' is of named decodings, and a release holds texts of none")
     releases = [load_release(name, root) for name in names]
-    records = _records(suite, releases, {*suites.cells(suite, report), *suites.untrained(suite, report)})
-    held = _held(suite, report, records, names)
+    cells = _cells(suite, releases, {*suites.cells(suite, report), *suites.untrained(suite, report)})
+    if "histories" in found.reads:
+        cells = {cell: frozen for cell, frozen in cells.items() if frozen.history is not None}
+    held = _held(suite, report, cells, names)
     with TemporaryDirectory() as folder:
-        _lay_out(suite.name, records, [release.manifest for release in releases], Path(folder))
+        _lay_out(suite.name, cells, [release.manifest for release in releases], Path(folder))
         importlib.import_module(found.module).render(held, report, out, Path(folder))
 
 
-def _records(suite: Suite, releases: Sequence[Release], wanted: Collection[Cell]) -> dict[Cell, Record]:
-    """By cell; those that are ``wanted`` must be of the suite as it is, for a report tells its settings."""
-    records: dict[Cell, Record] = {}
+def _cells(suite: Suite, releases: Sequence[Release], wanted: Collection[Cell]) -> dict[Cell, FrozenCell]:
+    """Of all releases; those that are ``wanted`` must be of the suite as it is, for a report tells its settings."""
+    cells: dict[Cell, FrozenCell] = {}
     for release in releases:
         of = release.manifest["suite"]["name"]
         if of != suite.name:
             raise BenchError(f"release '{release.name}' is of suite '{of}', not of '{suite.name}'")
         for cell, frozen in release.cells.items():
             name = f"release '{release.name}': {cell.dataset}/{cell.method}/seed{cell.seed}"
-            if cell in records:
+            if cell in cells:
                 raise BenchError(f"{name} is in one before it too")
             if cell in wanted:
                 check_settings(suite, frozen.record, name)
-            records[cell] = frozen.record
-    return records
+            cells[cell] = frozen
+    return cells
 
 
-def _held(suite: Suite, report: str, records: Mapping[Cell, Record], names: Sequence[str]) -> Suite:
-    """The suite whose report is of the methods that have a record for every dataset and seed, and of no others."""
+def _held(suite: Suite, report: str, cells: Collection[Cell], names: Sequence[str]) -> Suite:
+    """The suite whose report is of the methods that have what it reads for every dataset and seed, and of no others."""
     wanted, selection = suites.cells(suite, report), suites.select(suite, report)
-    datasets = [name for name in selection.datasets if any(c.dataset == name and c in records for c in wanted)]
-    missing = {cell.method for cell in wanted if cell.dataset in datasets and cell not in records}
+    datasets = [name for name in selection.datasets if any(c.dataset == name and c in cells for c in wanted)]
+    missing = {cell.method for cell in wanted if cell.dataset in datasets and cell not in cells}
     methods = [method for method in selection.methods if method not in missing]
     if not datasets or not methods:
-        raise BenchError(f"report '{report}': {', '.join(names)}: no method of it with every dataset and seed")
+        what = f"{' and '.join(catalogue.find(report).reads) or 'records'} of every dataset and seed"
+        raise BenchError(f"report '{report}': {', '.join(names)}: no method of it with {what}")
     part = selection.model_copy(update={"datasets": datasets, "methods": methods})
     held = suite.model_copy(update={"reports": {report: part}})
     for cell in suites.untrained(held, report):
-        if cell not in records:
+        if cell not in cells:
             raise BenchError(f"report '{report}': {', '.join(names)}: no {cell.dataset}/{cell.method}")
     return held
 
 
-def _lay_out(suite: str, records: Mapping[Cell, Record], manifests: Sequence[Mapping[str, Any]], root: Path) -> None:
+def _lay_out(suite: str, cells: Mapping[Cell, FrozenCell], manifests: Sequence[Mapping[str, Any]], root: Path) -> None:
     """As a run has them."""
-    for cell, record in records.items():
-        path = root / CellPaths(suite, cell.dataset, cell.method, cell.seed).record
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_record(record, path)
+    for cell, frozen in cells.items():
+        paths = CellPaths(suite, cell.dataset, cell.method, cell.seed)
+        (root / paths.record).parent.mkdir(parents=True, exist_ok=True)
+        write_record(frozen.record, root / paths.record)
+        if frozen.history is not None:
+            shutil.copyfile(frozen.history, root / paths.history)
     for manifest in manifests:
         for dataset, data in manifest["data"].items():
             if data["manifest"] is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,9 +13,10 @@ import pytest
 
 from bench import suite as suites
 from bench.errors import BenchError
-from bench.freeze import Release, load_release
-from bench.report import frozen
+from bench.freeze import Release, freeze, load_release
+from bench.report import figures, frozen
 from bench.schema import Suite
+from tests import fake_run
 
 ROOT = Path(__file__).parents[2]
 PTB = "ptb-2026.11.2"
@@ -76,10 +78,11 @@ def test_releases_are_put_together_and_what_none_has_is_left_out(
 @pytest.mark.parametrize(
     ("report", "release", "told"),
     [
-        ("davam/figure4d", PTB, "report 'davam/figure4d' reads histories, and a release holds records alone"),
+        ("davam/figure3", PTB, "report 'davam/figure3' reads augmentation, and a release holds records and histories"),
+        ("davam/figure4d", PTB, f"report 'davam/figure4d': {PTB}: no method of it with histories of every dataset and"),
         ("davam/table5", PTB, "report 'davam/table5' is of named decodings, and a release holds texts of none"),
         ("davam/table2", "snli-small-2026.11.1", "release 'snli-small-2026.11.1' is of suite 'snli-small', not of"),
-        ("davam/figure4a", PTB, f"report 'davam/figure4a': {PTB}: no method of it with every dataset and seed"),
+        ("davam/figure4a", PTB, f"report 'davam/figure4a': {PTB}: no method of it with records of every dataset and"),
         ("davam/table2", "ptb-2026.11.0", "no frozen release 'ptb-2026.11.0' in results/frozen; did you mean"),
     ],
 )
@@ -89,6 +92,24 @@ def test_what_a_release_cannot_show_is_one_line(report: str, release: str, told:
         frozen.render(suite, report, [release], tmp_path / "out.md")
     assert str(raised.value).startswith(told)
     assert not list(tmp_path.iterdir())
+
+
+def test_curves_are_those_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From histories alone: a training that no table reads is part of them, where it has a record."""
+    of = "{datasets: [bbe], methods: [gpt2"
+    about = f"reports:\n  table1: {of}]}}\n  curves: {of}, della]}}\n"
+    monkeypatch.chdir(tmp_path)
+    path = fake_run.write_suite(tmp_path, fake_run.YAML + about)
+    suite = fake_run.write_run(tmp_path, path)
+    figures.render(suite, "curves", tmp_path / "run.png")
+    freeze(path, "r1")
+    shutil.rmtree("results/runs")
+    frozen.render(suite, "curves", ["r1"], tmp_path / "frozen.png")
+    for form in ("png", "svg"):
+        assert Path(f"frozen.{form}").read_bytes() == Path(f"run.{form}").read_bytes()
+    with pytest.raises(BenchError, match=r"^results/frozen/r1/cells/bbe/della/seed2.csv: missing or changed"):
+        Path("results/frozen/r1/cells/bbe/della/seed2.csv").write_text("step\n", encoding="utf-8")
+        frozen.render(suite, "curves", ["r1"], tmp_path / "frozen.png")
 
 
 def test_of_other_settings_than_the_suite_has(embedded: Suite, tmp_path: Path) -> None:

@@ -108,8 +108,8 @@ def _new(suite: Suite, dataset: str, given: Sequence[str], root: Path) -> list[M
 
 
 def frozen(release: Release, dataset: str) -> list[Method]:
-    """Every method of a release on a dataset, rows without a model among them."""
-    cells = [cell for cell in release.cells if cell.dataset == dataset]
+    """Every method of a release on a dataset of which anything is measured, rows without a model among them."""
+    cells = [cell for cell, kept in release.cells.items() if cell.dataset == dataset and kept.record.values]
     return [
         Method(
             name,

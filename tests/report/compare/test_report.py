@@ -47,6 +47,17 @@ def test_a_new_method_stands_beside_every_frozen_row(mine: tuple[str, tuple[str,
     assert "Read with caution" not in text
 
 
+def test_a_training_without_values_is_no_row(mine: tuple[str, tuple[str, ...]]) -> None:
+    """A release may have a record for the sake of its history alone."""
+    for seed in (1, 2):
+        path = CellPaths("tiny", "bbe", "embed", seed).record
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"values": {}}), encoding="utf-8")
+    freeze(mine[0], "r2")
+    compare(*mine, "r2", Path("compare.md"))
+    text = Path("compare.md").read_text(encoding="utf-8")
+    assert "bbe: mine against frozen della" in text and "bbe: mine against frozen embed" not in text
+
+
 def test_what_another_report_shows_is_not_said_to_be_missing(mine: tuple[str, tuple[str, ...]]) -> None:
     """Only the first report's cells are compared, and the release has the other dataset too."""
     suite, uses = mine
