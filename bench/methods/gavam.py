@@ -1,10 +1,10 @@
-"""``gavam`` and ``vae-attn``: Gaussian latent sequences that the decoder attends to (DAVAM Sec. III-A and IV-A)."""
+"""``vae-attn`` and ``gavam``: Gaussian latent sequences that the decoder attends to (DAVAM Sec. III-A and IV-A)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar
 
 import torch
 from pydantic import PositiveFloat
@@ -15,6 +15,7 @@ from bench.batch import Batch, Sequences
 from bench.methods.base import (
     Condition,
     Gaussian,
+    MethodOptions,
     Stage,
     only_present,
     split_gaussian,
@@ -32,38 +33,25 @@ from bench.methods.stepwise import (
 )
 
 
-@dataclass(frozen=True)
-class GavamOptions(StepwiseOptions):
-    """Options of Gaussian latent sequences.
+class VAEAttn(Stepwise):
+    """q(z_t|x) = N(mu_t, sigma_t^2 I) from h_t^e; p(z) = p(T) prod_t N(z_t; 0, I), p(T) as counted in train.
 
-    Attributes
-    ----------
-    prior: p(z_t | z_<t) from a PixelCNN (GAVAM), or N(0, I) for every t (VAE + Attn, Bahuleyan et al. 2018).
-    clamp: log-variances of a PixelCNN's priors are held in [-clamp, clamp].
+    Bahuleyan et al. 2018, "Variational Attention for Sequence-to-Sequence Models".
     """
 
-    prior: Literal["pixelcnn", "standard"] = "pixelcnn"
-    clamp: PositiveFloat = 5.0
-
-
-class Gavam(Stepwise):
-    """q(z_t|x) = N(mu_t, sigma_t^2 I) from h_t^e; p(z) = p(T) prod_t p(z_t | z_<t), p(T) as counted in train."""
-
-    variants = {
-        "gavam": {"annealing": "constant"},
-        "vae-attn": {"annealing": "constant", "prior": "standard"},
-    }
+    variants = {"vae-attn": {"annealing": "constant"}}
     backbones = ("lstm",)
-    Options = GavamOptions
-    options: GavamOptions
+    Options: ClassVar[type[MethodOptions]] = MethodOptions
+    adaptive = False
 
-    def __init__(self, backbone: Backbone, options: GavamOptions) -> None:
+    def __init__(self, backbone: Backbone, options: MethodOptions) -> None:
         super().__init__(backbone, options)
-        p = options.latent
-        self.to_latent = nn.Linear(self.backbone.width, 2 * p, bias=False)
-        read = nn.Linear(p, options.prior_width)
-        self.pixelcnn = PixelCNN(read, 2 * p, options) if options.prior == "pixelcnn" else None
+        self.to_latent = nn.Linear(self.backbone.width, 2 * options.latent, bias=False)
+        self.build_prior(options)
         self.lengths = Lengths(self.backbone.max_tokens - 1)
+
+    def build_prior(self, options: MethodOptions) -> None:
+        """N(0, I) has no parameters."""
 
     def posterior(self, batch: Batch, condition: Condition | None = None) -> SequencePosterior:
         gaussian = split_gaussian(self.to_latent(self.states(batch)))
@@ -71,11 +59,7 @@ class Gavam(Stepwise):
         return SequencePosterior(only_present(present, gaussian), present)
 
     def prior(self, z: Tensor, condition: Condition | None = None) -> Gaussian:
-        if self.pixelcnn is None:
-            return standard_normal(z)
-        parameters = self.pixelcnn(z.nan_to_num().flatten(0, -3))[:, :-1].view(*z.shape[:-1], -1)
-        gaussian = split_gaussian(parameters, self.options.clamp)
-        return gaussian if condition is None else only_present(steps_of(condition, z.shape[-2]), gaussian)
+        return standard_normal(z)
 
     def length_nll(self, batch: Batch) -> Tensor:
         return self.lengths.nll(self.used(batch))
@@ -97,13 +81,45 @@ class Gavam(Stepwise):
 
     def _next(self, z: Tensor) -> Gaussian:
         """p(z_{T+1} | z_1 ... z_T), [N, D]."""
-        if self.pixelcnn is None:
-            return standard_normal(z.new_zeros(len(z), self.options.latent))
-        return split_gaussian(self.pixelcnn.next(z), self.options.clamp)
+        return standard_normal(z.new_zeros(len(z), self.options.latent))
 
     def stages(self) -> Sequence[Stage]:
         (whole,) = super().stages()
-        return (replace(whole, begin=self._count_lengths, adaptive=self.pixelcnn is not None),)
+        return (replace(whole, begin=self._count_lengths, adaptive=self.adaptive),)
 
     def _count_lengths(self, sequences: Sequences, device: torch.device) -> None:
         self.lengths.fit(sequences)
+
+
+@dataclass(frozen=True)
+class GavamOptions(StepwiseOptions):
+    """Options of GAVAM.
+
+    Attributes
+    ----------
+    clamp: log-variances of priors are held in [-clamp, clamp].
+    """
+
+    clamp: PositiveFloat = 5.0
+
+
+class Gavam(VAEAttn):
+    """The same with p(z) = p(T) prod_t p(z_t | z_<t), each a Gaussian from a PixelCNN (Sec. III-A)."""
+
+    variants = {"gavam": {"annealing": "constant"}}
+    backbones = ("lstm",)
+    Options: ClassVar[type[MethodOptions]] = GavamOptions
+    options: GavamOptions
+    adaptive = True
+
+    def build_prior(self, options: MethodOptions) -> None:
+        assert isinstance(options, GavamOptions)
+        self.pixelcnn = PixelCNN(nn.Linear(options.latent, options.prior_width), 2 * options.latent, options)
+
+    def prior(self, z: Tensor, condition: Condition | None = None) -> Gaussian:
+        parameters = self.pixelcnn(z.nan_to_num().flatten(0, -3))[:, :-1].view(*z.shape[:-1], -1)
+        gaussian = split_gaussian(parameters, self.options.clamp)
+        return gaussian if condition is None else only_present(steps_of(condition, z.shape[-2]), gaussian)
+
+    def _next(self, z: Tensor) -> Gaussian:
+        return split_gaussian(self.pixelcnn.next(z), self.options.clamp)

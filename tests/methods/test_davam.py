@@ -305,6 +305,12 @@ def test_latent_sequences_have_no_bag_of_words() -> None:
             build(name, bow=0.2)
 
 
+@pytest.mark.parametrize("option", ["prior_layers", "clamp"])
+def test_a_standard_normal_prior_has_no_options(option: str) -> None:
+    with pytest.raises(BenchError, match=f"'vae-attn' options: .*'{option}'"):
+        models.build(MethodSpec(use="vae-attn", options={option: 2}), SIZE, 0)
+
+
 def test_codes_refuse_options_without_effect() -> None:
     """Their KL is trained alone, unannealed; and a single code is drawn from as many numbers as there are codes."""
     for name in ("davam-k128", "davam-q"):
