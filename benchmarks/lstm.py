@@ -6,8 +6,8 @@ The plain form is the design of the public lagging-encoder code (He et al. 2019)
 batch of 32 sentences of one length, an LSTM, a linear layer to all words, cross entropy, SGD with clipping; for the VAE
 an encoder LSTM before it. Both are at the size of PTB, and both take steps on the same batches in turns: texts of the
 lengths that PTB has most of. The models are the same: with equal weights and without dropout their losses are equal,
-which is checked before anything is timed. Ours is timed in float32, as the plain form is, and in bfloat16; on a GPU
-both also as CUDA graphs. With ``--side-by-side n`` also n processes of ours at once, as rows of a table are trained, on
+which is checked before anything is timed. Ours is timed in float32, as the plain form is, and in bfloat16 where the
+device has it; on a GPU both also as CUDA graphs. With ``--side-by-side n`` also n processes of ours at once, as rows of a table are trained, on
 a GPU as graphs, beside one of the plain form.
 """
 
@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from bench import graphs, objectives
 from bench import model as models
 from bench.batch import Batch, Sequences
+from bench.device import has_bfloat16
 from bench.methods.base import Method
 from bench.passes import Passes
 from bench.schema import Backbone, MethodSpec, Training
@@ -155,8 +156,9 @@ def our_stepper(name: str, device: str, form: str) -> Callable[[Batch], None]:
 
 
 def forms(device: str) -> list[str]:
-    """What ours is timed in: precisions, on a GPU both ways."""
-    return [*PRECISIONS, *(f"{precision}{GRAPHS}" for precision in PRECISIONS if device == "cuda")]
+    """What ours is timed in: the precisions that the device has, on a GPU both ways."""
+    precisions = PRECISIONS if has_bfloat16(torch.device(device)) else ("float32",)
+    return [*precisions, *(f"{precision}{GRAPHS}" for precision in precisions if device == "cuda")]
 
 
 def seconds(jobs: dict[str, Callable[[Batch], None]], batches: list[Batch], rounds: int) -> dict[str, list[float]]:
@@ -260,7 +262,8 @@ def main() -> None:
         name, form = given.row
         one_row(name, given.device, form, given.rounds)
         return
-    cpu = f"{platform.machine()}, {given.threads} thread(s) a process"
+    capability = torch.backends.cpu.get_cpu_capability()
+    cpu = f"{platform.machine()} with {capability}, {given.threads} thread(s) a process"
     where = torch.cuda.get_device_name() if given.device == "cuda" else cpu
     text = "\n".join([
         "# Training steps of the LSTM family\n",
