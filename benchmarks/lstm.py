@@ -7,8 +7,8 @@ batch of 32 sentences of one length, an LSTM, a linear layer to all words, cross
 an encoder LSTM before it. Both are at the size of PTB, and both take steps on the same batches in turns: texts of the
 lengths that PTB has most of. The models are the same: with equal weights and without dropout their losses are equal,
 which is checked before anything is timed. Ours is timed in float32, as the plain form is, and in bfloat16 where the
-device has it; on a GPU both also as CUDA graphs. With ``--side-by-side n`` also n processes of ours at once, as rows of a table are trained, on
-a GPU as graphs, beside one of the plain form.
+device has it; on a GPU both also as CUDA graphs. With ``--side-by-side n`` also n processes of ours at once, as rows
+of a table are trained, on a GPU as graphs, beside one of the plain form.
 """
 
 from __future__ import annotations
