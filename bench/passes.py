@@ -33,15 +33,14 @@ class Passes:
     def __init__(self, method: Method, plan: Training) -> None:
         backbone = method.backbone
         self.replaced: dict[tuple[nn.Module, str], Callable[..., Any]] = {}
-        device = backbone.output_weight.device
-        self.lowered = plan.precision == "bfloat16" and has_bfloat16(device)
+        self.lowered = plan.precision == "bfloat16" and has_bfloat16(backbone.output_weight.device)
         if not self.lowered and not plan.compile:
             return
         encode, decode = backbone.encode, backbone.decode
         if plan.compile:
             encode, decode = _compiled(encode), _compiled(decode)
         if self.lowered:
-            of = partial(_in_bfloat16, device=device.type)
+            of = partial(_in_bfloat16, device=backbone.output_weight.device.type)
             encode, decode = of(encode, out=torch.float32), of(decode, out=torch.bfloat16)
             for part in method.children():
                 if isinstance(part, LSTMEncoder) and any(weight.requires_grad for weight in part.parameters()):
