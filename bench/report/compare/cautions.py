@@ -17,7 +17,7 @@ SETTINGS = ("backbone", "training", "likelihood", "generation")  # parts of a su
 
 
 def provenance(suite: Suite, release: Release, pairs: Sequence[Pair]) -> tuple[NoteGroup, ...]:
-    """Commits of both sides, and first what may make them unlike: settings, versions, code."""
+    """Commits of both sides, and first what may make them unlike: settings, versions, devices, code."""
     manifest = release.manifest
     commits = ", ".join(
         (g["sha"][:12] or "no commit") + (" with uncommitted changes" if g["dirty"] else "") for g in manifest["git"]
@@ -29,7 +29,7 @@ def provenance(suite: Suite, release: Release, pairs: Sequence[Pair]) -> tuple[N
     missing = [name for name in wanted if name not in {pair.dataset for pair in pairs}]
     if missing:
         facts.append(Note("Datasets", f"not in the release: {', '.join(missing)}"))
-    cautions = [*_settings(suite, manifest, pairs), *_versions(manifest, pairs), *_code(pairs)]
+    cautions = [*_settings(suite, manifest, pairs), *_versions(manifest, pairs), *_devices(pairs), *_code(pairs)]
     groups = [NoteGroup("Provenance", tuple(facts))]
     if cautions:
         groups.insert(0, NoteGroup("Read with caution", tuple(cautions)))
@@ -44,6 +44,11 @@ def _settings(suite: Suite, manifest: Mapping[str, Any], pairs: Sequence[Pair]) 
         parts[f"datasets.{name}"] = suite.datasets[name], there.get("datasets", {}).get(name)
     apart = [text for name, (ours, theirs) in parts.items() for text in
              _apart(name, ours.model_dump(mode="json"), _read_now(type(ours), theirs))]  # fmt: skip
+    for pair in pairs:  # of a method's own settings what a budget is; None: the suite's
+        own, other = suite.methods[pair.new.name].epochs, there["methods"].get(pair.frozen.name, {}).get("epochs")
+        if own != other:
+            apart.append(f"methods.{pair.new.name}.epochs is {own} here, {other} of {pair.frozen.name} in the release")
+    apart = list(dict.fromkeys(apart))  # a pair on several datasets
     return [Note("Settings", "; ".join(apart))] if apart else []
 
 
@@ -74,6 +79,15 @@ def _versions(manifest: Mapping[str, Any], pairs: Sequence[Pair]) -> list[Note]:
         if ours != theirs:
             apart.append(f"{package} {'/'.join(ours)} here, {'/'.join(theirs)} in the release")
     return [Note("Library versions", "; ".join(apart))] if apart else []
+
+
+def _devices(pairs: Sequence[Pair]) -> list[Note]:
+    """What they were trained on: a GPU, a CPU, or one without the precision that was asked for."""
+    sides = [[pair.new for pair in pairs], [pair.frozen for pair in pairs]]
+    here, there = ({record.provenance.device for side in of for record in side.records} for of in sides)
+    if here == there:
+        return []
+    return [Note("Devices", f"trained on {', '.join(sorted(here))} here, on {', '.join(sorted(there))} in the release")]
 
 
 def _code(pairs: Sequence[Pair]) -> list[Note]:

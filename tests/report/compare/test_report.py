@@ -174,6 +174,18 @@ def test_other_versions_and_code_are_told_not_refused(run: str) -> None:
     assert "della: generate, likelihood, train" in text
 
 
+def test_another_device_and_another_budget_are_told(run: str, tmp_path: Path) -> None:
+    freeze(run, "r1")
+    for seed in (1, 2):
+        edit("della", seed, {}, {"device": "cpu in float32"})
+    other = tmp_path / "longer.yaml"
+    methods = "methods: {gpt2: {}, embed: {}, della: {epochs: 9}, della@paper: {}}"
+    other.write_text(re.sub(r"methods: .*", methods, fake_run.YAML), encoding="utf-8")
+    told = compared(str(other), ())[1]
+    assert "trained on cpu, cpu in float32 here, on cpu in the release" in told
+    assert told.count("methods.della.epochs is 9 here, None of della in the release") == 1
+
+
 @pytest.mark.parametrize("damage", ["missing", "changed"])
 def test_a_damaged_release_is_one_clear_line(run: str, damage: str) -> None:
     folder = freeze(run, "r1")
