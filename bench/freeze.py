@@ -69,12 +69,12 @@ def freeze(
     suite = suites.load(suite_path)
     wanted = _wanted(suite)
     missing = [cell for cell in wanted if not _record(suite, cell, root).exists()]
-    if missing and (not finished or len(missing) == len(wanted)):
+    shown = [cell for cell in suites.cells(suite) if cell not in wanted and _record(suite, cell, root).exists()]
+    if missing and (not finished or (len(missing) == len(wanted) and not shown)):
         path, cell = _record(suite, missing[0], root), missing[0]
         raise BenchError(
             f"suite '{suite.name}': cell {cell.dataset}/{cell.method}/seed{cell.seed} is not finished ({path})"
         )
-    shown = [cell for cell in suites.cells(suite) if cell not in wanted and _record(suite, cell, root).exists()]
     records = [read_cell(suite.name, cell, root) for cell in (*wanted, *shown) if cell not in missing]
     _check(suite, records, allow_dirty, root)
     with atomic_directory(folder) as temporary:
