@@ -113,7 +113,6 @@ def test_what_is_finished_can_be_kept(run: str, tmp_path: Path) -> None:
         freeze(run, "r2", finished=True, root=tmp_path)
 
 
-@pytest.mark.parametrize("git", [{"sha": "0123", "dirty": True}, {"sha": "", "dirty": False}])
 def test_a_training_that_no_table_reads_can_be_all_that_is_finished(tmp_path: Path) -> None:
     about = "reports:\n  table1: {datasets: [bbe], methods: [gpt2]}\n  curves: {datasets: [bbe], methods: [della]}\n"
     suite = fake_run.write_suite(tmp_path, fake_run.YAML + about)
@@ -126,6 +125,7 @@ def test_a_training_that_no_table_reads_can_be_all_that_is_finished(tmp_path: Pa
     assert release.manifest["unfinished"] == ["bbe/gpt2/seed1", "bbe/gpt2/seed2", "bbe/human/seed0"]
 
 
+@pytest.mark.parametrize("git", [{"sha": "0123", "dirty": True}, {"sha": "", "dirty": False}])
 def test_uncommitted_code_is_refused_unless_allowed(run: str, tmp_path: Path, git: dict[str, Any]) -> None:
     edit(tmp_path, {"git": git})
     refused(run, tmp_path, "cell bbe/della/seed2: made from uncommitted code")
