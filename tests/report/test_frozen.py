@@ -16,6 +16,7 @@ from bench.errors import BenchError
 from bench.freeze import Release, freeze, load_release
 from bench.report import figures, frozen
 from bench.schema import Suite
+from bench.suite import Cell
 from tests import fake_run
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +93,18 @@ def test_what_a_release_cannot_show_is_one_line(report: str, release: str, told:
         frozen.render(suite, report, [release], tmp_path / "out.md")
     assert str(raised.value).startswith(told)
     assert not list(tmp_path.iterdir())
+
+
+def test_gavam_has_collapsed_after_an_epoch(tmp_path: Path) -> None:
+    """What docs/davam.md tells of its first ten, and draws."""
+    suite = suites.load("workflow/config/ptb.yaml")
+    frozen.render(suite, "davam/figure4d", ["ptb-2026.11.6"], tmp_path / "figure4d.png")
+    assert {path.name for path in tmp_path.iterdir()} == {"figure4d.png", "figure4d.svg"}
+    kept = load_release("ptb-2026.11.6").cells[Cell("ptb", "gavam-start", 1)]
+    assert kept.history is not None and kept.record.provenance.device == "cpu in float32"
+    curve = figures.read_history(kept.history)
+    assert curve["valid_kl"][0] > 100 and all(0.04 < kl < 0.34 for kl in curve["valid_kl"][1:])
+    assert [round(rec, 1) for rec in (curve["valid_rec"][1], curve["valid_rec"][-1])] == [123.1, 104.7]
 
 
 def test_curves_are_those_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
