@@ -76,7 +76,7 @@ def draw(runs: Runs) -> Figure:
             axes.set_xlim(left=0)
         _scale_kl(row[1], [run for of in here.values() for run in of])
         row[0].set_title(dataset, loc="left", fontweight="bold")
-    figure.subplots_adjust(left=0.075, right=0.975, wspace=0.22, hspace=0.5, top=1 - 0.75 / height, bottom=0.45 / height)
+    figure.subplots_adjust(left=0.075, right=0.98, wspace=0.22, hspace=0.5, top=1 - 0.75 / height, bottom=0.45 / height)
     _legend(figure, colours, runs)
     return figure
 
