@@ -34,9 +34,9 @@ def describe(device: torch.device) -> str:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether products of bfloat16 numbers are what the device is made for: GPUs, and CPUs with instructions for them.
+    """Whether the device multiplies bfloat16 numbers: GPUs do, and CPUs on which oneDNN does, from AVX-512 on.
 
-    On other CPUs oneDNN has no LSTM of them, and its products take longer than those in float32.
+    On other CPUs it has no LSTM of them, and PyTorch's own products take longer than those in float32.
     """
     if device.type != "cpu":
         return True
