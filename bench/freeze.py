@@ -69,13 +69,14 @@ def freeze(
     suite = suites.load(suite_path)
     wanted = _wanted(suite)
     missing = [cell for cell in wanted if not _record(suite, cell, root).exists()]
-    shown = [cell for cell in suites.cells(suite) if cell not in wanted and _record(suite, cell, root).exists()]
-    if missing and (not finished or (len(missing) == len(wanted) and not shown)):
+    others = [cell for cell in suites.cells(suite) if cell not in wanted]
+    kept = [cell for cell in (*wanted, *others) if _record(suite, cell, root).exists()]
+    if missing and not (finished and kept):
         path, cell = _record(suite, missing[0], root), missing[0]
         raise BenchError(
             f"suite '{suite.name}': cell {cell.dataset}/{cell.method}/seed{cell.seed} is not finished ({path})"
         )
-    records = [read_cell(suite.name, cell, root) for cell in (*wanted, *shown) if cell not in missing]
+    records = [read_cell(suite.name, cell, root) for cell in kept]
     _check(suite, records, allow_dirty, root)
     with atomic_directory(folder) as temporary:
         listed = [_write_cell(suite, record, temporary, root) for record in records]

@@ -8,7 +8,6 @@ throughout, since they are the numbers that are compared.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -16,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from bench.backbones.lstm import LSTMEncoder
-from bench.device import has_bfloat16
 from bench.errors import BenchError
 from bench.methods.base import Method
 from bench.schema import Training
@@ -27,24 +25,23 @@ class Passes:
     it, are replaced, where the plan has anything to change. An encoder that is not trained stays as validation has it.
 
     In bfloat16 encoders still return float32, for the latent variables; ``decode`` returns bfloat16, for
-    :func:`bench.nll.linear_nll`. A CPU without bfloat16 trains in float32 (``lowered`` says which).
+    :func:`bench.nll.linear_nll`.
     """
 
     def __init__(self, method: Method, plan: Training) -> None:
         backbone = method.backbone
         self.replaced: dict[tuple[nn.Module, str], Callable[..., Any]] = {}
-        self.lowered = plan.precision == "bfloat16" and has_bfloat16(backbone.output_weight.device)
-        if not self.lowered and not plan.compile:
+        if plan.precision == "float32" and not plan.compile:
             return
         encode, decode = backbone.encode, backbone.decode
         if plan.compile:
             encode, decode = _compiled(encode), _compiled(decode)
-        if self.lowered:
-            of = partial(_in_bfloat16, device=backbone.output_weight.device.type)
-            encode, decode = of(encode, out=torch.float32), of(decode, out=torch.bfloat16)
+        if plan.precision == "bfloat16":
+            device = backbone.output_weight.device.type
+            encode, decode = _in_bfloat16(encode, device, torch.float32), _in_bfloat16(decode, device, torch.bfloat16)
             for part in method.children():
                 if isinstance(part, LSTMEncoder) and any(weight.requires_grad for weight in part.parameters()):
-                    self.replaced[part, "forward"] = of(part.forward, out=torch.float32)
+                    self.replaced[part, "forward"] = _in_bfloat16(part.forward, device, torch.float32)
         self.replaced |= {(backbone, "encode"): encode, (backbone, "decode"): decode}
 
     def __enter__(self) -> None:

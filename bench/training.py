@@ -69,9 +69,6 @@ def _train(suite: Suite, cell: Cell, key: str, device: str, own: Ranks) -> None:
         raise BenchError(f"'methods.{cell.method}.learning_rate' is of SGD; this method is trained by AdamW at {rate}")
     with measured(paths.cost("train")) if own.first else nullcontext(Meter()) as meter:
         meter.device = devices.describe(target) if own.size == 1 else f"{own.size} × {devices.describe(target)}"
-        if plan.precision == "bfloat16" and not devices.has_bfloat16(target):
-            meter.device += " in float32"  # a record says so, too
-            print("this CPU has no bfloat16: training in float32, as without 'precision'", file=sys.stderr, flush=True)
         rows = fit(method, sequences, valid, plan, cell.seed, Checkpoint(paths.resume, key), meter, own)
     if not own.first:
         return
@@ -98,7 +95,15 @@ def fit(
     method: Method, sequences: Sequences, valid: Sequences, plan: Training, seed: int, checkpoint: Checkpoint,
     meter: Meter, own: Ranks = ALONE,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Train a method to the end of its last stage, from a checkpoint where there is one; the rows of its history."""
+    """Train a method to the end of its last stage, from a checkpoint where there is one; the rows of its history.
+
+    A CPU without bfloat16 trains in float32, which standard error and the meter's device tell.
+    """
+    if plan.precision == "bfloat16" and not devices.has_bfloat16(next(method.parameters()).device):
+        plan = plan.model_copy(update={"precision": "float32"})
+        meter.device += " in float32"
+        if own.first:
+            print("this CPU has no bfloat16: training in float32, as without 'precision'", file=sys.stderr, flush=True)
     if (whole := method.of_whole_batches) and (own.size > 1 or plan.tokens_at_once):
         raise BenchError(f"{whole} is of whole batches: train it in one process and without tokens_at_once")
     saved = checkpoint.load(method)

@@ -14,13 +14,15 @@ from torch._dynamo.testing import CompileCounter
 from bench.backbones.lstm import LSTMEncoder
 from bench.batch import Sequences
 from bench.checkpoint import Progress
+from bench.cost import Meter
 from bench.device import has_bfloat16
 from bench.errors import BenchError
 from bench.methods import base
 from bench.methods.base import Gaussian, Method
 from bench.passes import Passes
 from bench.schema import Training
-from bench.training import Run
+from bench.training import Run, fit
+from tests.interrupted import Nowhere
 from tests.methods.conftest import TASKS, Task, build
 
 PLAN = Training(epochs=1, batch_size=4)
@@ -31,12 +33,6 @@ on_its_hardware = pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reas
 LSTMS = [pytest.param("lstm", name, marks=on_its_hardware) for name in ("lstm-lm", "lstm-vae", "vae-attn")]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def lowers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any CPU multiplies matrices in bfloat16, if slowly."""
-    monkeypatch.setattr("bench.passes.has_bfloat16", lambda device: True)
 
 
 def run_of(method: Method, data: Sequences, plan: Training) -> Run:
@@ -53,7 +49,6 @@ def gradients(run: Run, rows: Any) -> tuple[Tensor, Tensor]:
     return found, torch.cat([p.grad.flatten() for p in run.method.parameters() if p.grad is not None])
 
 
-@pytest.mark.usefixtures("lowers")
 @pytest.mark.parametrize(("task", "name"), CASES + LSTMS)
 def test_bfloat16_is_near_float32_and_of_blocks_alone(task: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     method, data, seen = build(name, TASKS[task]), TASKS[task].sequences, []
@@ -119,10 +114,16 @@ def test_an_encoder_that_is_not_trained_gives_the_codes_that_validation_has() ->
 
 @pytest.mark.parametrize(("task", "name"), [("gpt2", "della"), ("lstm", "lstm-vae"), ("lstm", "davam-k128")])
 def test_a_cpu_without_bfloat16_trains_in_float32(task: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.passes.has_bfloat16", lambda device: False)
-    method, data = build(name, TASKS[task]), TASKS[task].sequences
-    full, asked = (gradients(run_of(method, data, plan), range(4)) for plan in (PLAN, LOW))
-    assert asked[0].equal(full[0]) and asked[1].equal(full[1])
+    monkeypatch.setattr("bench.device.has_bfloat16", lambda device: False)
+    data, trained, on = TASKS[task].sequences, [], []
+    for plan in (PLAN, LOW):
+        method, meter = build(name, TASKS[task]), Meter()
+        rows = fit(method, data, data, plan, 1, Nowhere(), meter)
+        trained.append((rows, torch.cat([p.detach().flatten() for p in method.parameters()])))
+        on.append(meter.device)
+    (rows, weights), (asked_rows, asked_weights) = trained
+    assert asked_rows == rows and asked_weights.equal(weights)
+    assert on == ["cpu", "cpu in float32"]
 
 
 @pytest.mark.parametrize(("task", "name"), CASES[1::2])

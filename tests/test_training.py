@@ -217,7 +217,6 @@ def test_a_cpu_without_bfloat16_says_so(
     undisturbed = hashes(workplace)
     assert read_json(workplace.cost("train"))["device"] == "cpu"
     monkeypatch.setattr("bench.device.has_bfloat16", lambda device: False)
-    monkeypatch.setattr("bench.passes.has_bfloat16", lambda device: False)
     low = SUITE.training.model_copy(update={"precision": "bfloat16"})
     training.train(SUITE.model_copy(update={"training": low}), CELL, "key")
     assert hashes(workplace) == undisturbed

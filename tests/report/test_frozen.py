@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import fake_run
 import pytest
 
 from bench import suite as suites
@@ -17,7 +18,6 @@ from bench.freeze import Release, freeze, load_release
 from bench.report import figures, frozen
 from bench.schema import Suite
 from bench.suite import Cell
-from tests import fake_run
 
 ROOT = Path(__file__).parents[2]
 PTB = "ptb-2026.11.2"
