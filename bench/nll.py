@@ -117,7 +117,7 @@ class _LoweredNLL(torch.autograd.Function):
 def lowered(low: bool = True) -> Iterator[None]:
     """Products of float32 matrices may be of their roundings to bfloat16, summed and given in float32.
 
-    They are on CPUs with AMX; on others, even those with `avx512_bf16`, oneDNN leaves them in float32.
+    They are on CPUs with AMX; on others, even those with ``avx512_bf16``, oneDNN leaves them in float32.
     """
     matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision

@@ -53,12 +53,12 @@ def attending_lstm(
     w_ih, w_hh, *biases = weights
     of_words, beside = w_ih.split([read.shape[-1], to.z.shape[-1]], 1)
     steps = read.transpose(0, 1) @ of_words.T + sum(biases)  # what words add to the gates: [T, N, 4d]
-    low, of_state = torch.is_autocast_enabled(read.device.type), torch.cat([w_hh, 2 * to.w_d])
+    low = torch.is_autocast_enabled(read.device.type)
+    # v . tanh(a) is 2 v . sigmoid(2 a) less the sum of v, which a softmax does not see; sigmoid is the faster on CPUs
+    keys, of_state, v = 2 * to.keys, torch.cat([w_hh, 2 * to.w_d]), 2 * to.v
     with torch.autocast(read.device.type, enabled=False):  # states stay in float32
         steps = steps.to(w_hh.dtype)
-        # v . tanh(a) = 2 v . sigmoid(2 a) - sum(v), which the softmax does not see; on CPUs it is several times as fast
-        attention = 2 * to.keys, to.z, to.present, beside, of_state, 2 * to.v
-        hidden, cell = _Attending.apply(steps, *state, *attention, low)
+        hidden, cell = _Attending.apply(steps, *state, keys, to.z, to.present, beside, of_state, v, low)
     return hidden.transpose(0, 1), (hidden[-1], cell)
 
 
@@ -119,7 +119,7 @@ class _Attending(torch.autograd.Function):
             of_alpha = (z @ of_read[t][:, :, None])[:, :, 0]
             mean = (of_alpha * alphas[t]).sum(-1, keepdim=True)
             torch.mul(alphas[t], of_alpha - mean, out=of_scores[t])
-            # again: kept of all steps, [T, N, S, d], it would be most of the memory of training
+            # sigmoid again: kept of all steps, [T, N, S, d], it would be most of the memory of training
             torch.add(keys, queries[t][:, None], out=inner).sigmoid_()
             of_v += of_scores[t].flatten() @ inner.flatten(0, 1)
             inner.addcmul_(inner, inner, value=-1.0)
