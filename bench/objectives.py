@@ -1,4 +1,4 @@
-"""What training minimises: pure functions of a step and of the two parts of the negative ELBO."""
+"""What training minimises: pure functions of a step and of the parts of the negative ELBO."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def beta(kind: str, step: int, period: int, total: int) -> float:
 
 
 def loss(terms: Terms, beta: float | Tensor, kl_reduction: str, free_bits: float = 0.0) -> Tensor:
-    """Mean over examples of rec + beta * KL + what tricks add, nats.
+    """Mean over examples of rec + beta * KL + the cost of a latent sequence's length + what tricks add, nats.
 
     KL is the sum over groups (the bound), their mean ("mean_groups": DELLA's released training code), or that of one
     group ("first", "last": DELLA Table 4), always of the groups that an example has. With ``free_bits`` dimensions
     whose KL is at most that many nats have no part in it (Li et al. 2020, Optimus: a mask a dimension and example).
     """
-    loss = terms.rec if terms.auxiliary is None else terms.rec + terms.auxiliary
+    loss = sum((part for part in (terms.auxiliary, terms.length) if part is not None), terms.rec)
     dims = terms.kl_dims
     if dims.shape[1] == 0:
         return loss.mean()

@@ -11,7 +11,7 @@ import itertools
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ from bench.data.sequences import read_sequences
 from bench.errors import BenchError
 from bench.files import atomic, atomic_directory
 from bench.graphs import Graphs
-from bench.methods.base import Method, Stage
+from bench.methods.base import Method, Stage, Terms
 from bench.passes import Passes
 from bench.paths import CellPaths
 from bench.progress import progress as shown
@@ -380,8 +380,12 @@ class Run:
         progress.sums = [0.0, 0.0, 0.0]
         self.sums.zero_()
         valid = self.ranks.of_first(
-            lambda: validation_terms(self.method, self.valid, self.plan.batch_size, self.seed, self.device)
+            lambda: validation_terms(
+                self.method, self.valid, self.plan.batch_size, self.seed, self.device, self.stage.validated
+            )
         )
+        if self.stage.validated and not valid[0]:  # it trains the prior alone, and rec is what the stage before left
+            valid = (progress.rows[-1]["valid_rec"], *valid[1:])
         last = max(0, progress.step - 1)
         latent, known = self.method.groups > 0, self.stage.judged == "bound"
         progress.rows.append({
@@ -400,20 +404,26 @@ class Run:
 
 @torch.no_grad()
 def validation_terms(
-    method: Method, sequences: Sequences, batch_size: int, seed: int, device: torch.device
+    method: Method,
+    sequences: Sequences,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    of: Callable[[Batch], Terms] | None = None,
 ) -> tuple[float, float, float]:
     """The parts of -ELBO, means over examples, nats, at one posterior sample; the same noise at every call.
 
-    They are rec, KL summed over groups, and what the length of a latent sequence costs.
+    They are rec, KL summed over groups, and what the length of a latent sequence costs, or those of them that ``of``
+    computes.
     """
     method.eval()
     _seed(seed, -1)
     rec = kl = cost = 0.0
     for _, batch in sorted_batches(sequences, batch_size):
         batch = batch.to(device)
-        terms, length = method.terms(batch), method.length_nll(batch)
+        terms = (of or method.terms)(batch)
         rec, kl = rec + float(terms.rec.sum()), kl + float(terms.kl.sum())
-        cost += 0.0 if length is None else float(length.sum())
+        cost += 0.0 if terms.length is None else float(terms.length.sum())
     return rec / len(sequences), kl / len(sequences), cost / len(sequences)
 
 

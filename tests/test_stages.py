@@ -193,6 +193,23 @@ def test_no_two_steps_have_the_same_noise(tmp_path: Path, monkeypatch: pytest.Mo
     assert all(bound > parts + 0.1 for bound, parts in zip(bounds, by_parts, strict=True)), "the length is in the bound"
 
 
+def test_a_stage_validates_what_it_changes_and_history_has_the_whole_bound(tmp_path: Path) -> None:
+    """Rec while codes are trained, then the prior beside the Rec that codes ended with."""
+    method, data = tiny("davam"), Sequences(TEXTS).first(8)
+    rows = fit(method, tmp_path)
+    rec, kl, cost = training.validation_terms(method, data, 8, 1, torch.device("cpu"))
+    last = rows[-1]
+    assert (last["valid_rec"], last["valid_kl"], last["valid_nelbo"]) == (rec, kl, rec + kl + cost)
+    assert {row["valid_rec"] for row in rows if row["stage"] == "prior"} == {rec}
+    assert [row["valid_rec"] for row in rows if row["stage"] == "codes"][-1] == rec
+    batch = data.batch(range(8))
+    codes, prior = (stage.validated(batch) for stage in method.stages())
+    assert not codes.kl.numel() and codes.length is None and not prior.rec.any()
+    whole = method.terms(batch)
+    for part, of in (("rec", codes), ("kl", prior), ("length", prior)):
+        torch.testing.assert_close(getattr(of, part), getattr(whole, part), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", ["davam", "gavam"])
 def test_validation_counts_what_a_length_costs(name: str) -> None:
     """In the bound, and in no KL."""

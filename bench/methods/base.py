@@ -201,6 +201,7 @@ class Stage:
     ahead: parts trained alone before each step, for as long as it makes z say more of x; see bench/aggressive.py.
     settled: (annealing period, total) -> the step before which ``terms`` are not yet what the stage is about, and no
         weights are kept for how they validate.
+    validated: batch -> the parts of the bound that this stage changes, 0 for the others; None: all of it.
     """
 
     terms: Callable[[Batch, float | Tensor], Terms]
@@ -212,11 +213,12 @@ class Stage:
     adaptive: bool = False
     ahead: Sequence[str] = ()
     settled: Callable[[int, int], int] | None = None
+    validated: Callable[[Batch], Terms] | None = None
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What training minimises, of each example, in nats: the two parts of the negative ELBO and what a trick adds.
+    """What training minimises, of each example, in nats: the parts of the negative ELBO and what a trick adds.
 
     Attributes
     ----------
@@ -224,12 +226,14 @@ class Terms:
     kl_dims: [B, G, D], KL of each latent dimension; 0 in groups that an example does not have.
     auxiliary: [B], weighted losses that are no part of the ELBO (bag of words).
     used: [B], the groups each example has, its first ones; None where all have G.
+    length: [B], see :meth:`Method.length_nll`.
     """
 
     rec: Tensor
     kl_dims: Tensor
     auxiliary: Tensor | None = None
     used: Tensor | None = None
+    length: Tensor | None = None
 
     @property
     def kl(self) -> Tensor:
@@ -365,7 +369,7 @@ class Method(nn.Module, ABC):
         rec = -self.log_likelihood(batch, z, condition)
         kl_dims = posterior.conditional(z).kl_dims(self.prior(z, condition))
         auxiliary = self.options.bow * self.bow(z, batch) if self.bow is not None else None
-        return Terms(rec, kl_dims, auxiliary, self.used(batch))
+        return Terms(rec, kl_dims, auxiliary, self.used(batch), self.length_nll(batch))
 
     def log_prior(self, z: Tensor, condition: Condition | None = None) -> Tensor:
         """log p(z_g | z_<g, c) at z [..., B, G, D], nats: [..., B, G]."""

@@ -35,38 +35,38 @@ class Codebook(nn.Module):
         return scores.argmin(-1)
 
     @torch.no_grad()
-    def begin(self, states: Tensor, iterations: int = 20) -> None:
-        """k-means of states [N, D], from K of them drawn at random."""
+    def begin(self, states: Tensor, batches: int = 1, iterations: int = 20) -> None:
+        """k-means of states [N, D], which are those of so many batches, from K of them drawn at random."""
         drawn = torch.randperm(len(states))[: len(self.vectors)].to(states.device)
         self.vectors[: len(drawn)] = _aside(states[drawn])
         for _ in range(iterations):
-            counts, sums = self._gather(states, torch.ones_like(states[:, 0]))
+            counts, sums = self._gather(states, self.nearest(states), torch.ones_like(states[:, 0]))
             used = counts > 0
             self.vectors[used] = sums[used] / counts[used, None]
-        # as if every batch so far had had the mean number of states a code
-        self.counts.fill_(1.0)
-        self.sums.copy_(self.vectors)
+        # as if every code had had the mean number of states in every batch so far
+        self.counts.fill_(len(states) / batches / len(self.counts))
+        self.sums.copy_(self.vectors * self.counts[:, None])
 
     @torch.no_grad()
-    def update(self, states: Tensor, present: Tensor | None = None) -> None:
-        """One step of the moving averages with the states [N, D] of a batch, or those of them that are ``present`` [N].
+    def update(self, states: Tensor, index: Tensor, present: Tensor) -> None:
+        """One step of the moving averages with the states [N, D] of a batch, those that are ``present`` [N].
 
-        Dead codes go to some of these states.
+        ``index`` [N] are the codes nearest to them. Dead codes go to some of these states.
         """
-        weights = torch.ones_like(states[:, 0]) if present is None else present.to(states.dtype)
-        counts, sums = self._gather(states, weights)
-        fair = weights.sum() / len(self.counts)
-        self.counts.lerp_(counts / fair, 1 - DECAY)
-        self.sums.lerp_(sums / fair, 1 - DECAY)
-        dead = self.counts < DEAD  # how many is not asked: on a GPU that would wait for the step to end
+        weights = present.to(states.dtype)
+        counts, sums = self._gather(states, index, weights)
+        # counts as they are: a batch of few states moves the codes by as much less (van den Oord et al. 2017, A.1)
+        self.counts.lerp_(counts, 1 - DECAY)
+        self.sums.lerp_(sums, 1 - DECAY)
+        fair = self.counts.mean()
+        dead = self.counts < DEAD * fair  # how many is not asked: on a GPU that would wait for the step to end
         to = states[torch.multinomial(weights, len(dead), replacement=True)]
-        self.sums.copy_(torch.where(dead[:, None], _aside(to), self.sums))
-        self.counts.masked_fill_(dead, 1.0)
+        self.sums.copy_(torch.where(dead[:, None], fair * _aside(to), self.sums))
+        self.counts.copy_(torch.where(dead, fair, self.counts))
         self.vectors.copy_(self.sums / self.counts[:, None])
 
-    def _gather(self, states: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """How many states [N, D], by ``weights`` [N], each code is nearest to, [K], and their sum, [K, D]."""
-        index = self.nearest(states)
+    def _gather(self, states: Tensor, index: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """States [N, D] and the codes [N] nearest to them -> how many each has, by ``weights``, [K]; and their sums."""
         counts = torch.zeros_like(self.counts).index_add_(0, index, weights)
         return counts, torch.zeros_like(self.sums).index_add_(0, index, states * weights[:, None])
 

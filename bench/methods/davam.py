@@ -7,7 +7,7 @@ reconstruction alone (Eq. 8), then an autoregressive prior on the codes of the t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -70,8 +70,9 @@ class Davam(Stepwise):
     certain = True
 
     def __init__(self, backbone: Backbone, options: CodesOptions) -> None:
-        if options.annealing != MethodOptions.annealing:
-            raise BenchError("options ask for annealing; of codes the KL is trained alone, and beta goes to beta_max")
+        for name in ("annealing", "kl_reduction", "free_bits"):
+            if getattr(options, name) != getattr(MethodOptions, name):
+                raise BenchError(f"options ask for {name}; of codes the KL is trained alone and whole, see beta_max")
         super().__init__(backbone, options)
         self.to_code = nn.Linear(self.backbone.width, options.latent, bias=False)
         self.codebook = Codebook(options.codes, options.latent)
@@ -117,13 +118,13 @@ class Davam(Stepwise):
         return Choice(log_gamma.view(*index.shape, -1), self.codebook, present)
 
     def length_nll(self, batch: Batch) -> Tensor | None:
-        if self.lengths is not None:
-            return self.lengths.nll(self.used(batch))
-        return self._end_nll(self.log_gamma(self.posterior(batch).index), self.used(batch))
+        return self._prior_terms(batch).length
 
-    def _end_nll(self, log_gamma: Tensor, used: Tensor) -> Tensor:
-        """-log p(end | z_1 ... z_T), nats: [B]."""
-        return -log_gamma[torch.arange(len(used), device=used.device), used, self.options.codes]
+    def _length_nll(self, log_gamma: Tensor, used: Tensor) -> Tensor | None:
+        """-log p(end | z_1 ... z_T), or -log p(T) as counted, nats: [B]."""
+        if self.lengths is not None:
+            return self.lengths.nll(used)
+        return -log_gamma[torch.arange(len(used), device=used.device), used, self.options.codes] if self.end else None
 
     def sample_prior(
         self, n: int, condition: Condition | None = None, generator: torch.Generator | None = None
@@ -160,9 +161,8 @@ class Davam(Stepwise):
     # Training ----------------------------------------------------------------------------------------------------
 
     def terms(self, batch: Batch, generator: torch.Generator | None = None) -> Terms:
-        condition = self.condition(batch)
         rec, _, codes = self._reconstruction(batch)
-        return Terms(rec, codes.kl_dims(self.prior(codes.mean, condition)), used=condition.used)
+        return replace(self._of_codes(codes, self.used(batch)), rec=rec)
 
     def stages(self) -> Sequence[Stage]:
         parts = {name: list(part.parameters()) for name, part in self.named_children()}
@@ -176,8 +176,16 @@ class Davam(Stepwise):
                 judged="rec",
                 begin=self._first_codebook,
                 settled=lambda period, total: 2 * _within(period, total),
+                validated=self._rec_terms,
             ),
-            Stage(self._prior_terms, lambda step, period, total: 1.0, "prior", ("gamma",), adaptive=True),
+            Stage(
+                lambda batch, beta: self._prior_terms(batch),
+                lambda step, period, total: 1.0,
+                "prior",
+                ("gamma",),
+                adaptive=True,
+                validated=self._prior_terms,
+            ),
         )
 
     def _beta(self, step: int, period: int, total: int) -> float:
@@ -194,18 +202,25 @@ class Davam(Stepwise):
         """Eq. 8; the codebook follows the states that it was compared with."""
         rec, states, codes = self._reconstruction(batch)
         distance = ((states - codes.mean.detach()).pow(2).sum(-1) * codes.present).sum(-1)
-        self.codebook.update(states.detach().flatten(0, 1), codes.present.flatten())
+        self.codebook.update(states.detach().flatten(0, 1), codes.index.flatten(), codes.present.flatten())
         return Terms(rec, rec.new_zeros(len(batch), 0, 1), beta * distance)
 
-    def _prior_terms(self, batch: Batch, beta: float | Tensor) -> Terms:
-        """Eq. 9, and what the end of the sequence costs."""
+    def _rec_terms(self, batch: Batch) -> Terms:
+        """What stage one changes of the bound."""
+        rec = self._reconstruction(batch)[0]
+        return Terms(rec, rec.new_zeros(len(batch), 0, 1))
+
+    def _prior_terms(self, batch: Batch) -> Terms:
+        """Eq. 9, and what the length of the sequence costs."""
         with torch.no_grad():
             codes = self.posterior(batch)
-        used = self.used(batch)
+        return self._of_codes(codes, self.used(batch))
+
+    def _of_codes(self, codes: Codes, used: Tensor) -> Terms:
+        """The parts of the bound that the prior has, of the codes of texts with so many steps [B]."""
         log_gamma = self.log_gamma(codes.index)
         kl = codes.kl_dims(Choice(log_gamma[:, :-1, : self.options.codes], self.codebook, codes.present))
-        end = self._end_nll(log_gamma, used) if self.end else None
-        return Terms(kl.new_zeros(len(batch)), kl, end, used)
+        return Terms(kl.new_zeros(len(used)), kl, used=used, length=self._length_nll(log_gamma, used))
 
     @torch.no_grad()
     def _first_codebook(self, sequences: Sequences, device: torch.device) -> None:
@@ -219,7 +234,7 @@ class Davam(Stepwise):
             found.append(states[codes.present])
             if sum(map(len, found)) >= INITIAL_STATES:
                 break
-        self.codebook.begin(torch.cat(found))
+        self.codebook.begin(torch.cat(found), len(found))
 
 
 def _within(period: int, total: int) -> int:
@@ -252,9 +267,6 @@ class DavamQ(Davam):
 
     def inject(self, z: Tensor) -> Injection:
         return Injection(inputs=z, cell=self.to_cell(z[:, 0]))
-
-    def length_nll(self, batch: Batch) -> None:
-        return None
 
     def sample_prior(
         self, n: int, condition: Condition | None = None, generator: torch.Generator | None = None

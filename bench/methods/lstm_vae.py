@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import LSTM, LSTMEncoder, initialise
 from bench.batch import Batch, Sequences
+from bench.errors import BenchError
 from bench.methods.base import (
     Condition,
     Gaussian,
@@ -63,6 +64,8 @@ class LSTMVAE(Method):
 
     def __init__(self, backbone: Backbone, options: LSTMVAEOptions) -> None:
         assert isinstance(backbone, LSTM)
+        if options.aggressive and options.pretraining:
+            raise BenchError("options ask for aggressive and for pretraining; each is a way of its own to train")
         super().__init__(backbone, options)
         self.encoder = LSTMEncoder(backbone)
         self.to_latent = linear(backbone.width, 2 * options.latent, bias=False)

@@ -37,12 +37,17 @@ def build(name: str, size: Backbone = SIZE, **options: object) -> Method:
     return method.eval()
 
 
-def codebook(vectors: Tensor) -> Codebook:
+def codebook(vectors: Tensor, count: float = 1.0) -> Codebook:
     made = Codebook(*vectors.shape)
     made.vectors.copy_(vectors)
-    made.sums.copy_(vectors)
-    made.counts.fill_(1.0)
+    made.sums.copy_(count * vectors)
+    made.counts.fill_(count)
     return made
+
+
+def follow(book: Codebook, states: Tensor) -> None:
+    """One step of the moving averages, with all states."""
+    book.update(states, book.nearest(states), torch.ones(len(states), dtype=torch.bool))
 
 
 # Codebook ---------------------------------------------------------------------------------------------------------
@@ -61,19 +66,28 @@ def test_nearest_code(seed: int, codes: int, dimension: int, scale: float) -> No
 
 
 def test_moving_averages_by_hand() -> None:
-    """Two batches; of code 1 the mean of two states and then of one, weighed by how many they were."""
+    """As in van den Oord et al. 2017, A.1: two batches, of one and three states and then of two and one."""
     book = codebook(torch.tensor([[0.0, 0.0], [10.0, 0.0]]))
-    book.update(torch.tensor([[1.0, 1.0], [9.0, 2.0], [11.0, 4.0], [10.0, 0.0]]))  # 1 and 3; fair is 2
-    count = [0.99 + 0.01 * 1 / 2, 0.99 + 0.01 * 3 / 2]
-    total = [[0.01 * 1 / 2, 0.01 * 1 / 2], [9.9 + 0.01 * 30 / 2, 0.01 * 6 / 2]]
-    expected = torch.tensor(total) / torch.tensor(count)[:, None]
-    torch.testing.assert_close(book.vectors, expected)
-    book.update(torch.tensor([[2.0, 0.0], [1.0, 0.0], [8.0, 1.0]]))  # 2 and 1; fair is 1.5
-    count = [0.99 * count[0] + 0.01 * 2 / 1.5, 0.99 * count[1] + 0.01 * 1 / 1.5]
-    total = [[0.99 * total[0][0] + 0.01 * 3 / 1.5, 0.99 * total[0][1]],
-             [0.99 * total[1][0] + 0.01 * 8 / 1.5, 0.99 * total[1][1] + 0.01 * 1 / 1.5]]  # fmt: skip
+    follow(book, torch.tensor([[1.0, 1.0], [9.0, 2.0], [11.0, 4.0], [10.0, 0.0]]))
+    count = [0.99 + 0.01 * 1, 0.99 + 0.01 * 3]
+    total = [[0.01 * 1, 0.01 * 1], [9.9 + 0.01 * 30, 0.01 * 6]]
+    torch.testing.assert_close(book.vectors, torch.tensor(total) / torch.tensor(count)[:, None])
+    follow(book, torch.tensor([[2.0, 0.0], [1.0, 0.0], [8.0, 1.0]]))
+    count = [0.99 * count[0] + 0.01 * 2, 0.99 * count[1] + 0.01 * 1]
+    total = [[0.99 * total[0][0] + 0.01 * 3, 0.99 * total[0][1]],
+             [0.99 * total[1][0] + 0.01 * 8, 0.99 * total[1][1] + 0.01 * 1]]  # fmt: skip
     torch.testing.assert_close(book.vectors, torch.tensor(total) / torch.tensor(count)[:, None])
     torch.testing.assert_close(book.counts, torch.tensor(count))
+
+
+def test_a_small_batch_moves_the_codes_less() -> None:
+    """By as much as it has fewer states: 9 in 900 by a hundredth of 900."""
+    near, far = torch.tensor([[1.0, 0.0]]), torch.tensor([[-1.0, 0.0]])
+    book = codebook(torch.zeros(1, 2), count=900.0)
+    follow(book, far.expand(9, -1))
+    by_few = book.vectors.clone()
+    follow(book, near.expand(900, -1))
+    assert -1.1e-4 < by_few[0, 0] < -0.9e-4 and 0.9e-2 < book.vectors[0, 0] < 1.1e-2
 
 
 def test_moving_averages_end_where_the_states_are() -> None:
@@ -81,7 +95,7 @@ def test_moving_averages_end_where_the_states_are() -> None:
     states = torch.tensor([[1.0, 0.0], [3.0, 0.0], [20.0, 5.0]])
     book = codebook(torch.tensor([[0.0, 0.0], [15.0, 0.0]]))
     for _ in range(2000):
-        book.update(states)
+        follow(book, states)
     torch.testing.assert_close(book.vectors, torch.tensor([[2.0, 0.0], [20.0, 5.0]]), atol=1e-4, rtol=0)
 
 
@@ -89,16 +103,16 @@ def test_dead_codes_are_put_on_states_of_the_batch() -> None:
     """After as many batches without a state as leave it a hundredth of its share; then it is as good as new."""
     torch.manual_seed(0)
     states = torch.randn(20, 3)
-    book = codebook(torch.cat([states[:2], torch.full((2, 3), 99.0)]))
+    book = codebook(torch.cat([states[:2], torch.full((2, 3), 99.0)]), count=5.0)  # 20 states of 4 codes
     needed = math.ceil(math.log(DEAD) / math.log(DECAY))
     for _ in range(needed - 1):
-        book.update(states)
-    assert (book.vectors[2:] == pytest.approx(99.0, rel=1e-4)) and book.counts[2] >= DEAD
-    book.update(states)
+        follow(book, states)
+    assert (book.vectors[2:] == pytest.approx(99.0, rel=1e-4)) and book.counts[2] >= 5 * DEAD
+    follow(book, states)
     for vector in book.vectors[2:]:
         (beside,) = torch.cdist(states, vector[None]).min(0).values
         assert 0 < beside < 0.0011 * vector.norm()
-    assert book.counts[2:].tolist() == [1.0, 1.0]
+    assert book.counts[2:].tolist() == pytest.approx([5.0, 5.0])
     assert set(book.nearest(states).tolist()) >= {0, 1} and len(set(book.nearest(states).tolist())) >= 3
 
 
@@ -108,7 +122,7 @@ def test_equal_states_make_different_codes() -> None:
     book = Codebook(8, 4)
     book.begin(torch.ones(40, 4), iterations=0)
     book.counts[3:] = 0.0
-    book.update(torch.ones(40, 4))
+    follow(book, torch.ones(40, 4))
     assert len(torch.unique(book.vectors, dim=0)) == 8
     assert book.nearest(book.vectors).tolist() == list(range(8))
 
@@ -122,7 +136,7 @@ def test_first_codebook_is_k_means(seed: int) -> None:
     for iterations in (0, 1, 3, 20):
         torch.manual_seed(seed)
         book = Codebook(6, 3)
-        book.begin(states, iterations)
+        book.begin(states, 4, iterations)
         books.append(book.vectors.double().numpy())
         inertia.append((cdist(states.numpy(), books[-1]).min(axis=1) ** 2).sum())
     assert inertia[0] > inertia[1] > inertia[2] >= inertia[3] - 1e-6
@@ -131,7 +145,8 @@ def test_first_codebook_is_k_means(seed: int) -> None:
     assert len(np.unique(books[0], axis=0)) == 6
     expected, _ = kmeans2(states.double().numpy(), books[0], iter=20, minit="matrix")
     np.testing.assert_allclose(books[3], expected, atol=1e-4)
-    assert book.counts.tolist() == [1.0] * 6 and book.sums.equal(book.vectors)
+    assert book.counts.tolist() == pytest.approx([200 / 4 / 6] * 6), "states a batch and code"
+    torch.testing.assert_close(book.sums / book.counts[:, None], book.vectors)
 
 
 def test_fewer_states_than_codes() -> None:
@@ -215,8 +230,9 @@ def test_only_steps_that_are_there_move_the_codebook() -> None:
     states, codes = method.coded(BATCH)
     for of in (method, other):
         of.codebook.begin(states[codes.present].detach(), iterations=0)
-        of.codebook.vectors.copy_(of.codebook.sums.copy_(method.codebook.sums))
-    other.codebook.update(states[codes.present].detach())
+        for name, tensor in of.codebook.named_buffers():
+            tensor.copy_(method.codebook.get_buffer(name))
+    follow(other.codebook, states[codes.present].detach())
     method._codes_terms(BATCH, 1.0)
     assert torch.equal(method.codebook.vectors, other.codebook.vectors)
     assert len(states[codes.present]) == int(BATCH.predicted.sum())
@@ -312,10 +328,11 @@ def test_a_standard_normal_prior_has_no_options(option: str) -> None:
 
 
 def test_codes_refuse_options_without_effect() -> None:
-    """Their KL is trained alone, unannealed; and a single code is drawn from as many numbers as there are codes."""
+    """Their KL is trained alone, whole; and a single code is drawn from as many numbers as there are codes."""
     for name in ("davam-k128", "davam-q"):
-        with pytest.raises(BenchError, match="options ask for annealing"):
-            build(name, annealing="linear")
+        for option in ({"annealing": "linear"}, {"free_bits": 0.1}, {"kl_reduction": "mean_groups"}):
+            with pytest.raises(BenchError, match=f"options ask for {next(iter(option))}"):
+                build(name, **option)
     for option in ({"length": "empirical"}, {"prior_layers": 2}):
         with pytest.raises(BenchError, match=f"'davam-q' options: .*'{next(iter(option))}'"):
             models.build(MethodSpec(use="davam-q", options=option), SIZE, 0)

@@ -310,6 +310,11 @@ def test_variants_are_what_table_2_compares() -> None:
         assert not any(stage.adaptive for stage in stages)
 
 
+def test_one_way_to_train_and_no_other() -> None:
+    with pytest.raises(BenchError, match="options ask for aggressive and for pretraining"):
+        build("lstm-vae", aggressive=True, pretraining=True)
+
+
 @pytest.mark.parametrize("p", [0.1, 0.5])
 def test_dropout_is_zeros_and_what_makes_up_for_them(p: float) -> None:
     """As torch.nn.Dropout's: each number apart, 0 with probability p, or else by 1 / (1 - p), and so its gradient."""
