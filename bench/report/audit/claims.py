@@ -71,7 +71,8 @@ def held(results: Results, published: Published) -> Table:
         "What the papers claim, of this suite's models",
         "printed: in the paper's table, on the paper's datasets. The other two columns are the same models of this "
         "suite, measured two ways; ± is the 95 % t interval of the difference over seeds. Where a paper has no "
-        "arithmetic of its own for a quantity, its column is empty. survives: whether the claim holds exactly.",
+        "arithmetic of its own for a quantity, its column is empty. survives: whether the claim holds exactly, each "
+        "difference judged by its own interval; corrected for several tests are the differences of the next table.",
         "Claim",
         COLUMNS,
         tuple(group for group in groups if group.rows),

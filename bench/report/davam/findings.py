@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bench.report.collect import Results
 from bench.report.davam.paper import DAVAM, LIKELIHOOD, TABLES
 from bench.report.model import number
-from bench.report.papers.findings import collapsed, means
+from bench.report.papers.findings import COLLAPSED, collapsed, means
 from bench.report.published import Published
 
 TARGET = 5  # per cent: within this of a printed number counts as reproduced
@@ -57,7 +57,7 @@ def deviations(results: Results, published: Published, dataset: str) -> list[str
     other = _other_data(results, published, dataset)
     if other:
         return [f"On {dataset} nothing is held against the printed numbers: {other}."]
-    keys = [(column.label, DAVAM.protocol.key(column.metric)) for column in LIKELIHOOD[:2]]
+    *keys, (_, kl) = [(column.label, DAVAM.protocol.key(column.metric)) for column in LIKELIHOOD]
     by_method: dict[str, dict[str, float]] = {}
     for label, key in keys:
         for method, value in _apart(results, published, dataset, key).items():
@@ -69,6 +69,11 @@ def deviations(results: Results, published: Published, dataset: str) -> list[str
         for word, of in (("within", near), ("not within", far)) if of
     ]  # fmt: skip
     sentences = [f"On {dataset}, by the paper's arithmetic, {'; '.join(said)}."] if said else []
+    if others := _collapsed_otherwise(results, published, dataset, kl, near):
+        sentences.append(
+            f"On {dataset} what is within {TARGET} % is yet another model, by its KL, collapsed or not: "
+            f"{', '.join(others)}."
+        )
     weighted = {
         method: {"PPL": value}
         for method, value in _apart(results, published, dataset, EXACT_PPL).items()
@@ -102,6 +107,19 @@ def _apart(results: Results, published: Published, dataset: str, key: str) -> di
         if printed and not measured.problem:
             found[method] = 100 * (measured.estimate.mean / printed.value - 1)
     return found
+
+
+def _collapsed_otherwise(
+    results: Results, published: Published, dataset: str, key: str, methods: Collection[str]
+) -> list[str]:
+    """Those of which either our KL or the printed one is that of a collapsed model, and the other is not."""
+    ours = means(results, dataset, key)
+    pairs = {m: published.find(dataset, m, key, DAVAM.name, TABLES["2"].number) for m in methods if m in ours}
+    return [
+        f"{method} (KL {number(ours[method], 2)}, printed {number(printed.value, 2)})"
+        for method, printed in pairs.items()
+        if printed and (ours[method] < COLLAPSED) != (printed.value < COLLAPSED)
+    ]
 
 
 def _listed(apart: Mapping[str, Mapping[str, float]]) -> str:

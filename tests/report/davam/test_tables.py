@@ -144,6 +144,14 @@ def test_deviations_from_the_printed_numbers(davam: Suite) -> None:
     )
     assert "davam-k512 (Rec −4.9 %, PPL +12.0 %)" in near and near.endswith(".")
     assert "ours are apart by: lstm-vae (PPL −2.0 %), lstm-vae+fbp (PPL +9.1 %)." in weighted
+    for key, printed in (("paper:davam/rec", 98.52), ("paper:davam/ppl", 99.62)):
+        fake_run.edit("ptb", "lstm-vae+fbp", sets(key, printed))
+    assert not any("yet another model" in text for text in table2(davam).tables[0].findings)
+    fake_run.edit("ptb", "lstm-vae+fbp", sets("paper:davam/kl", 0.02))
+    assert table2(davam).tables[0].findings[-2] == (
+        "On ptb what is within 5 % is yet another model, by its KL, collapsed or not: "
+        "lstm-vae+fbp (KL 0.02, printed 2.95)."
+    )
 
 
 def test_the_csv_has_the_printed_number_beside_either_arithmetic(davam: Suite, published: Published) -> None:
