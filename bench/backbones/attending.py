@@ -21,7 +21,8 @@ from bench.nll import lowered
 class Attended:
     """A latent sequence of S steps, and what its additive attention is made of (DAVAM Eq. 3).
 
-    c_i = sum_t alpha_it z_t with alpha_i = softmax_t(v . tanh(k_t + W_d h_{i-1})), where k_t = W_e z_t + b.
+    From the state h_{i-1} before a word the decoder reads c_i = sum_t alpha_it z_t beside it, with
+    alpha_i = softmax_t(v . tanh(k_t + W_d h_{i-1})) and k_t = W_e z_t + b.
 
     Attributes
     ----------
@@ -35,12 +36,6 @@ class Attended:
     present: Tensor
     w_d: Tensor
     v: Tensor
-
-    def __call__(self, state: Tensor) -> Tensor:
-        """h_{i-1} [N, d] -> c_i [N, D]. The recurrence below is of the same numbers, all steps of them."""
-        scores = torch.tanh(self.keys + (state @ self.w_d.T)[:, None]) @ self.v
-        alpha = scores.masked_fill(~self.present, float("-inf")).softmax(-1)
-        return (alpha[..., None] * self.z).sum(1)
 
 
 def attending_lstm(

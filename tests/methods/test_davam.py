@@ -16,6 +16,7 @@ from scipy.stats import chisquare
 from torch import Tensor, nn
 
 from bench import model as models
+from bench.backbones.attending import attending_lstm
 from bench.batch import Sequences, collate
 from bench.errors import BenchError
 from bench.methods.base import Method
@@ -301,17 +302,21 @@ def test_it_is_gated_causal_convolutions() -> None:
 
 
 def test_attention_is_equation_3() -> None:
-    attention, present = Attention(4, 5), torch.tensor([[True] * 3, [True, True, False]])
+    """Of an LSTM whose state is o tanh(f c + i g): here g = tanh(c_i), i = o = 1 and f = 0."""
+    attention, present = Attention(4, 4), torch.tensor([[True] * 3, [True, True, False]])
     perturb(attention)
-    z, state = torch.randn(2, 3, 4), torch.randn(2, 5)
+    z, state = torch.randn(2, 3, 4), torch.randn(2, 4)
+    of_context, of_gates = torch.zeros(16, 5), torch.tensor([99.0, -99.0, 0.0, 99.0]).repeat_interleave(4)
+    of_context[8:12, 1:] = torch.eye(4)
     with torch.no_grad():
-        found = attention(z, present)(state)
+        weights = (of_context, torch.zeros(16, 4), of_gates, torch.zeros(16))
+        found, _ = attending_lstm(torch.zeros(2, 1, 1), (state, torch.randn(2, 4)), attention(z, present), weights)
         for n, steps in enumerate((3, 2)):
             w_e, b, w_d, v = attention.w_e.weight, attention.w_e.bias, attention.w_d.weight, attention.v.weight[0]
             scores = [float(v @ torch.tanh(w_e @ z[n, t] + w_d @ state[n] + b)) for t in range(steps)]
             alpha = [math.exp(score) / sum(map(math.exp, scores)) for score in scores]
             expected = sum(a * z[n, t] for t, a in enumerate(alpha))
-            torch.testing.assert_close(found[n], expected)
+            torch.testing.assert_close(found[n, 0], expected.tanh().tanh())
     assert attention.w_d.bias is None and attention.v.bias is None
 
 
