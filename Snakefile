@@ -22,17 +22,17 @@ rule all:
 rule della_all:
     input:
         dag.reports("table1"),
-        dag.reports("della/"),
+        dag.reports_of("della"),
 
 
 rule trace_all:
     input:
-        dag.reports("trace/"),
+        dag.reports_of("trace"),
 
 
 rule davam_all:
     input:
-        dag.reports("davam/"),
+        dag.reports_of("davam"),
 
 
 include: "workflow/rules/data.smk"

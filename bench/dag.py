@@ -91,6 +91,10 @@ class Dag:
         chosen = [catalogue.find(name) for name in self.suite.reports or catalogue.DEFAULT if name.startswith(prefix)]
         return [f"{RENDERED / report.name}.{catalogue.FORMATS[report.kind][0]}" for report in chosen]
 
+    def reports_of(self, paper: str) -> list[str]:
+        """Those of one paper; of a suite without any, what Snakemake then says is missing."""
+        return self.reports(f"{paper}/") or [f"no-report-of-{paper}-in-suite-{self.suite.name}"]
+
     @staticmethod
     def category(report: str) -> str:
         """Under which head ``snakemake --report`` has it."""
@@ -161,11 +165,6 @@ class Dag:
     def families(self, dataset: str, method: str, decoding: str = "") -> Mapping[str, str]:
         """Metric family -> "texts" or "likelihood", of one cell."""
         return suites.families_of(self.suite, dataset, method, decoding)
-
-    def conditions(self, wildcards: Any) -> list[str]:
-        """What texts are drawn given: the test sources of a conditional dataset, of another nothing."""
-        conditional = registry.dataset(wildcards.dataset).conditional
-        return [str(self.paths(Cell(wildcards.dataset, "", 0)).manifest)] if conditional else []
 
     def scored(self, wildcards: Any) -> list[str]:
         """What one metric family of one cell is computed from: statistics, or samples and the dataset's test texts."""
@@ -259,7 +258,7 @@ def _release(name: str, suite: str) -> str:
 
     The newest is so by name, numbers compared as numbers.
     """
-    known = [manifest.parent.name for manifest in FROZEN.glob("*/manifest.json")]
+    known = [manifest.parent.name for manifest in FROZEN.glob("[!.]*/manifest.json")]  # a kill leaves hidden ones
     if name and name not in known:
         raise BenchError(f"--config: 'frozen' is '{name}': no such release in {FROZEN}{suggest(name, known)}")
     if name:

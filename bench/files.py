@@ -1,4 +1,7 @@
-"""Files that are whole or absent: written under a temporary name, flushed to disk, then renamed."""
+"""Files that are whole or absent: written under a temporary name, flushed to disk, then renamed.
+
+Of a directory the checksums are flushed, which tell what a power failure has left of its files.
+"""
 
 from __future__ import annotations
 
@@ -31,22 +34,21 @@ def atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
         raise BenchError(f"cannot write {path}: it is there and no regular file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-        with open(handle, mode, **text) as stream:  # type: ignore[call-overload]
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise BenchError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+            with open(handle, mode, **text) as stream:  # type: ignore[call-overload]
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -56,23 +58,31 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     It holds the checksums of its files, for :func:`check`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            yield temporary
+            _write_sums(temporary / SUMS, sorted(path for path in temporary.rglob("*") if path.is_file()))
+            temporary.chmod(0o755)
+            if path.exists():
+                older = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+                os.replace(path, older)
+                os.replace(temporary, path)
+                shutil.rmtree(older)
+            else:
+                os.replace(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What cannot be written is one line that names it."""
     try:
-        yield temporary
-        _write_sums(temporary / SUMS, sorted(path for path in temporary.rglob("*") if path.is_file()))
-        temporary.chmod(0o755)
-        if path.exists():
-            older = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-            os.replace(path, older)
-            os.replace(temporary, path)
-            shutil.rmtree(older)
-        else:
-            os.replace(temporary, path)
+        yield
     except OSError as error:
         raise BenchError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -83,11 +93,9 @@ def claimed(path: Path) -> Iterator[None]:
     file system knows no locks, none is taken.
     """
     lock = path.with_name(f".{path.name}.lock")
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = open(lock, "a+b", buffering=0)  # noqa: SIM115
-    except OSError as error:
-        raise BenchError(f"cannot write {path}: {error.strerror or error}") from error
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,7 +135,7 @@ def read_json(path: str | Path, what: str = "file") -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise BenchError(f"{what} {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BenchError(f"{what} {path}: not valid JSON ({error})") from None
 
 

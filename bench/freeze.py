@@ -201,7 +201,7 @@ def load_release(name: str, root: Path = Path()) -> Release:
     """Read a release; one that is missing, damaged or of another schema is a :class:`BenchError`."""
     folder = root / FROZEN / name
     if not name or not (folder / "manifest.json").is_file():
-        known = [path.parent.name for path in (root / FROZEN).glob("*/manifest.json")]
+        known = [path.parent.name for path in (root / FROZEN).glob("[!.]*/manifest.json")]
         raise BenchError(f"no frozen release '{name}' in {root / FROZEN}{suggest(name, known)}")
     check(folder / "manifest.json", remedy=RESTORE)
     manifest = read_json(folder / "manifest.json", "release")

@@ -51,7 +51,7 @@ def _explained(stage: str, suite: Suite, cell: Cell, paths: CellPaths) -> Iterat
     except (BenchError, OSError):
         raise
     except (Exception, SystemExit) as error:
-        if _diverged(paths.history):
+        if stage != "train" and _diverged(paths.history):  # while one is trained, that is of the one before
             raise BenchError(f"{paths.history}: the training diverged ({stage}: {first_line(error)})") from error
         file = None if cell.method in UNTRAINED else registry.describe(suites.spec_of(suite, cell.method).use).file
         if file is None or file.is_relative_to(registry.PACKAGE):
@@ -156,4 +156,4 @@ def check_run(suite: Suite) -> None:
     """Every record of a run and what stands behind it."""
     for cell in (*suites.cells(suite), *suites.untrained(suite)):
         paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
-        check(paths.record, paths.likelihood, paths.manifest)
+        check(paths.record, paths.likelihood, paths.history, paths.manifest)

@@ -92,12 +92,14 @@ def launch(size: int, device: str, work: Callable[[], None]) -> None:
     try:
         while not workers.join():
             pass
-    except (mp.ProcessExitedException, mp.ProcessRaisedException):
+    except (mp.ProcessExitedException, mp.ProcessRaisedException) as ended:
         if not said.empty():
             raise BenchError(said.get()) from None
         for rank, process in enumerate(workers.processes):  # the others lost it, or were ended by join
             if process.exitcode not in (0, 1, -signal.SIGTERM):
                 raise BenchError(f"process {rank} of {size} died: exit code {process.exitcode}") from None
+        if isinstance(ended, mp.ProcessRaisedException):  # its message is a traceback, whose last line says what it was
+            raise RuntimeError(str(ended).rstrip().rpartition("\n")[2]) from ended
         raise
     finally:  # of an interrupt that reached this process alone
         for process in workers.processes:
@@ -109,8 +111,9 @@ def _work(rank: int, size: int, port: int, work: Callable[[], None], said: Simpl
     os.environ.update({name: str(value) for name, value in where.items()})
     try:
         work()
-    except BenchError as error:
-        said.put(str(error))
+    except (BenchError, OSError) as error:
+        of_file = isinstance(error, OSError) and error.strerror
+        said.put(f"{error.filename or 'train'}: {error.strerror}" if of_file else str(error))
         raise SystemExit(2) from None
 
 

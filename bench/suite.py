@@ -62,11 +62,23 @@ def load(path: str | Path, methods: tuple[str, ...] = ()) -> Suite:
     return _resolved(text, str(path), methods)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's own would take the last of two keys that are the same, and lose what the first one said."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for i, (key, _) in enumerate(node.value) if key.value in keys[:i]), None)
+        if twice is not None:
+            problem = f"key '{twice.value}' is there twice"
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=twice.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 @cache
 def _resolved(text: str, path: str, methods: tuple[str, ...]) -> Suite:
     try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        raw = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2022-13-45 is a date that there is not
         raise BenchError(f"suite {path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise BenchError(f"suite {path}: expected a mapping at the top, found {type(raw).__name__}")

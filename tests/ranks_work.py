@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -96,6 +97,14 @@ def train_cell(folder: Path, killed_before: int | None) -> None:
 
 def mistaken() -> None:
     raise BenchError("as every process says")
+
+
+def without_room() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full")
+
+
+def dividing() -> None:
+    1 / 0  # noqa: B018
 
 
 def sleeping(folder: Path) -> None:

@@ -221,6 +221,19 @@ def test_several_gpus_are_processes_of_a_training() -> None:
 def test_the_newest_release_counts_numbers_as_numbers() -> None:
     assert dag.load({"suite": "tiny.yaml"}).frozen_manifest() == "results/frozen/v1.10/manifest.json"
     assert dag.load({"suite": "tiny.yaml", "frozen": "v1.2"}).frozen == "v1.2"
+    left = Path("results/frozen/.v1.11.a1b2")  # by a kill while it was written
+    shutil.copytree("results/frozen/v1.2", left)
+    try:
+        assert dag.load({"suite": "tiny.yaml"}).frozen == "v1.10"
+    finally:
+        shutil.rmtree(left)
+
+
+def test_reports_of_a_paper_that_the_suite_has_none_of_are_missing() -> None:
+    Path("tiny.yaml").write_text(SELECTED)
+    loaded = dag.load({"suite": "tiny.yaml"})
+    assert loaded.reports_of("davam") == ["no-report-of-davam-in-suite-tiny"]
+    assert loaded.reports_of("della") == loaded.reports("della/") != []
 
 
 def test_the_newest_release_is_one_of_the_suite_where_it_has_any() -> None:

@@ -65,7 +65,7 @@ READERS = [  # each file, and the stages that read it
     *((f"{CELL}/model/{file}", stage("likelihood"), stage("generate"), stage("interpolate"))
       for file in ("weights.safetensors", "config.json", "tokenizer.json")),
     (f"{CELL}/model/config.json", stage("record")),
-    (f"{CELL}/history.csv", CURVES),
+    (f"{CELL}/history.csv", CURVES, FREEZE),
     (f"{CELL}/likelihood.npz", stage("score-cell", *LIKELIHOOD), FREEZE, COMPARE),
     (f"{CELL}/samples.jsonl", stage("score-cell", *TEXTS)),
     *((f"{CELL}/{file}.json", stage("record")) for file in (

@@ -72,6 +72,13 @@ def test_a_mistake_is_said_once() -> None:
         launch(2, "cpu", work.mistaken)
 
 
+def test_what_no_process_explains_keeps_its_name() -> None:
+    with pytest.raises(BenchError, match=r"^/full: No space left on device$"):
+        launch(2, "cpu", work.without_room)
+    with pytest.raises(RuntimeError, match=r"^ZeroDivisionError: division by zero$"):
+        launch(2, "cpu", work.dividing)
+
+
 INTERRUPTED = """
 import signal, sys
 from functools import partial

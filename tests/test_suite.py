@@ -207,8 +207,12 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"none\.yaml: No such file"):
         load(tmp_path / "none.yaml")
     bad = tmp_path / "bad.yaml"
-    bad.write_text("a: [1\nb: 2")
-    with pytest.raises(BenchError, match="not valid YAML"):
+    for text in ("a: [1\nb: 2", "name: 2022-13-45", "name: !!int foo", "[" * 3000):
+        bad.write_text(text)
+        with pytest.raises(BenchError, match="not valid YAML"):
+            load(bad)
+    bad.write_text("name: a\ntraining: {epochs: 1,\n  epochs: 2}\n")
+    with pytest.raises(BenchError, match=r"not valid YAML: key 'epochs' is there twice .*line 3"):
         load(bad)
     bad2 = tmp_path / "bad2.yaml"
     bad2.write_text("just words")

@@ -16,6 +16,7 @@ import hashlib
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 Features = NDArray[np.float32]
 
 POOLINGS = ("mean", "last")
+FORMAT = 2  # raised when `encode` makes other features of the same texts
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,13 @@ class Encoder:
     machine: Machine = CPU
 
     def key(self, texts: Sequence[str]) -> str:
-        """What features depend on: encoder, pooling, cut, batches, device, and the texts in their order."""
+        """What features depend on: how they are made, with what, on what, and the texts in their order."""
         digest = hashlib.sha256()
         for text in texts:
             data = text.encode("utf-8", "surrogatepass")
             digest.update(len(data).to_bytes(8, "little") + data)
-        how = (self.checkpoint.hash, self.pooling, self.max_length, self.batch_size, self.machine.device)
+        made = (FORMAT, *map(version, ("torch", "transformers")), self.machine.device, self.machine.threads)
+        how = (self.checkpoint.hash, self.pooling, self.max_length, self.batch_size, *made)
         return "|".join(map(str, (*how, len(texts), digest.hexdigest())))
 
 

@@ -57,6 +57,8 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
         "nll": _mean("nll", nll, stats, bootstrap, note, stats.samples),
     }
     if stats.groups:
+        if stats.log_w.shape[1] < stats.samples:  # a posterior of one point: all its weights are the same one
+            return values
         values["ess"] = _mean("ess", effective_sample_size(stats.log_w), stats, bootstrap, note, stats.samples)
         for k in CURVE:
             if k <= stats.log_w.shape[1]:

@@ -180,7 +180,8 @@ def importance_weighted_nll(log_w: Floats, k: int | None = None) -> Floats:
     """NLL_K of each example, [M], nats: -(logsumexp_k log w_k - log K), Burda et al. 2016 Eq. 8; DELLA Eq. 13.
 
     With ``k`` smaller than the number of weights, the mean over disjoint blocks of k: less noise than the first k
-    alone, and where one k divides the next, decreasing on every sample, not only in expectation.
+    alone, and where one k divides the next, and that the number of weights, decreasing on every sample, not only in
+    expectation.
     """
     blocks = disjoint_blocks(log_w, k)
     return -(logsumexp(blocks, axis=2) - np.log(blocks.shape[2])).mean(axis=1)

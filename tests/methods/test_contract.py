@@ -327,6 +327,8 @@ def test_importance_weighted_bound(method: Method, task: Task) -> None:
     if method.certain:  # a point has one weight, and the bound is -ELBO
         np.testing.assert_allclose(stats.nll, stats.nelbo, rtol=1e-5)
         assert stats.log_w.shape[1] == 1
+        values = registry.load_metric("iw").compute(stats, {})
+        assert set(values) == {"ppl", "ppl_word", "nll"}, "of how many samples count there is nothing to say"
         return
     curve = [importance_weighted_nll(stats.log_w, k).sum() for k in (1, 10, 100)]
     assert curve[0] >= curve[1] >= curve[2]

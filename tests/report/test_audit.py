@@ -140,6 +140,8 @@ def test_a_claim_is_decided_on_paired_differences() -> None:
     assert decided({**seeds, "embed": {1: 49.0, 2: 58.0, 3: 48.0}}, CLAIM)[0] == "open"
     single = {method: {1: values[1]} for method, values in seeds.items()}
     assert decided(single, CLAIM)[0] == "one seed: holds"
+    for of in ({7: 52.0, 8: 53.0}, {1: 52.0, 2: math.inf, 3: 54.0}):
+        assert decided({"della": seeds["della"], "embed": of}, CLAIM)[0] == "open", "no seed in common; one diverged"
     assert paired({1: 3.0, 2: 5.0}, {2: 1.0, 9: 0.0}).mean == 4.0, "of the seeds that both have"
 
 

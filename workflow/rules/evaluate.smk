@@ -38,7 +38,7 @@ rule likelihood:
 
 rule generate:
     input:
-        conditions=dag.conditions,
+        manifest=cell.manifest,
         history=cell.history,
         model=ancient(cell.model),
     output:

@@ -6,6 +6,7 @@ the differences between seeds of the same number: it holds, fails, or is open wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -117,7 +118,9 @@ def decided(seeds: Mapping[str, Mapping[int, float]], claim: Claim) -> tuple[Out
     difference = paired(seeds[claim.method], seeds[best])
     told = f"{means[claim.method]:.2f}, {best} {means[best]:.2f}"
     ahead = sign * difference.mean > 0
-    if difference.half_width is None:
+    if not math.isfinite(difference.mean):  # a model that diverged, or no seed that both have
+        return "open", told
+    if difference.n < 2 or difference.half_width is None:
         return ("one seed: holds" if ahead else "one seed: fails"), told
     told += f" (difference {difference.mean:+.2f} ± {number(difference.half_width, 2)}, {difference.n} seeds)"
     if abs(difference.mean) <= difference.half_width:

@@ -42,11 +42,13 @@ def _settings(suite: Suite, manifest: Mapping[str, Any], pairs: Sequence[Pair]) 
     parts: dict[str, tuple[BaseModel, Any]] = {part: (getattr(suite, part), there.get(part)) for part in SETTINGS}
     for name in dict.fromkeys(pair.dataset for pair in pairs):
         parts[f"datasets.{name}"] = suite.datasets[name], there.get("datasets", {}).get(name)
+    for name in dict.fromkeys(pair.new.name for pair in pairs if pair.new.name == pair.frozen.name):
+        parts[f"methods.{name}"] = suite.methods[name], there["methods"].get(name)
     apart = [text for name, (ours, theirs) in parts.items() for text in
              _apart(name, ours.model_dump(mode="json"), _read_now(type(ours), theirs))]  # fmt: skip
-    for pair in pairs:  # of a method's own settings what a budget is; None: the suite's
+    for pair in pairs:  # of another method's own settings what a budget is; None: the suite's
         own, other = suite.methods[pair.new.name].epochs, there["methods"].get(pair.frozen.name, {}).get("epochs")
-        if own != other:
+        if own != other and pair.new.name != pair.frozen.name:
             apart.append(f"methods.{pair.new.name}.epochs is {own} here, {other} of {pair.frozen.name} in the release")
     apart = list(dict.fromkeys(apart))  # a pair on several datasets
     return [Note("Settings", "; ".join(apart))] if apart else []

@@ -191,7 +191,7 @@ def _best(column: Column, dataset: str, by_words: Mapping[str, Results]) -> str:
     found: dict[str, list[str]] = {}
     for words, results in by_words.items():
         of = {
-            method: float(number(column.scale * v.estimate.mean, column.digits))
+            method: float(number(column.scale * v.estimate.mean, column.digits).replace("∞", "inf"))
             for method, v in results.column(dataset, column.key).items()
             if method not in UNTRAINED and not v.problem
         }

@@ -81,11 +81,17 @@ def estimate(records: Sequence[Record], measure: Measure) -> Estimate | None:
     return over_seeds(found) if found and len(found) == len(values) else None
 
 
-def steps(results: Results, dataset: str) -> int | None:
-    """Optimiser steps of every method on a dataset: whole batches of an epoch (``bench.batch``) times epochs."""
+def steps(results: Results, dataset: str, method: str) -> int | None:
+    """Optimiser steps of a stage of training: whole batches of an epoch (``bench.batch``) times epochs.
+
+    None where neither the batches of an epoch nor the epochs are known before: batches of one length or of so many
+    tokens, a schedule that validation ends.
+    """
     texts = results.manifests.get(dataset, {}).get("splits", {}).get("train", {}).get("texts")
-    plan = suites.training_of(results.suite, dataset)
-    return None if texts is None else texts // plan.batch_size * plan.epochs
+    plan = suites.training_of(results.suite, dataset, method)
+    if texts is None or plan.batches != "pools" or plan.decay == "plateau":
+        return None
+    return int(texts // plan.batch_size * plan.epochs)
 
 
 def ratios(results: Results, dataset: str) -> dict[str, float]:
@@ -126,7 +132,7 @@ def _caption(spread: bool) -> str:
     return ("Mean ± half-width of the 95 % t interval over seeds. " if spread else "") + (
         "Time: the whole training job, validation terms of the learning curve included, beside whatever else ran on "
         "the machine; of an interrupted job without what was lost. Time / plain model: over that of gpt2 or bart on "
-        "the same dataset. Steps: the same for all methods of a dataset. Peak memory: of the process; of a GPU, "
+        "the same dataset. Steps: of the optimiser, in a stage of training. Peak memory: of the process; of a GPU, "
         "of its tensors. -: not measured."
     )
 
@@ -134,7 +140,7 @@ def _caption(spread: bool) -> str:
 def _cells(results: Results, dataset: str, method: str, ratio: float | None) -> tuple[Cell, ...]:
     records = results.records[dataset, method]
     cells = {measure.key: _estimated(estimate(records, measure), measure.digits) for measure in MEASURES}
-    taken = steps(results, dataset)
+    taken = steps(results, dataset, method)
     cells["steps"] = Cell() if taken is None else Cell(f"{taken:,}", taken)
     cells["ratio"] = Cell() if ratio is None else Cell(number(ratio, 2), ratio)
     parameters = records[0].provenance.parameters
@@ -198,8 +204,9 @@ def _printed_rows(published: Published) -> list[Printed]:
 def _tidy(results: Results) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for dataset in results.datasets:
-        taken, in_steps = ratios(results, dataset), steps(results, dataset)
+        taken = ratios(results, dataset)
         for method in _trained(results, dataset):
+            in_steps = steps(results, dataset, method)
             records = results.records[dataset, method]
             measured = [(m.key, m.unit, estimate(records, m)) for m in MEASURES]
             single = {"ratio": taken.get(method), "steps": in_steps, "parameters": records[0].provenance.parameters}

@@ -33,11 +33,18 @@ function read() {
   for (const key in given) if (key in DEFAULTS) state[key] = given[key];
   for (const draw of Object.values(DRAWN)) draw();
   const at = $(section);
-  if (at) at.scrollIntoView();
+  if (!at) return;
+  address(section); // a link of the page changes a part of the state, and the address is to hold all of it
+  at.scrollIntoView();
 }
 
 function set(section, changes) {
   Object.assign(state, changes);
+  address(section);
+  DRAWN[section]();
+}
+
+function address(section) {
   const differing = Object.keys(DEFAULTS).filter((key) => state[key] !== DEFAULTS[key]);
   const pairs = new URLSearchParams(differing.map((key) => [key, state[key]])).toString();
   try {
@@ -45,7 +52,6 @@ function set(section, changes) {
   } catch {
     // inside of another page, as of `snakemake --report`, the address is not this page's
   }
-  DRAWN[section]();
 }
 // ---- all of it
 

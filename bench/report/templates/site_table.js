@@ -72,7 +72,8 @@ function line(row, columns) {
     const at = make("td", { class: [column.left && "left", column.wrap && "wrap"].filter(Boolean).join(" ") || null });
     if (!cell) at.append("-");
     else {
-      const text = make(cell.tip ? "button" : "span", { class: cell.emphasis || null }, cell.text);
+      const mark = { best: "strong", second: "ins" }[cell.emphasis];
+      const text = make(cell.tip ? "button" : "span", {}, mark ? make(mark, {}, cell.text) : cell.text);
       if (cell.tip) {
         text.type = "button";
         text.tabIndex = -1;

@@ -39,7 +39,7 @@ def render(suite: Suite, report: str, out: Path, root: Path = Path()) -> None:
 
 
 def step_seconds(suite: Suite, cell: Cell, root: Path = Path()) -> float:
-    """Mean wall time of a training step, without validation and start-up; of a resumed training, of its last part."""
+    """Mean wall time of a training step, without validation and start-up; of a resumed training, of all its parts."""
     path = root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed).cost("train")
     cost = read_json(path, "cost")
     if not isinstance(cost.get("step_s"), int | float):

@@ -179,11 +179,12 @@ def test_another_device_and_another_budget_are_told(run: str, tmp_path: Path) ->
     for seed in (1, 2):
         edit("della", seed, {}, {"device": "cpu in float32"})
     other = tmp_path / "longer.yaml"
-    methods = "methods: {gpt2: {}, embed: {}, della: {epochs: 9}, della@paper: {}}"
+    methods = "methods: {gpt2: {}, embed: {}, della: {epochs: 9, options: {latent: 8}}, della@paper: {}}"
     other.write_text(re.sub(r"methods: .*", methods, fake_run.YAML), encoding="utf-8")
     told = compared(str(other), ())[1]
     assert "trained on cpu, cpu in float32 here, on cpu in the release" in told
-    assert told.count("methods.della.epochs is 9 here, None of della in the release") == 1
+    assert told.count("methods.della.epochs is 9 here, None in the release") == 1
+    assert "methods.della.options.latent is 8 here, None in the release" in told
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])

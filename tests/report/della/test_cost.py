@@ -39,6 +39,14 @@ def test_measured_cost(della: Suite) -> None:
     assert (rows["kjv2bbe", "BART"]["ratio"], rows["kjv2bbe", "Embed"]["ratio"]) == ("1.00", "2.00")
 
 
+def test_steps_are_shown_where_they_are_known_before(della: Suite) -> None:
+    methods = {**della.methods, "embed": della.methods["embed"].model_copy(update={"epochs": 5})}
+    longer = shown(report(della.model_copy(update={"methods": methods})))
+    assert int(longer["bbe", "Embed"]["steps"]) == 5 * int(longer["bbe", "DELLA"]["steps"]) / della.training.epochs
+    plan = della.training.model_copy(update={"decay": "plateau"})
+    assert "steps" not in shown(report(della.model_copy(update={"training": plan})))["bbe", "DELLA"]
+
+
 def test_memory_of_a_gpu_has_a_column_where_there_is_one(della: Suite) -> None:
     assert "gpu_peak_mb" not in shown(report(della))["bbe", "DELLA"]
     fake_run.edit("bbe", "della", lambda record: record["provenance"]["cost"]["train"].update(gpu_peak_mb=12345.6))

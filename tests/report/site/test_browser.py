@@ -79,6 +79,8 @@ def test_clicks_and_keys(site: Path, chromium: Browser) -> None:
     assert "view=paper" in chromium.run("location.hash")
     chromium.run("document.querySelector('#tables tbody a').click()")
     assert chromium.run("document.querySelector('#cell').value") == "bbe/gpt2/1"
+    held = chromium.run("location.hash")
+    assert held.startswith("#cells&") and "view=paper" in held and "cell=bbe" in held, "all that is shown"
     assert_quiet(chromium, site)
 
 
