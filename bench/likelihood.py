@@ -93,8 +93,13 @@ def statistics(
         if (length := method.length_nll(batch)) is not None:
             out.length[rows] = _array(length)
         # what varies with c alone is no activity: the means of q(z|x, c) count from those of p(z|c)
-        out.mean[rows, :g] = _array((given_lower.mean - prior.mean if conditional else given_lower.mean).mean(0))
+        means = given_lower.mean - prior.mean if conditional else given_lower.mean
+        out.mean[rows, :g] = _array(means.mean(0))
+        if draws > 1:
+            there = torch.arange(g, device=device) < method.used(batch)[:, None]
+            out.noise[:g] += _array((means.double().var(0) * there[..., None]).sum(0)) / draws
         out.logvar[rows, :g] = _array(given_lower.logvar.mean(0))
+    out.noise[:] /= (used[:, None] > np.arange(groups)).sum(0)[:, None]
     torch.manual_seed(seed + 1)
     for rows, log_px, log_pz_qz in importance_weights_of(method, sequences.first(m), k, device):
         out.log_px[rows], out.log_pz_qz[rows] = log_px, log_pz_qz

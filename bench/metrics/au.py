@@ -2,6 +2,8 @@
 
     AU(delta) = #{ (g, d) : Var_i E_q[z_gd | x_i] > delta },   unbiased variance over the N test examples
 
+Where groups depend on each other E_q is an average over S draws of the lower ones, and the variance of such averages is
+larger by what draws vary of a text, divided by S. That is subtracted: noise is no activity.
 Where texts have conditions c, the means counted are those of q(z|x, c) minus those of p(z|c): a posterior that follows
 its prior is not active, however much both vary with c. Counted over all dimensions of all groups; a group's variance
 is over the examples that use it. Where priors depend on the text before a segment (TRACE, CGD), that text is part of x,
@@ -35,14 +37,14 @@ def active_units(stats: LikelihoodFile, threshold: float) -> np.ndarray:
         means = stats.mean[stats.used > group, group].astype(np.float64)
         if len(means) > 1:
             with np.errstate(invalid="ignore", over="ignore"):
-                variances = means.var(axis=0, ddof=1)
+                variances = means.var(axis=0, ddof=1) - stats.noise[group]
             counts[group] = np.nan if np.isnan(variances).any() else (variances > threshold).sum()
     return counts
 
 
 def means(stats: LikelihoodFile) -> dict[str, object]:
     """Which means are counted, as parts of a signature."""
-    return {"draws": stats.draws, **({"means": "q-p"} if stats.conditional else {})}
+    return {"draws": stats.draws, "noise": "subtracted", **({"means": "q-p"} if stats.conditional else {})}
 
 
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
@@ -73,8 +75,8 @@ METRIC = Metric(
     ),
     compute=_compute,
     signatures=(
-        "au|protocol:exact|groups:sum|delta:<delta>|draws:<draws>|N:<examples>|v:1",
-        "au|protocol:exact|groups:sum|delta:<delta>|draws:<draws>|means:q-p|N:<examples>|v:1",
+        "au|protocol:exact|groups:sum|delta:<delta>|draws:<draws>|noise:subtracted|N:<examples>|v:1",
+        "au|protocol:exact|groups:sum|delta:<delta>|draws:<draws>|noise:subtracted|means:q-p|N:<examples>|v:1",
     ),
     defaults=DEFAULTS,
 )  # fmt: skip

@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 
 AXES: Mapping[str, str] = {  # of each array; equal letters are equal lengths
     "rec": "N", "kl": "NG", "log_px": "MK", "log_pz_qz": "MK", "log_q": "N", "log_q_full": "N", "log_q_batch": "N",
-    "length": "N", "mean": "NGD", "logvar": "NGD", "predicted": "N", "words": "N", "used": "N", "separators": "N",
-    "samples": "", "mi_batch": "", "draws": "", "conditional": "",
+    "length": "N", "mean": "NGD", "logvar": "NGD", "noise": "GD", "predicted": "N", "words": "N", "used": "N",
+    "separators": "N", "samples": "", "mi_batch": "", "draws": "", "conditional": "",
 }  # fmt: skip
 COUNTS = frozenset({"predicted", "words", "used", "separators", "samples", "mi_batch", "draws", "conditional"})
 
@@ -43,6 +43,8 @@ class LikelihoodFile:
         sequences): in every bound and in the KL of the whole z, and in no group's. 0 elsewhere.
     mean, logvar: [N, G, D] posterior means and log-variances, averaged over ``draws`` of the lower groups. Of a
         conditional model the means are those of q(z_g|z_<g, x, c) minus those of p(z_g|z_<g, c): what x adds.
+    noise: [G, D] what the averages ``mean`` vary by from one such average to the next, for want of more draws: the
+        variance over draws divided by their number, a mean over the examples that use the group.
     predicted: [N] predicted tokens (x and EOS); + 1 counts BOS.
     words: [N] white-space words of which the predicted tokens hold a part.
     used: [N] how many groups an example really has, its first ones: G but for ragged segments or steps. The KL of the
@@ -64,6 +66,7 @@ class LikelihoodFile:
     length: Floats
     mean: Floats
     logvar: Floats
+    noise: Floats
     predicted: NDArray[np.int64]
     words: NDArray[np.int64]
     used: NDArray[np.int64]
@@ -82,8 +85,8 @@ class LikelihoodFile:
         vector, counts = (lambda: np.zeros(n)), (lambda: np.zeros(n, dtype=np.int64))
         return cls(
             vector(), np.zeros((n, groups)), np.zeros((m, k)), np.zeros((m, k)), vector(), vector(), vector(), vector(),
-            np.zeros((n, groups, latent)), np.zeros((n, groups, latent)), counts(), counts(),
-            np.full(n, groups, dtype=np.int64), counts(), samples, mi_batch, draws, conditional,
+            np.zeros((n, groups, latent)), np.zeros((n, groups, latent)), np.zeros((groups, latent)),
+            counts(), counts(), np.full(n, groups, dtype=np.int64), counts(), samples, mi_batch, draws, conditional,
         )  # fmt: skip
 
     def write(self, stream: IO[bytes]) -> None:

@@ -59,8 +59,8 @@ METRIC = Metric(
     signatures=(
         "<nelbo or kl>|protocol:paper:della|groups:mean|N:<examples>|v:1",
         "ppl|protocol:paper:della|groups:mean|K:<at most 30>|tokens:bos+x+eos|N:<examples>|v:1",
-        "au|protocol:paper:della|groups:mean|delta:0.2|draws:<draws>|N:<examples>|v:1",
-        "au|protocol:paper:della|groups:mean|delta:0.2|draws:<draws>|means:q-p|N:<examples>|v:1",
+        "au|protocol:paper:della|groups:mean|delta:0.2|draws:<draws>|noise:subtracted|N:<examples>|v:1",
+        "au|protocol:paper:della|groups:mean|delta:0.2|draws:<draws>|noise:subtracted|means:q-p|N:<examples>|v:1",
     ),
     defaults=DEFAULTS,
 )  # fmt: skip

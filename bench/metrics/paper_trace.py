@@ -62,8 +62,8 @@ METRIC = Metric(
     signatures=(
         "<nelbo or kl>|protocol:paper:trace|groups:mean|N:<examples>|v:1",
         "ppl|protocol:paper:trace|groups:mean|K:<at most 100>|tokens:x+sep+eos|N:<examples>|v:1",
-        "au|protocol:paper:trace|groups:mean|delta:0.1|draws:<draws>|N:<examples>|v:1",
-        "au|protocol:paper:trace|groups:mean|delta:0.1|draws:<draws>|means:q-p|N:<examples>|v:1",
+        "au|protocol:paper:trace|groups:mean|delta:0.1|draws:<draws>|noise:subtracted|N:<examples>|v:1",
+        "au|protocol:paper:trace|groups:mean|delta:0.1|draws:<draws>|noise:subtracted|means:q-p|N:<examples>|v:1",
     ),
     defaults=DEFAULTS,
 )  # fmt: skip

@@ -15,6 +15,7 @@ LEGEND = {  # parts of a signature in words, in this order
     "mixture": "examples in the aggregated posterior",
     "delta": "variance threshold of an active unit",
     "draws": "posterior samples that posterior means are averaged over",
+    "noise": "variance over those draws, divided by their number",
     "means": "posterior means counted from those of the prior given the condition",
     "n": "n-gram order",
     "N": "examples or generated texts",

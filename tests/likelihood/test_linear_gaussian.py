@@ -244,6 +244,30 @@ def test_posterior_means_are_averaged_over_draws() -> None:
     assert drifting.draws == 4
 
 
+class Noisy(Pairwise):
+    """Pairwise, its conditional mean of a draw moved by noise: what lower groups do to those above them."""
+
+    class Posterior(Pairwise.Posterior):
+        def conditional(self, z: Tensor) -> Gaussian:
+            given = self.inner.conditional(z)
+            return Gaussian(given.mean + 1.5 * torch.randn_like(given.mean), given.logvar)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_noise_of_draws_is_no_activity(ragged: bool) -> None:
+    """The variance of means over texts is that without the noise, of which the average of three draws has a third."""
+    plain, _ = measure(Pairwise(segments=2), n=400, k=1, posterior_samples=3, ragged=ragged)
+    noisy, _ = measure(Noisy(segments=2), n=400, k=1, posterior_samples=3, ragged=ragged)
+    assert plain.noise.max() < 1e-12
+    np.testing.assert_allclose(noisy.noise, 1.5**2 / 3, rtol=0.2)
+    for group in range(2):
+        of, wanted = (made.mean[made.used > group, group].var(axis=0, ddof=1) for made in (noisy, plain))
+        np.testing.assert_allclose(of - noisy.noise[group], wanted, atol=0.3)
+    found, still = replace(noisy, mean=noisy.mean - plain.mean), replace(noisy, mean=0 * plain.mean)
+    assert au.active_units(found, 0.2).sum() == au.active_units(still, 0.2).sum() == 0
+    assert au.active_units(replace(found, noise=0 * noisy.noise), 0.2).tolist() == [2, 2]
+
+
 def test_paper_arithmetic_is_the_exact_one_where_there_is_one_group() -> None:
     """30 samples and no separators: only BOS (DELLA) and the missing importance weights (DAVAM) tell them apart."""
     stats, _ = measure(LinearGaussian(0.2, 1.3), n=40, k=30)
