@@ -78,7 +78,7 @@ def stage_fingerprint(
     """The code of one stage of one cell as a hash: the counterpart of :func:`bench.suite.settings`.
 
     ``method`` counts where the stage computes with it, ``dataset`` where it is prepared or decides the backbone,
-    ``family`` where it is scored, ``report`` where it is rendered.
+    ``family`` where it is scored, ``report`` where it is rendered, with the metrics whose values it may show.
     """
     match stage:
         case "prepare":
@@ -95,8 +95,10 @@ def stage_fingerprint(
         case "score":
             sources = map(registry.metric, suite.metrics)
             return _fingerprint_of(stage, modules=tuple(sorted(s.module for s in sources if s.family == family)))
-        case "report":
-            return _fingerprint_of(stage, modules=(catalogue.find(report).module,))
+        case "report":  # labels and directions of quantities are their metrics' own
+            found = catalogue.find(report)
+            shown = {registry.metric(name).module for name in suite.metrics if "records" in found.reads}
+            return _fingerprint_of(stage, modules=(found.module, *sorted(shown)))
         case _:
             return _fingerprint_of(stage)
 

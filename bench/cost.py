@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.energy import Packages, of_gpus
 from bench.files import write_json
+from bench.provenance import git_state
 
 
 @dataclass
@@ -63,7 +64,8 @@ class Meter:
 
 @contextmanager
 def measured(path: Path) -> Iterator[Meter]:
-    """Time the block and write a :class:`bench.record_schema.Cost` and its device when it succeeds."""
+    """Time the block and write a :class:`bench.record_schema.Cost`, its device and its commit when it succeeds."""
+    git = git_state()  # now: a training may take hours, and a commit be made meanwhile
     meter = Meter()
     yield meter
     wall, energy = meter.wall_s, meter.energy_j
@@ -78,6 +80,7 @@ def measured(path: Path) -> Iterator[Meter]:
             "tokens_per_s": round(meter.tokens / wall, 1) if meter.tokens else None,
             "step_s": round(meter.steps_s / meter.steps, 6) if meter.steps else None,
             "device": meter.device,
+            "git": git,
         },
     )
 

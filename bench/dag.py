@@ -126,6 +126,8 @@ class Dag:
                     files += [self.paths(cell).cost("train") for cell in trained]
                 case "statistics":
                     files += [self.paths(cell).likelihood for cell in trained]
+                case "models":
+                    files += [self.paths(cell).model for cell in trained]
                 case "augmentation":
                     parts = suites.augmented_parts(self.suite)
                     files += [self.paths(cell).augmented(part) for cell in trained for part in parts]

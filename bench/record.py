@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bench import closure, provenance
 from bench.files import read_json, sha256
 from bench.paths import CellPaths
-from bench.record_schema import SCHEMA, parse_record, write_record
+from bench.record_schema import SCHEMA, Cost, parse_record, write_record
 from bench.schema import FRESH, Suite
 from bench.suite import UNTRAINED, Cell, backbone_of, families_of, settings, trained_stages
 
@@ -33,7 +34,7 @@ def record(suite: Suite, cell: Cell) -> None:
         "decoding": cell.decoding,
         "values": values,
         "provenance": {
-            "git": provenance.git_state(),
+            "git": _ran_at(costs),
             "code": {stage: closure.stage_fingerprint(suite, stage, cell.dataset, cell.method) for stage in stages},
             "data": sha256(paths.manifest),
             "settings": {
@@ -42,9 +43,15 @@ def record(suite: Suite, cell: Cell) -> None:
             "versions": provenance.versions(),
             "device": costs["train"]["device"] if costs else "",
             "parameters": config.get("parameters", 0),
-            "cost": {stage: {k: v for k, v in cost.items() if k != "device"} for stage, cost in costs.items()},
+            "cost": {stage: {k: cost[k] for k in Cost.model_fields if k in cost} for stage, cost in costs.items()},
             "pretrained": {} if weights == FRESH else {weights: sha256(paths.pretrained(weights) / "manifest.json")},
             "tokens": {split: part["tokens_a_text"] for split, part in manifest["splits"].items()},
         },
     }
     write_record(parse_record(content, f"record {paths.record}"), paths.record)
+
+
+def _ran_at(costs: Mapping[str, Any]) -> dict[str, Any]:
+    """The commit of a training as it began; of a row without a model, or where that knew of none, the present one."""
+    of_training: dict[str, Any] = costs.get("train", {}).get("git", {})
+    return of_training if of_training.get("sha") else provenance.git_state()

@@ -41,7 +41,7 @@ class RecordedValue(Part):
 
 
 class Git(Part):
-    """The commit a cell ran at; ``dirty`` where tracked files differed from it."""
+    """The commit a cell was trained at, see bench/record.py; ``dirty`` where tracked files differed from it."""
 
     sha: str
     dirty: bool

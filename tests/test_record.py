@@ -10,7 +10,7 @@ import pytest
 from bench import suite as suites
 from bench.cli import main
 from bench.errors import BenchError
-from bench.files import sha256, write_json
+from bench.files import read_json, sha256, write_json
 from bench.paths import CellPaths
 from bench.record_schema import Record, read_cell
 from bench.report.collect import gather
@@ -129,3 +129,15 @@ def test_the_weights_it_started_from_are_named(suite: Suite) -> None:
     manifest = paths().pretrained("smollm2") / "manifest.json"
     write_json(manifest, {"model": "smollm2"})
     assert recorded(suites.load("trained.yaml"), "").provenance.pretrained == {"smollm2": sha256(manifest)}
+
+
+def test_a_commit_made_during_a_training_is_not_the_one_it_ran_at(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.provenance.git_state", lambda: {"sha": "b" * 40, "dirty": False})
+    cost = read_json(paths().cost("train"))
+    for git, expected in (({"sha": "a" * 40, "dirty": True}, "a"), ({"sha": "", "dirty": True}, "b")):
+        write_json(paths().cost("train"), {**cost, "git": git})
+        found = recorded(suite, "").provenance
+        assert (found.git.sha, found.git.dirty) == (expected * 40, expected == "a"), "where it knows of none, today's"
+        assert found.cost["train"].wall_s == 1.5

@@ -16,7 +16,9 @@ from bench.errors import BenchError, suggest
 from bench.paths import RENDERED
 
 Kind = Literal["table", "figure", "site"]
-Reads = Literal["records", "histories", "samples", "interpolation", "attention", "costs", "statistics", "augmentation"]
+Reads = Literal[
+    "records", "histories", "samples", "interpolation", "attention", "costs", "statistics", "models", "augmentation"
+]
 Source = Literal["likelihood", "texts"]
 FORMATS: dict[Kind, tuple[str, ...]] = {
     "table": ("md", "csv", "tex", "html"),
@@ -125,7 +127,7 @@ _ALL = (
     Report("trace/figure2", "figure", ("costs",), "bench.report.trace.speed"),
     Report("trace/figure3", "figure", ("records",), "bench.report.trace.segments", ("texts",), conditional=False),
     Report("trace/figure4", "table", ("samples",), "bench.report.papers.samples", conditional=True),
-    Report("trace/theorem1", "table", ("statistics",), "bench.report.trace.theorem", conditional=False),
+    Report("trace/theorem1", "table", ("statistics", "models"), "bench.report.trace.theorem", conditional=False),
     Report("davam/table1", "table", (), "bench.report.davam.data"),
     *_tables("davam.tables", "davam/table2", shows=("likelihood",), conditional=False),
     Report("davam/table3", "table", ("records", "samples"), "bench.report.davam.samples", ("texts",), False, True),

@@ -93,7 +93,7 @@ def test_training_alone_is_read_for_figure_2(trace: Suite) -> None:
 def test_the_dag_makes_what_is_read_and_no_more(trace: Suite) -> None:
     loaded = dag.load({"suite": "tiny.yaml"})
     names = {name: {Path(file).name for file in loaded.read(f"trace/{name}")} for name in ("figure2", "theorem1")}
-    assert names == {"figure2": {"train.json"}, "theorem1": {"likelihood.npz"}}
+    assert names == {"figure2": {"train.json"}, "theorem1": {"likelihood.npz", "model"}}
 
 
 def test_figure_3_has_means_intervals_and_human_texts(trace: Suite) -> None:
