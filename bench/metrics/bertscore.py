@@ -7,9 +7,11 @@ weigh nothing, but other tokens may match them. w = 1, or with ``idf`` w(t) = lo
 references holding token t. Rescaled with a baseline b (of the same encoder and layer): (score - b) / (1 - b).
 
 The number reported is the mean over pairs; its interval is a bootstrap over pairs. The values are those of bert-score
-0.3 at batch size 1: there, padding moves a text's score by the texts around it, here nothing is padded. A pair in
-which one text has no token that weighs anything (it is empty, say) scores 0 before rescaling: for empty texts so does
-bert-score where it does not crash. A baseline that is not there is an error, where bert-score prints unscaled scores.
+0.3 at batch size 1: there, padding moves a text's score by the texts around it, here nothing is padded. Texts begin
+with a space where the tokeniser is RoBERTa's or GPT-2's, as bert-score asks (transformers 5 no longer hears it). A pair
+in which one text has no token that weighs anything (it is empty, say) scores 0 before rescaling: for empty texts so
+does bert-score where it does not crash. A baseline that is not there is an error, where bert-score prints unscaled
+scores.
 
 Zhang et al. (2020), "BERTScore: Evaluating Text Generation with BERT", section 3.
 """
@@ -92,8 +94,21 @@ class Scorer:
         return scores, len(generated) - len(scored)
 
     def _tokens(self, tokeniser: Any, texts: Sequence[str]) -> list[Tokens]:
-        stripped = [text.strip() for text in texts]
+        before = " " if _puts_space(tokeniser) else ""
+        stripped = [before + text if text else "" for text in map(str.strip, texts)]
         return list(map(tuple, tokeniser(stripped, truncation=True, max_length=self.max_length)["input_ids"]))
+
+    @property
+    def space(self) -> Mapping[str, str]:
+        """As a part of the signature: whether texts begin with one."""
+        tokeniser, _ = load(self.checkpoint.path, "encoder", self.layer)
+        return {"space": "before"} if _puts_space(tokeniser) else {}
+
+
+def _puts_space(tokeniser: Any) -> bool:
+    from transformers import GPT2Tokenizer, RobertaTokenizer
+
+    return isinstance(tokeniser, GPT2Tokenizer | RobertaTokenizer)
 
 
 def idf_weights(references: Sequence[Tokens], vocabulary: int) -> Floats:
@@ -186,6 +201,7 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
         "idf": f"refs{n}" if scorer.idf else "no",
         "rescale": "no" if path is None else sha256(path)[:12],
         "len": scorer.max_length,
+        **scorer.space,
     }
     note = f"{unscored} of {n} pairs have a text without a token that weighs anything, and score 0" * (unscored > 0)
     return {
@@ -236,6 +252,8 @@ METRIC = Metric(
     signatures=(
         "bertscore|form:<p, r or f1>|model:<name-hash>|layer:<layer>|idf:<refsN or no>|rescale:<hash or no>"
         "|len:<max_length>|v:1",
+        "bertscore|form:<p, r or f1>|model:<name-hash>|layer:<layer>|idf:<refsN or no>|rescale:<hash or no>"
+        "|len:<max_length>|space:before|v:1",
     ),
     defaults=DEFAULTS,
 )

@@ -34,6 +34,7 @@ LEGEND = {  # parts of a signature in words, in this order
     "batch": "texts a batch: it moves float32 features by rounding",
     "bos": "token that a text begins with",
     "eos": "token that a text ends with",
+    "space": "put before each text",
     "idf": "tokens weighted by inverse document frequency",
     "rescale": "baseline file of the rescaling",
     "buckets": "clusters",
