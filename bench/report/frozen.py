@@ -25,8 +25,8 @@ HELD = ("records", "histories")  # what a release has of what a report may read
 def render(suite: Suite, report: str, names: Sequence[str], out: Path, root: Path = Path()) -> None:
     """Write ``out`` and its siblings from the records, or the histories, of some releases of one suite.
 
-    :class:`BenchError`: the report shows more than a release holds, none of its cells is in one, two have the same, or
-    one was made under settings that the suite no longer has.
+    :class:`BenchError`: the report shows more than a release holds, none of its cells is in one, two have the same, one
+    was made under settings that the suite no longer has, or histories are of other data.
     """
     found = catalogue.find(report)
     if beyond := [source for source in found.reads if source not in HELD]:
@@ -35,7 +35,8 @@ def render(suite: Suite, report: str, names: Sequence[str], out: Path, root: Pat
         raise BenchError(f"report '{report}' is of named decodings, and a release holds texts of none")
     releases = [load_release(name, root) for name in names]
     cells = _cells(suite, releases, {*suites.cells(suite, report), *suites.untrained(suite, report)})
-    if "histories" in found.reads:
+    if "histories" in found.reads:  # which do not say of what data they are, as records do
+        _of_same_data(releases, {cell.dataset for cell in cells})
         cells = {cell: frozen for cell, frozen in cells.items() if frozen.history is not None}
     held = _held(suite, report, cells, names)
     with TemporaryDirectory() as folder:
@@ -58,6 +59,16 @@ def _cells(suite: Suite, releases: Sequence[Release], wanted: Collection[Cell]) 
                 check_settings(suite, frozen.record, name)
             cells[cell] = frozen
     return cells
+
+
+def _of_same_data(releases: Sequence[Release], datasets: Collection[str]) -> None:
+    """:class:`BenchError` where two releases had other texts of one dataset."""
+    seen: dict[str, tuple[str, str]] = {}
+    for release in releases:
+        for dataset, data in release.manifest["data"].items():
+            first, digest = seen.setdefault(dataset, (release.name, data["sha256"]))
+            if dataset in datasets and data["sha256"] != digest:
+                raise BenchError(f"release '{release.name}': other data of {dataset} than release '{first}'")
 
 
 def _held(suite: Suite, report: str, cells: Collection[Cell], names: Sequence[str]) -> Suite:

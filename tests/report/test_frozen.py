@@ -125,6 +125,20 @@ def test_curves_are_those_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
         frozen.render(suite, "curves", ["r1"], tmp_path / "frozen.png")
 
 
+def test_curves_of_other_data_are_not_drawn_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite, load = suites.load("workflow/config/ptb.yaml"), load_release
+
+    def of_other_texts(name: str, root: Path) -> Release:
+        release = load(name, root)
+        data = {"ptb": {**release.manifest["data"]["ptb"], "sha256": name}}
+        return replace(release, manifest={**release.manifest, "data": data})
+
+    monkeypatch.setattr(frozen, "load_release", of_other_texts)
+    both = ["ptb-2026.11.6", "ptb-2026.11.7"]
+    with pytest.raises(BenchError, match=r"^release 'ptb-2026.11.7': other data of ptb than release 'ptb-2026.11.6'$"):
+        frozen.render(suite, "davam/figure4d", both, tmp_path / "figure4d.png")
+
+
 def test_of_other_settings_than_the_suite_has(embedded: Suite, tmp_path: Path) -> None:
     ptb = suites.load("workflow/config/ptb.yaml")
     with pytest.raises(BenchError, match=r"^release 'ptb-2026.11.1': ptb/lstm-lm/seed1: stage '\w+' ran under"):
