@@ -111,9 +111,11 @@ def _work(rank: int, size: int, port: int, work: Callable[[], None], said: Simpl
     os.environ.update({name: str(value) for name, value in where.items()})
     try:
         work()
-    except (BenchError, OSError) as error:
-        of_file = isinstance(error, OSError) and error.strerror
-        said.put(f"{error.filename or 'train'}: {error.strerror}" if of_file else str(error))
+    except BenchError as error:
+        said.put(str(error))
+        raise SystemExit(2) from None
+    except OSError as error:
+        said.put(f"{error.filename or 'train'}: {error.strerror or error}")
         raise SystemExit(2) from None
 
 

@@ -384,7 +384,7 @@ class Run:
                 self.method, self.valid, self.plan.batch_size, self.seed, self.device, self.stage.validated
             )
         )
-        if self.stage.validated and not valid[0]:  # it trains the prior alone, and rec is what the stage before left
+        if progress.rows and not valid[0]:  # a stage that trains the prior alone: rec is what the one before left
             valid = (progress.rows[-1]["valid_rec"], *valid[1:])
         last = max(0, progress.step - 1)
         latent, known = self.method.groups > 0, self.stage.judged == "bound"

@@ -81,12 +81,21 @@ SEQUENCES = Attended(
     w_d=torch.randn(WIDTH, WIDTH, generator=DRAW),
     v=torch.randn(WIDTH, generator=DRAW),
 )
+
+
+def attended(state: Tensor) -> Tensor:
+    """c_i [N, D] of h_{i-1} [N, d]: DAVAM Eq. 3."""
+    scores = torch.tanh(SEQUENCES.keys + (state @ SEQUENCES.w_d.T)[:, None]) @ SEQUENCES.v
+    alpha = scores.masked_fill(~SEQUENCES.present, float("-inf")).softmax(-1)
+    return (alpha[..., None] * SEQUENCES.z).sum(1)
+
+
 PLACES: dict[str, tuple[int, Injection, Tensor | None, Callable[[Tensor], Tensor] | None]] = {
     "nothing": (0, NOTHING, None, None),
     "inputs": (LATENT, Injection(inputs=Z), None, lambda state: Z[:, 0]),
     "cell": (0, Injection(cell=CELL), CELL, None),
     "inputs and cell": (LATENT, Injection(inputs=Z, cell=CELL), CELL, lambda state: Z[:, 0]),
-    "attend": (LATENT, Injection(attend=SEQUENCES), None, SEQUENCES),
+    "attend": (LATENT, Injection(attend=SEQUENCES), None, attended),
 }
 
 
@@ -176,7 +185,7 @@ def test_dropout_beside_attention() -> None:
         cell, h = cell_of(model.lstm), torch.zeros(3, WIDTH)
         c = h
         for t in range(words.shape[1]):
-            h, c = cell(torch.cat([words[:, t], SEQUENCES(h)], -1), (h, c))
+            h, c = cell(torch.cat([words[:, t], attended(h)], -1), (h, c))
             torch.testing.assert_close(whole[:, t], h)
 
 
