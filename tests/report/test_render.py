@@ -133,7 +133,7 @@ def test_html_is_escaped_whole_and_needs_nothing() -> None:
 
 def test_html_marks_best_and_second() -> None:
     text = render(REPORT, "html")
-    assert "<strong>24.00</strong>" in text and '<ins>25.10</ins>' in text
+    assert "<strong>24.00</strong>" in text and "<ins>25.10</ins>" in text
     assert '<tr class="apart"><th scope="row">human</th>' in text
 
 
