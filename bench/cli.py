@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from bench import cli_humaneval, cli_score
-from bench.errors import BenchError, one_line, suggest
+from bench.errors import BenchError, of_system, one_line, suggest
 from bench.paths import SUITE
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:  # a full disk, a directory that may not be written
-        return _said(f"{error.filename or arguments.verb}: {error.strerror or error}")
+    except OSError as error:
+        return _said(of_system(error, arguments.verb))
     except MemoryError as error:
         return _said(f"{arguments.verb}: not enough memory {error}")
     return 0

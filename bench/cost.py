@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench.energy import Packages, of_gpus
 from bench.files import write_json
-from bench.provenance import git_state
 
 
 @dataclass
 class Meter:
-    """Filled in by the stage: how many tokens it processed, on which device; of training also its steps.
+    """Filled in by the stage: how many tokens it processed, on which device; of training also its steps and the commit.
 
     What a training that is resumed cost before counts too, up to the checkpoint that it goes on from. Energy is in
     joules, NaN where it cannot be read.
@@ -27,6 +27,7 @@ class Meter:
     steps: int = 0
     steps_s: float = 0.0
     device: str = "cpu"
+    git: Mapping[str, Any] | None = None
     before_s: float = 0.0
     before_j: float = 0.0
     gpus_before_j: float = 0.0
@@ -64,8 +65,7 @@ class Meter:
 
 @contextmanager
 def measured(path: Path) -> Iterator[Meter]:
-    """Time the block and write a :class:`bench.record_schema.Cost`, its device and its commit when it succeeds."""
-    git = git_state()  # now: a training may take hours, and a commit be made meanwhile
+    """Time the block and write a :class:`bench.record_schema.Cost`, its device and commit when it succeeds."""
     meter = Meter()
     yield meter
     wall, energy = meter.wall_s, meter.energy_j
@@ -80,7 +80,7 @@ def measured(path: Path) -> Iterator[Meter]:
             "tokens_per_s": round(meter.tokens / wall, 1) if meter.tokens else None,
             "step_s": round(meter.steps_s / meter.steps, 6) if meter.steps else None,
             "device": meter.device,
-            "git": git,
+            "git": meter.git,
         },
     )
 

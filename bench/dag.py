@@ -16,7 +16,7 @@ from typing import Any, Literal
 from bench import closure, pretrained, registry
 from bench import suite as suites
 from bench.errors import BenchError, suggest
-from bench.paths import DECODING, FROZEN, PUBLISHED, RENDERED, SUITE, CellPaths
+from bench.paths import DECODING, FROZEN, PUBLISHED, RENDERED, SUITE, CellPaths, releases
 from bench.report import catalogue
 from bench.report.site import contents
 from bench.schema import Suite
@@ -260,7 +260,7 @@ def _release(name: str, suite: str) -> str:
 
     The newest is so by name, numbers compared as numbers.
     """
-    known = [manifest.parent.name for manifest in FROZEN.glob("[!.]*/manifest.json")]  # a kill leaves hidden ones
+    known = releases()
     if name and name not in known:
         raise BenchError(f"--config: 'frozen' is '{name}': no such release in {FROZEN}{suggest(name, known)}")
     if name:

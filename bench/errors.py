@@ -13,6 +13,11 @@ class BenchError(Exception):
     """
 
 
+def of_system(error: OSError, where: str) -> str:
+    """A full disk, a directory that may not be written: which file, or else where, and why."""
+    return f"{error.filename or where}: {error.strerror or error}"
+
+
 def suggest(word: str, allowed: Iterable[str]) -> str:
     """``"; did you mean 'della'?"`` for the nearest allowed word, else the list of what is allowed."""
     allowed = sorted(allowed)

@@ -20,7 +20,7 @@ from typing import Any
 from bench import suite as suites
 from bench.errors import BenchError, suggest
 from bench.files import atomic_directory, check, read_json, sha256, write_json
-from bench.paths import FROZEN, CellPaths
+from bench.paths import FROZEN, CellPaths, releases
 from bench.record_schema import Record, parse_record, read_cell
 from bench.schema import Suite
 from bench.suite import UNTRAINED, Cell
@@ -201,8 +201,7 @@ def load_release(name: str, root: Path = Path()) -> Release:
     """Read a release; one that is missing, damaged or of another schema is a :class:`BenchError`."""
     folder = root / FROZEN / name
     if not name or not (folder / "manifest.json").is_file():
-        known = [path.parent.name for path in (root / FROZEN).glob("[!.]*/manifest.json")]
-        raise BenchError(f"no frozen release '{name}' in {root / FROZEN}{suggest(name, known)}")
+        raise BenchError(f"no frozen release '{name}' in {root / FROZEN}{suggest(name, releases(root))}")
     check(folder / "manifest.json", remedy=RESTORE)
     manifest = read_json(folder / "manifest.json", "release")
     try:

@@ -96,8 +96,8 @@ def statistics(
         means = given_lower.mean - prior.mean if conditional else given_lower.mean
         out.mean[rows, :g] = _array(means.mean(0))
         if draws > 1:
-            there = torch.arange(g, device=device) < method.used(batch)[:, None]
-            out.noise[:g] += _array((means.double().var(0) * there[..., None]).sum(0)) / draws
+            there = np.arange(g) < used[rows][:, None]
+            out.noise[:g] += (_array(means.double().var(0)) * there[..., None]).sum(0) / draws
         out.logvar[rows, :g] = _array(given_lower.logvar.mean(0))
     out.noise[:] /= (used[:, None] > np.arange(groups)).sum(0)[:, None]
     torch.manual_seed(seed + 1)

@@ -13,6 +13,11 @@ SUITE = "workflow/config/embedded.yaml"  # where none is named
 DECODING = "decoding-"  # how the folder of a named decoding begins
 
 
+def releases(root: Path = Path()) -> list[str]:
+    """The names of all frozen releases; hidden folders are what a kill left of one."""
+    return [manifest.parent.name for manifest in (root / FROZEN).glob("[!.]*/manifest.json")]
+
+
 @dataclass(frozen=True)
 class CellPaths:
     """The files of one cell: ``results/runs/<suite>/<dataset>/<method>/seed<k>/``. All may hold Snakemake wildcards.

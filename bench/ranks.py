@@ -22,7 +22,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from bench.errors import BenchError
+from bench.errors import BenchError, of_system
 
 T = TypeVar("T")
 
@@ -115,7 +115,7 @@ def _work(rank: int, size: int, port: int, work: Callable[[], None], said: Simpl
         said.put(str(error))
         raise SystemExit(2) from None
     except OSError as error:
-        said.put(f"{error.filename or 'train'}: {error.strerror or error}")
+        said.put(of_system(error, "train"))
         raise SystemExit(2) from None
 
 

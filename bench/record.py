@@ -53,5 +53,5 @@ def record(suite: Suite, cell: Cell) -> None:
 
 def _ran_at(costs: Mapping[str, Any]) -> dict[str, Any]:
     """The commit of a training as it began; of a row without a model, or where that knew of none, the present one."""
-    of_training: dict[str, Any] = costs.get("train", {}).get("git", {})
-    return of_training if of_training.get("sha") else provenance.git_state()
+    git: dict[str, Any] = costs.get("train", {}).get("git") or {}
+    return git if git.get("sha") else provenance.git_state()

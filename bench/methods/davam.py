@@ -118,13 +118,15 @@ class Davam(Stepwise):
         return Choice(log_gamma.view(*index.shape, -1), self.codebook, present)
 
     def length_nll(self, batch: Batch) -> Tensor | None:
-        return self._prior_terms(batch).length
+        log_gamma = self.log_gamma(self.posterior(batch).index) if self.end else None
+        return self._length_nll(self.used(batch), log_gamma)
 
-    def _length_nll(self, log_gamma: Tensor, used: Tensor) -> Tensor | None:
-        """-log p(end | z_1 ... z_T), or -log p(T) as counted, nats: [B]."""
-        if self.lengths is not None:
-            return self.lengths.nll(used)
-        return -log_gamma[torch.arange(len(used), device=used.device), used, self.options.codes] if self.end else None
+    def _length_nll(self, used: Tensor, log_gamma: Tensor | None) -> Tensor | None:
+        """-log p(end | z_1 ... z_T), or where there is no end code -log p(T) as counted, nats: [B]."""
+        if self.end:
+            assert log_gamma is not None
+            return -log_gamma[torch.arange(len(used), device=used.device), used, self.options.codes]
+        return None if self.lengths is None else self.lengths.nll(used)
 
     def sample_prior(
         self, n: int, condition: Condition | None = None, generator: torch.Generator | None = None
@@ -220,7 +222,7 @@ class Davam(Stepwise):
         """The parts of the bound that the prior has, of the codes of texts with so many steps [B]."""
         log_gamma = self.log_gamma(codes.index)
         kl = codes.kl_dims(Choice(log_gamma[:, :-1, : self.options.codes], self.codebook, codes.present))
-        return Terms(kl.new_zeros(len(used)), kl, used=used, length=self._length_nll(log_gamma, used))
+        return Terms(kl.new_zeros(len(used)), kl, used=used, length=self._length_nll(used, log_gamma))
 
     @torch.no_grad()
     def _first_codebook(self, sequences: Sequences, device: torch.device) -> None:

@@ -61,11 +61,12 @@ def features(texts: Sequence[str], encoder: Encoder, cache: Path | None = None) 
     """float32 [N, d]; from the directory ``cache`` where it holds them, else encoded, and saved there."""
     if cache is None:
         return encode(texts, encoder)
-    file = cache / f"{hashlib.sha256(encoder.key(texts).encode()).hexdigest()[:16]}.npz"
+    key = encoder.key(texts)
+    file = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     if file.exists():
-        return _read(file, encoder.key(texts))
+        return _read(file, key)
     encoded = encode(texts, encoder)
-    _write(file, encoded, encoder.key(texts))
+    _write(file, encoded, key)
     return encoded
 
 

@@ -56,9 +56,7 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
         ),
         "nll": _mean("nll", nll, stats, bootstrap, note, stats.samples),
     }
-    if stats.groups:
-        if stats.log_w.shape[1] < stats.samples:  # a posterior of one point: all its weights are the same one
-            return values
+    if stats.groups and stats.log_w.shape[1] == stats.samples:  # of a posterior of one point there is one weight
         values["ess"] = _mean("ess", effective_sample_size(stats.log_w), stats, bootstrap, note, stats.samples)
         for k in CURVE:
             if k <= stats.log_w.shape[1]:

@@ -6,8 +6,8 @@ It can never exceed log N, whatever the model: N and the cap are printed with it
 around 0 and are not clipped. There is none where texts have conditions: q(z|x, c) varies with c too, and a mixture over
 examples would count that as information about x. Where priors depend on the text before a segment (TRACE, CGD), MI may
 exceed KL: z then tells of that text even where q = p. Texts with fewer segments than others have N(0, I) in place of
-the rest. DELLA Eq. 14 (Alemi et al. 2016); ``mi_batch`` estimates what
-He et al. 2019's code does, over batches in the order of the test set.
+the rest. DELLA Eq. 14 (Alemi et al. 2016); ``mi_batch`` estimates what He et al. 2019's code does, over batches in the
+order of the test set.
 """
 
 from __future__ import annotations

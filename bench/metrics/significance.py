@@ -122,7 +122,7 @@ def permutation(a: Examples, b: Examples, trials: int = RESAMPLES, seed: int = S
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p-values adjusted for how many there are, in the order given: that any below 0.05 is chance has at most 5 %.
+    """p-values adjusted for how many there are, in the order given: at most 5 % that any of those below 0.05 is chance.
 
     Holm (1979), "A simple sequentially rejective multiple test procedure".
 
