@@ -107,6 +107,16 @@ def test_gavam_has_collapsed_after_an_epoch(tmp_path: Path) -> None:
     assert [round(rec, 1) for rec in (curve["valid_rec"][1], curve["valid_rec"][-1])] == [123.1, 104.7]
 
 
+def test_annealing_keeps_a_little_kl() -> None:
+    """What docs/davam.md tells of its first 68 epochs."""
+    kept = load_release("ptb-2026.11.8").cells[Cell("ptb", "lstm-vae+anneal-start", 1)]
+    keys = ("paper:davam/rec", "paper:davam/kl", "paper:davam/ppl", "ppl_word", "mi")
+    assert [round(kept.record.values[key].value, 2) for key in keys] == [101.59, 0.35, 104.73, 104.02, 0.35]
+    assert kept.history is not None
+    curve = figures.read_history(kept.history)
+    assert round(curve["valid_kl"][1], 1) == 1.9 and all(0.29 < kl < 0.44 for kl in curve["valid_kl"][10:])
+
+
 def test_curves_are_those_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From histories alone: a training that no table reads is part of them, where it has a record."""
     of = "{datasets: [bbe], methods: [gpt2"
