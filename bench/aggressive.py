@@ -28,7 +28,7 @@ def train_ahead(
     method: Method, parts: Sequence[str], batches: Iterable[Work], backward: Callable[[Work], Tensor],
     apply: Callable[[Sequence[str]], None],
 ) -> None:  # fmt: skip
-    """Steps of ``parts`` alone, on a step's own batch and then on others, until a window is no better than the last.
+    """Steps of ``parts`` alone, on a step's own batch and then on others, until a window is worse than the last.
 
     ``backward`` leaves gradients in the parameters and gives the loss first; ``apply`` takes a step with all parts but
     those it is given.

@@ -175,7 +175,7 @@ def training_batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -
 
 
 def length_batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Index batches of one epoch, each of sequences of one length, shuffled: no padding anywhere.
+    """Index batches of one epoch, each of sequences of one length, shuffled: no padding, where they have no sources.
 
     Every sequence is in one; the last batch of a length may be smaller, or sequences of rare lengths would never be
     trained on.

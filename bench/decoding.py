@@ -168,8 +168,9 @@ def _allowed(method: Method, logits: Tensor, ids: Tensor, words: int | None) -> 
     logits = logits.clone()
     logits[..., [BOS, PAD] if method.backbone.has_unknown else [BOS, PAD, UNK]] = float("-inf")
     if method.separator is not None:
-        begins = (ids[:, -1] == BOS) | (ids[:, -1] == method.separator)
-        logits[begins, method.separator] = float("-inf")
+        after = ids[:, -1] == method.separator
+        logits[after | (ids[:, -1] == BOS), method.separator] = float("-inf")
+        logits[after, EOS] = float("-inf")  # the empty text has none at all
     if words is not None:
         whole = _length(method, ids) > words
         logits[~whole, EOS] = float("-inf")

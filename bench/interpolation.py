@@ -1,6 +1,7 @@
 """``interpolation.json``: texts decoded between the posterior samples of two test texts (DELLA Sec. 5.9, A.6, Fig. 3).
 
 z = tau z1 + (1 - tau) z2 in every latent group, with z1 ~ q(z|x1) and z2 ~ q(z|x2): tau = 1 is x1 and tau = 0 is x2.
+Segments that one of the texts does not have are the prior's between them.
 Decoding is greedy, whatever the dataset's own is, so that z alone makes a text differ from the next.
 """
 
@@ -62,7 +63,10 @@ def between(
 ) -> list[list[list[int]]]:
     """The decoded ids of every pair at each tau, by torch's global seed: pairs × taus × ids."""
     pairs = min(PAIRS, len(sequences) // 2)
-    z = method.posterior(sequences.batch(range(2 * pairs)).to(device)).sample(1)[0]  # [2 * pairs, G, D]
+    batch = sequences.batch(range(2 * pairs)).to(device)
+    z = method.posterior(batch).sample(1)[0]  # [2 * pairs, G, D]
+    absent = torch.arange(z.shape[1], device=z.device) >= method.used(batch)[:, None]
+    z = z.masked_fill(absent[..., None], torch.nan)  # and so where one of two texts has no such segment
     mixed = mix(z[0::2], z[1::2])
     ids = method.decode(mixed.flatten(0, 1), DECODING, max_tokens)
     return [ids[i * len(TAUS) : (i + 1) * len(TAUS)] for i in range(pairs)]
@@ -71,4 +75,5 @@ def between(
 def mix(z1: Tensor, z2: Tensor) -> Tensor:
     """tau z1 + (1 - tau) z2 at every tau; z1, z2 [N, G, D] -> [N, taus, G, D]."""
     tau = torch.tensor(TAUS, device=z1.device, dtype=z1.dtype)[:, None, None]
-    return tau * z1[:, None] + (1 - tau) * z2[:, None]
+    mixed = tau * z1[:, None] + (1 - tau) * z2[:, None]
+    return torch.where(tau == 1, z1[:, None], torch.where(tau == 0, z2[:, None], mixed))  # 0 * nan is nan

@@ -17,7 +17,7 @@ def beta(kind: str, step: int, period: int, total: int) -> float:
     """Weight of the KL term at 0-based ``step``.
 
     "cyclical" (DELLA A.1; Fu et al. 2019): over each period of steps, BETA_MIN for the first half, a linear ramp to 1
-    over the next quarter, 1 for the last quarter. "linear": from BETA_MIN to 1 over one period, then 1.
+    over the next quarter, 1 for the last quarter. "linear": a ramp to 1 over one period, from its first step, then 1.
     "half_cycles" (Fu et al. 2019, R = 0.5): over each period a linear ramp from 0 to 1 in its first half, then 1.
     "one_cycle" (Li et al. 2020, Optimus): such a cycle once, over the whole training, and 0 in its first half.
     "constant": 1. ``total`` cuts a cycle longer than the whole training to the training's length.
@@ -27,7 +27,7 @@ def beta(kind: str, step: int, period: int, total: int) -> float:
         case "constant":
             return 1.0
         case "linear":
-            return min(1.0, max(BETA_MIN, (step + 1) / period))
+            return min(1.0, (step + 1) / period)
         case "cyclical":
             position = (step % period + 1) / period
             return min(1.0, max(BETA_MIN, (position - 0.5) * 4))

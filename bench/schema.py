@@ -146,7 +146,8 @@ class Training(Section):
 
     epochs: PositiveInt = 40
     batch_size: PositiveInt = 32
-    # texts of about the same length, or of the very same: no padding; or as many as have ``batch_tokens`` padded tokens
+    # texts (with their sources) of about the same length, or of the very same; or as many as have ``batch_tokens``
+    # padded tokens
     batches: Literal["pools", "lengths", "tokens"] = "pools"
     batch_tokens: PositiveInt | None = None
     tokens_at_once: PositiveInt | None = None

@@ -160,10 +160,13 @@ class Run:
         self.halving = self.plan.decay == "plateau"
         self.valid = valid if self.halving else valid.first(self.plan.valid_examples)
         self.device = next(method.parameters()).device
-        self.per_epoch = len(self._batches(0))
+        first = self._batches(0)  # of as many texts each as those of any epoch
+        self.per_epoch = len(first)
         self.total = self.per_epoch * self.plan.epochs
         if not self.total:
             raise BenchError(f"{len(sequences)} training texts make no batch of {plan.batch_size}")
+        if method.batch_normalised and min(map(len, first)) < 2:
+            raise BenchError(f"batch normalisation is over several texts, and a batch has one: batches: {plan.batches}")
         self.beta: float | Tensor = 0.0
         self.graphs: Graphs | None = None
         if self.plan.graphs and (recorder := graphs.recorder(self.device)) is not None:

@@ -20,9 +20,11 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     from tokenizers import Tokenizer
 
     try:
-        return Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises a bare Exception
         raise BenchError(f"tokenizer {path}: {error}") from None
+    tokenizer.encode_special_tokens = True  # an <eos> or <unk> that a text has is text; the file does not keep this
+    return tokenizer
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> list[list[int]]:

@@ -107,6 +107,16 @@ def test_mistakes_are_one_clear_line(
     assert complaint in said and said.count("\n") == 1
 
 
+def test_texts_that_depend_on_sources_are_not_augmented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("augmented.yaml").write_text(AUGMENTED, encoding="utf-8")
+    assert main([*(word.replace("bbe", "sotu-story") for word in RUN), "4x0"]) == 2
+    said = capsys.readouterr().err
+    assert "the texts of 'sotu-story' depend on sources" in said and said.count("\n") == 1
+
+
 # The DAG ---------------------------------------------------------------------------------------------------------
 
 

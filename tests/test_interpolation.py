@@ -45,6 +45,34 @@ def test_the_ends_are_the_texts_of_the_posterior_samples(name: str) -> None:
     assert alone[0] != alone[1]
 
 
+def test_segments_that_one_text_lacks_are_the_priors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two texts has five segments and the other one: noise of the posterior's is in neither's place."""
+    method = models.build(MethodSpec(use="trace-r", options={"segment_length": 2}), TINY, 0).eval()
+    texts = Sequences([[0, 20, 21, 1], [0, *range(30, 40), 1], [0, 50, 51, 1], [0, *range(60, 70), 1]])
+    batch = collate(texts.texts)
+    assert method.used(batch).tolist() == [1, 5, 1, 5]
+    given: list[torch.Tensor] = []
+    monkeypatch.setattr(type(method), "decode", lambda self, z, *_: given.append(z) or [[0]] * len(z))
+    torch.manual_seed(3)
+    between(method, texts, TINY.max_tokens)
+    (z,) = given
+    there = ~z.unflatten(0, (2, len(TAUS))).isnan().any(-1)  # [pairs, taus, G]
+    assert there[..., 0].all()
+    for i, tau in enumerate(TAUS):
+        assert there[:, i, 1:].any().item() == there[:, i, 1:].all().item() == (tau == 0), tau
+
+
+def test_what_is_not_given_is_drawn_from_the_prior() -> None:
+    method = models.build(MethodSpec(use="trace-r"), TINY, 0).eval()
+    z = torch.randn(2, 3, method.options.latent)
+    z[0, 1:] = torch.nan
+    torch.manual_seed(0)
+    steering = method.steering(z)
+    ids = torch.tensor([[0, 20, method.separator]] * 2)
+    steering.read(ids)
+    assert torch.equal(steering.z[1], z[1, 1]) and steering.z[0].isfinite().all()
+
+
 def interpolate(dataset: str, method: str, seed: int = 1) -> int:
     cell = ["--dataset", dataset, "--method", method, "--seed", str(seed)]
     return main(["interpolate", "--suite", "trained.yaml", *cell])

@@ -85,7 +85,7 @@ def fit_tokenizer(texts: Sequence[str], vocabulary: int, kind: str = "bpe") -> T
 
 
 def _fit_bpe(texts: Sequence[str], vocabulary: int) -> Tokenizer:
-    """Byte-level BPE; it encodes any text and has no <unk>."""
+    """Byte-level BPE; it encodes any text, one that holds <unk> too, and has no <unk>."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -96,6 +96,7 @@ def _fit_bpe(texts: Sequence[str], vocabulary: int) -> Tokenizer:
         vocab_size=vocabulary, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.encode_special_tokens = True  # as `load_tokenizer` has it
     return tokenizer
 
 

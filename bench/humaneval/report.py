@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from bench.report.render import write
 
 Floats = NDArray[np.float64]
 ByItem = Mapping[str, Mapping[int, float]]  # method -> item -> mean score over annotators
+Tests = Mapping[str, Mapping[str, tuple[float, float]]]  # criterion -> method -> p, as it is and adjusted
 FORMATS = ("md", "csv", "tex", "html")
 HEADER = ("criterion", "method", "mean", "ci95_low", "ci95_high", "items", "scores", "p", "p_holm", "against")
 
@@ -29,11 +31,13 @@ def score(folder: Path, against: str = "", out: Path | None = None) -> Report:
     criteria, scores = read_sheets(folder)
     key = read_key(folder)
     items = {name: by_item(scores[name], key) for name in criteria}
-    methods = [method for method in dict.fromkeys(method for _, method in key.values()) if method in items[criteria[0]]]
+    methods = list(dict.fromkeys(method for _, method in key.values()))
     if against and against not in methods:
         raise BenchError(f"{folder}: no method '{against}' was scored{suggest(against, methods)}")
     mean = {m: float(np.mean([np.mean(list(items[name][m].values())) for name in criteria])) for m in methods}
     best = against or max(methods, key=lambda method: mean[method])
+    tested = {name: tests(items[name], methods, best, chosen=not against) for name in criteria}
+    family = "the number of these tests" if against else "all pairs of methods, since the scores say which is best"
     about = read_json(folder / "protocol.json", "protocol")
     low, high = about["scale"]
     made = Report(
@@ -41,12 +45,12 @@ def score(folder: Path, against: str = "", out: Path | None = None) -> Report:
         lead=(
             f"Scores from {low} (worst) to {high} (best), each a mean over annotators, then over items; ± is half the "
             f"95 % bootstrap interval over items. p: Wilcoxon's signed-rank test of each method against {best} on the "
-            "items of both, adjusted for the number of methods (Holm)."
+            f"items of both, adjusted (Holm) for {family}, a criterion at a time."
         ),
-        tables=(_means(criteria, methods, items, best), _agreement(criteria, scores, range(low, high + 1))),
+        tables=(_means(criteria, methods, items, tested, best), _agreement(criteria, scores, range(low, high + 1))),
         notes=(),
         tidy_header=HEADER,
-        tidy_rows=tuple(_tidy(criteria, methods, items, scores, key, best)),
+        tidy_rows=tuple(_tidy(criteria, methods, items, scores, key, tested, best)),
     )
     if out is not None:
         write(made, out, FORMATS)
@@ -62,14 +66,18 @@ def by_item(scores: Scores, key: Mapping[str, tuple[int, str]]) -> dict[str, dic
     return found
 
 
-def tests(items: ByItem, methods: Sequence[str], best: str) -> dict[str, tuple[float, float]]:
-    """Method -> p of its difference from ``best`` on the items that both have, as it is and adjusted."""
-    others = [method for method in methods if method != best]
+def tests(items: ByItem, methods: Sequence[str], best: str, chosen: bool) -> dict[str, tuple[float, float]]:
+    """Method -> p of its difference from ``best`` on the items that both have, as it is and adjusted.
+
+    Adjusted for all pairs of methods where the scores have ``chosen`` which is best, else for those with it alone.
+    """
+    pairs = [pair for pair in combinations(methods, 2) if chosen or best in pair]
     found = []
-    for method in others:
-        shared = sorted({*items[method]} & {*items[best]})
-        found.append(wilcoxon(*(np.array([items[m][i] for i in shared]) for m in (method, best))) if shared else 1.0)
-    return dict(zip(others, zip(found, holm(found), strict=True), strict=True))
+    for pair in pairs:
+        shared = sorted({*items[pair[0]]} & {*items[pair[1]]})
+        found.append(wilcoxon(*(np.array([items[m][i] for i in shared]) for m in pair)) if shared else 1.0)
+    of = dict(zip(map(frozenset, pairs), zip(found, holm(found), strict=True), strict=True))
+    return {method: of[frozenset((method, best))] for method in methods if method != best}
 
 
 def _interval(values: Floats) -> tuple[float, float] | None:
@@ -77,7 +85,13 @@ def _interval(values: Floats) -> tuple[float, float] | None:
     return measured.ci95
 
 
-def _means(criteria: Sequence[str], methods: Sequence[str], items: Mapping[str, ByItem], best: str) -> Table:
+def _means(
+    criteria: Sequence[str],
+    methods: Sequence[str],
+    items: Mapping[str, ByItem],
+    tested: Tests,
+    best: str,
+) -> Table:
     columns: list[Column] = []
     by_column: list[list[Cell]] = []
     for name in criteria:
@@ -90,7 +104,7 @@ def _means(criteria: Sequence[str], methods: Sequence[str], items: Mapping[str, 
             cells.append(
                 Cell(number(float(values[method].mean()), 2), float(values[method].mean()), spread, emphasis=mark)
             )
-        p = tests(items[name], methods, best)
+        p = tested[name]
         columns += [Column(name, "mean", name, "up"), Column(f"{name}/p", "p", name)]
         by_column += [cells, [Cell(f"{p[m][1]:.3g}", p[m][1]) if m in p else Cell() for m in methods]]
     rows = [Row(method, tuple(column[i] for column in by_column)) for i, method in enumerate(methods)]
@@ -126,13 +140,14 @@ def _tidy(
     items: Mapping[str, ByItem],
     scores: Mapping[str, Scores],
     key: Mapping[str, tuple[int, str]],
+    tested: Tests,
     best: str,
 ) -> Iterator[tuple[str, ...]]:
     for name in criteria:
-        p = tests(items[name], methods, best)
+        p = tested[name]
         for method in methods:
             values = np.array(list(items[name][method].values()))
             ends = _interval(values) or ("", "")
             n = sum(len(of) for code, of in scores[name].items() if key[code][1] == method)
-            tested = (*map(repr, p[method]), best) if method in p else ("", "", "")
-            yield (name, method, repr(float(values.mean())), *map(str, ends), str(len(values)), str(n), *tested)
+            test = (*map(repr, p[method]), best) if method in p else ("", "", "")
+            yield (name, method, repr(float(values.mean())), *map(str, ends), str(len(values)), str(n), *test)

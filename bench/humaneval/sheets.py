@@ -14,6 +14,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bench import registry
+from bench.data.prepare import read_split
 from bench.errors import BenchError
 from bench.files import atomic_directory, read_json, read_lines, write_json
 from bench.humaneval.agreement import Scores
@@ -21,7 +23,7 @@ from bench.humaneval.design import QUESTIONS, SCALE, WARNINGS, Design
 from bench.paths import CellPaths
 from bench.samples import read_samples
 from bench.schema import Suite
-from bench.suite import HUMAN
+from bench.suite import HUMAN, UNTRAINED
 
 FIXED = ("item", "code", "source", "text")
 KEY = ("code", "item", "method")
@@ -30,13 +32,22 @@ KEY = ("code", "item", "method")
 def texts_of(
     suite: Suite, dataset: str, methods: Sequence[str], seed: int, root: Path = Path()
 ) -> tuple[dict[str, list[str]], list[str] | None]:
-    """The samples of each method, and the sources they were written for, where the dataset has them."""
+    """The samples of each method, and the sources they were written for, where the dataset has them.
+
+    ``human`` is held-out texts; where there are sources, what a human wrote for each of them.
+    """
     texts, sources = {}, None
     for method in methods:
-        path = root / CellPaths(suite.name, dataset, method, 0 if method == HUMAN else seed).samples
-        texts[method] = read_samples(path)
-        found = [json.loads(line).get("source") for line in read_lines(path, "samples")]
-        if found[0] is not None:
+        paths = CellPaths(suite.name, dataset, method, 0 if method in UNTRAINED else seed)
+        path = root / paths.samples
+        found: list[str] | None
+        if method == HUMAN and registry.dataset(dataset).conditional:  # its samples are validation texts
+            test = read_split(root / paths.data, "test")
+            texts[method], found = test.texts, test.sources
+        else:
+            texts[method] = read_samples(path)
+            found = [json.loads(line).get("source") for line in read_lines(path, "samples")]
+        if found and found[0] is not None:
             if sources is not None and sources[: len(found)] != found[: len(sources)]:
                 raise BenchError(f"samples {path}: their sources are not those of {methods[0]}")
             sources = found
@@ -64,11 +75,19 @@ def export(plan: Design, criteria: Sequence[str], about: Mapping[str, Any], out:
 
 def read_key(folder: Path) -> dict[str, tuple[int, str]]:
     """code -> item, method."""
-    return {row["code"]: (int(row["item"]), row["method"]) for row in _read_csv(folder / "key.csv", KEY)}
+    key = {}
+    for number, row in enumerate(_read_csv(folder / "key.csv", KEY), start=2):
+        if not (row["item"] or "").isdecimal():
+            raise BenchError(f"{folder / 'key.csv'}:{number}: item is '{row['item']}': expected a whole number")
+        key[row["code"]] = (int(row["item"]), row["method"])
+    return key
 
 
 def read_sheets(folder: Path) -> tuple[tuple[str, ...], dict[str, Scores]]:
-    """The criteria, and of each the scores by code and annotator; a sheet's unfilled lines are left out."""
+    """The criteria, and of each the scores by code and annotator; a sheet's unfilled lines are left out.
+
+    A method of which a criterion has no score at all is a :class:`BenchError`: there is nothing to compare.
+    """
     protocol = read_json(folder / "protocol.json", "protocol")
     criteria, (low, high) = tuple(protocol["criteria"]), protocol["scale"]
     known = read_key(folder)
@@ -86,6 +105,10 @@ def read_sheets(folder: Path) -> tuple[tuple[str, ...], dict[str, Scores]]:
                 scores[name].setdefault(row["code"], {})[file.stem] = int(given)
     if not any(scores.values()):
         raise BenchError(f"{folder}: no sheet is filled in")
+    for name, of in scores.items():
+        unscored = {method for _, method in known.values()} - {known[code][1] for code in of}
+        if unscored:
+            raise BenchError(f"{folder}: no sheet has a score of {name} for {', '.join(sorted(unscored))}")
     return criteria, dict(scores)
 
 

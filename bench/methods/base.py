@@ -293,15 +293,20 @@ class Method(nn.Module, ABC):
         return 1
 
     @property
+    def batch_normalised(self) -> bool:
+        """Whether a training step needs batches of two texts or more."""
+        return any(isinstance(part, nn.BatchNorm1d) for part in self.modules())
+
+    @property
     def of_whole_batches(self) -> str:
         """What a training step takes from all texts of a batch, which then cannot be divided; "" for nothing."""
-        return "batch normalisation" if any(isinstance(part, nn.BatchNorm1d) for part in self.modules()) else ""
+        return "batch normalisation" if self.batch_normalised else ""
 
     def used(self, batch: Batch) -> Tensor:
         """[B], the latent groups each text has; G of a batch is the most of them.
 
         Groups that a text does not have come after its own and are N(0, I) under prior and posterior: they add
-        exactly 0 to every KL and to log p(z) - log q(z|x), and nothing is decoded from them.
+        exactly 0 to every KL and to log p(z) - log q(z|x), and nothing is to be decoded from them.
         """
         return torch.full_like(batch.lengths, self.groups)
 

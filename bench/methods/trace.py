@@ -377,7 +377,8 @@ class Normalise(nn.Module):
 
 
 class SegmentSteering(Steering):
-    """The z of the segment that each of N texts is writing: the given ones in turn, then the prior's.
+    """The z of the segment that each of N texts is writing: the given ones in turn, up to one that is NaN, then the
+    prior's.
 
     Each [SEP] that a text writes moves it to its next z_t (Sec. 5.2).
     """
@@ -403,9 +404,10 @@ class SegmentSteering(Steering):
         rows = ended.nonzero()[:, 0]
         self.segment = self.segment + ended
         z = self.z.clone()
-        known = rows[self.segment[rows] < self.given.shape[1]]
+        last = self.given.shape[1] - 1
+        there = (self.segment <= last) & ~self.given[range(len(z)), self.segment.clamp(max=last)].isnan().any(-1)
+        known, drawn = rows[there[rows]], rows[~there[rows]]
         z[known] = self.given[known, self.segment[known]]
-        drawn = rows[self.segment[rows] >= self.given.shape[1]]
         if len(drawn):
             context = None if self.context is None else self.context.select(drawn)
             z[drawn] = self.method.next_prior(ids[drawn], self.z[drawn], context).sample(self.generator)

@@ -6,8 +6,9 @@
 
 With ``bos`` (the default) the first token is predicted too, from the model's BOS alone; without, it is only conditioned
 on. With ``eos`` the end of each text that was not cut is predicted as one more token. Texts of which nothing is
-predicted (by default the empty ones) have no likelihood a token: they are left out and counted in the note. A text
-that repeats itself is likely: read this beside a measure of diversity and beside its value on human text.
+predicted (by default the empty ones) have no likelihood a token: they are left out and counted in the note, and where
+there is no other the values are nan. A text that repeats itself is likely: read this beside a measure of diversity and
+beside its value on human text.
 
 Intervals: bootstrap over texts, for the first two of the ratio of sums. Tokens are the model's own: values under
 different models do not compare.
@@ -18,6 +19,7 @@ model. SmolLM2: Ben Allal et al. (2025), "SmolLM2: When Smol Goes Big".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +29,8 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.metrics import bootstrap
-from bench.metrics.base import Metric, Quantity, TextInputs, Undefined, Value, signature
-from bench.metrics.bootstrap import Bootstrap, Examples, resolve_options, whole_number
+from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
+from bench.metrics.bootstrap import Bootstrap, Examples, Measured, resolve_options, whole_number
 from bench.metrics.gguf_model import unpacked
 from bench.metrics.pretrained import MACHINE, Machine, by_length, check_length, find, load
 from bench.progress import progress
@@ -109,8 +111,6 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     framed = [framing.frame(ids) for ids in tokeniser(list(inputs.generated), add_special_tokens=False)["input_ids"]]
     sequences = [ids for ids, _ in framed if len(ids) > 1]
     empty, cut = len(framed) - len(sequences), sum(was_cut for _, was_cut in framed)
-    if not sequences:
-        raise Undefined("fluency: no text has a token to be predicted")
     with machine.inference() as device:
         nll = negative_log_likelihoods(sequences, model.to(device))
     counts = {"without a token left out": empty, f"cut at {max_length} tokens": cut}
@@ -127,8 +127,10 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     }
 
 
-def _measured(nll: Floats, tokens: NDArray[np.int64], resampling: Bootstrap) -> dict[str, Any]:
+def _measured(nll: Floats, tokens: NDArray[np.int64], resampling: Bootstrap) -> dict[str, Measured]:
     """The three quantities, from nats [N] and predicted tokens [N]."""
+    if not len(nll):
+        return dict.fromkeys(_FORMS, Measured(math.nan, None, "none"))
     sums = np.column_stack([nll, tokens])
     examples = [Examples(sums, _ratio), Examples(sums, _exp_ratio), *Examples.of_means((nll / tokens)[:, None])]
     estimates = np.array([e.statistic(e.rows.mean(axis=0)) for e in examples])

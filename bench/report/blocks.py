@@ -119,7 +119,7 @@ def three_ways(
     return without_empty(Table(
         name=f"three-ways-{protocol.name}",
         title=f"The same models, measured exactly and by {protocol.label}",
-        caption=_three_ways_caption(protocol, printed_datasets),
+        caption=_three_ways_caption(protocol, printed_datasets, paper_table),
         stub="Method",
         columns=columns,
         groups=groups,
@@ -141,11 +141,12 @@ def _views(
     return tuple(columns)
 
 
-def _three_ways_caption(protocol: Protocol, printed_datasets: set[str]) -> str:
+def _three_ways_caption(protocol: Protocol, printed_datasets: set[str], paper_table: str) -> str:
+    where = f"paper's table {paper_table}" if paper_table else "paper"
     printed = (
         "printed: as in the paper (its own data, splits, tokenizer, pretrained weights and decoding)."
         if printed_datasets
-        else "No printed column: the paper prints nothing for these datasets."
+        else f"No printed column: the {where} prints nothing for these datasets."
     )
     return f"exact: the bound. paper: {protocol.label} on the same statistics of the same models. {printed}"
 

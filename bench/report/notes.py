@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ def _lowest(results: Results, dataset: str, key: str) -> tuple[str, float] | Non
     means = {
         method: measured.estimate.mean
         for method, measured in results.column(dataset, key).items()
-        if not measured.problem and method not in UNTRAINED
+        if not measured.problem and method not in UNTRAINED and not math.isnan(measured.estimate.mean)
     }
     best = min(means, key=lambda method: means[method], default=None)
     return None if best is None else (best, means[best])

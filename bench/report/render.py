@@ -26,7 +26,7 @@ _TEX = {
     "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "∞": r"$\infty$", "×": r"$\times$", "Δ": r"$\Delta$",
     "−": "$-$", "\N{NO-BREAK SPACE}": "~", "–": "--", "—": "---",
     "→": r"$\rightarrow$", "τ": r"$\tau$", "≤": r"$\le$", "≥": r"$\ge$", "β": r"$\beta$", "γ": r"$\gamma$",
-    "§": r"\S{}", "σ": r"$\sigma$", "√": r"$\surd$",
+    "§": r"\S{}", "σ": r"$\sigma$", "√": r"$\surd$", "κ": r"$\kappa$",
 }  # fmt: skip
 
 _MARKDOWN = re.compile(r"[\\`*_<>|~$]|\](?=[(\[:])|&(?=#?\w+;)")
@@ -135,8 +135,17 @@ def tex_code(text: str) -> Markup:
 def csv_line(fields: Sequence[str]) -> Markup:
     """One line of RFC 4180 CSV, without its end."""
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="").writerow(fields)
-    return Markup(stream.getvalue())
+    csv.writer(stream).writerow(fields)  # which quotes what its own line end has in it
+    return Markup(stream.getvalue().removesuffix("\r\n"))
+
+
+def tex_label(name: str) -> Markup:
+    r"""A name as a LaTeX ``\label`` may have it.
+
+    >>> print(tex_label("della-figure4-cnn_dailymail-1"))
+    della-figure4-cnn-dailymail-1
+    """
+    return Markup(re.sub(r"[^A-Za-z0-9-]+", "-", name))
 
 
 def write(report: Report, out: Path, formats: Sequence[str] = FORMATS) -> None:
@@ -164,5 +173,5 @@ def environment(form: str) -> Environment:
         **(_TEX_DELIMITERS if form == "tex" else {}),
     )
     made.filters.update(pipes=markdown_table, code=tex_code if form == "tex" else markdown_code, csv=csv_line)
-    made.filters["block"] = markdown_block
+    made.filters.update(block=markdown_block, label=tex_label)
     return made

@@ -71,6 +71,20 @@ def test_words_spelt_like_bos_eos_and_pad_are_none_of_them() -> None:
     assert decode(tokenizer, [ids]) == ["<unk> <unk> a <unk> <unk> <bos>x x<eos>"]
 
 
+@pytest.mark.parametrize("kind", ["bpe", "words"])
+def test_a_text_may_hold_what_frames_others(kind: str, tmp_path: Path) -> None:
+    """Read from its file too, which does not say how to read it."""
+    texts = ["a <unk> b", "<unk>", "say <eos> b", "<bos><pad>x <unk>"]
+    fitted = fit_tokenizer(texts * 50, 400, kind)
+    fitted.save(str(tmp_path / "tokenizer.json"))
+    for tokenizer in (fitted, load_tokenizer(tmp_path / "tokenizer.json")):
+        found = encode(tokenizer, texts, 100)
+        assert not {BOS, EOS, PAD} & {token for ids in found for token in ids[1:-1]}
+        if kind == "bpe":
+            assert decode(tokenizer, found) == texts
+            assert UNK not in {token for ids in found for token in ids}, "which no text that is generated may have"
+
+
 @pytest.fixture
 def local(tmp_path: Path) -> Path:
     for part, texts in {"train": TEXTS, "valid": ["a b c"], "test": ["a e <unk> b c", "<pad> d a"]}.items():

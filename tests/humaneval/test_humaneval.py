@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 
 from bench.cli import main
 from bench.errors import BenchError
+from bench.files import sha256, write_json
 from bench.humaneval.agreement import cohen_kappa, fleiss_kappa, mean_cohen_kappa, wilcoxon
 from bench.humaneval.design import design
 from bench.humaneval.report import by_item
+from bench.metrics.significance import holm
 from bench.paths import CellPaths
 from bench.samples import write_samples
 from tests.browser import CHROMIUM, browser
@@ -115,6 +118,26 @@ def test_sheets_are_blind_and_escaped(folder: Path) -> None:
     assert not any(method in json.dumps([row["code"] for row in rows]) for method in METHODS)
 
 
+def test_human_texts_are_those_written_for_the_source(folder: Path) -> None:
+    """Their samples are validation texts, which were written for other sources."""
+    data = CellPaths("s", "sotu-story", "", 0).data
+    data.mkdir(parents=True)
+    (data / "test.txt").write_text("".join(f"source {i}\thuman wrote {i}\n" for i in range(40)))
+    splits = {"test": {"sha256": sha256(data / "test.txt")}}
+    write_json(data / "manifest.json", {"conditional": True, "splits": splits})
+    for method in ("human", "copy"):
+        path = CellPaths("s", "sotu-story", method, 0).samples
+        path.parent.mkdir(parents=True)
+        sources = [f"source {i}" for i in range(40)] if method == "copy" else None
+        write_samples(path, [f"{method} of another text"] * 40, "valid", 0, sources)
+    methods = ("--methods", "gpt2,human,copy")
+    assert export(*methods, "--items", "20") == 0
+    key = {row["code"]: row["method"] for row in rows_of("sheets/key.csv")}
+    shown = {row["code"]: row for number in range(1, 6) for row in rows_of(f"sheets/sheet-{number}.csv")}
+    texts = {row["source"]: row["text"] for code, row in shown.items() if key[code] == "human"}
+    assert texts and all(text == source.replace("source", "human wrote") for source, text in texts.items())
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_the_form_keeps_and_saves_what_is_scored(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In a browser: nothing is saved before all is scored, a reload loses nothing, and the file is one to score."""
@@ -168,6 +191,23 @@ def test_annotators_who_agree_on_a_difference_are_heard(folder: Path, capsys: py
     text = Path("out.md").read_text()
     assert "Fleiss" in text and "Cohen" in text
     assert {row["against"] for row in scored(capsys, "--against", "gpt2").values()} == {"", "gpt2"}
+
+
+def test_what_the_scores_choose_to_test_against_counts_as_a_choice(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three pairs of three methods, where two tests were planned."""
+    assert export("--items", "40") == 0
+    annotate({"gpt2": 2.6, "memory": 2.9, "della": 3.1}, noise=0.8)
+    found = {chosen: scored(capsys, *(() if chosen else ("--against", "della"))) for chosen in (True, False)}
+    for criterion in ("fluency", "coherence", "novelty"):
+        of = {chosen: [rows[criterion, method] for method in ("gpt2", "memory")] for chosen, rows in found.items()}
+        p = [float(row["p"]) for row in of[True]]
+        assert [row["against"] for rows in of.values() for row in rows] == ["della"] * 4
+        assert p == [float(row["p"]) for row in of[False]], "as they are, the same"
+        assert [float(row["p_holm"]) for row in of[False]] == pytest.approx(holm(p))
+        smallest = min(range(2), key=lambda i: p[i])
+        assert float(of[True][smallest]["p_holm"]) == pytest.approx(min(1, 3 * p[smallest]))
 
 
 def test_annotators_who_guess_agree_by_chance(folder: Path) -> None:
@@ -232,6 +272,10 @@ def test_wilcoxon_by_hand() -> None:
         (lambda text: text.replace("novelty", "newness"), "has no column 'novelty'"),
         (lambda text: text.replace("\n", "\nx,zzz,s,t,1,1,1\n", 1), "code 'zzz' is not in key.csv"),
         (lambda text: text.split("\n")[0] + "\n", "no sheet is filled in"),
+        (
+            lambda text: re.sub(r",\d,(\d)\n", r",,\1\n", text),
+            "no sheet has a score of coherence for della,",
+        ),
     ],
 )
 def test_a_spoilt_sheet_is_one_line(folder: Path, spoil, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,6 +287,18 @@ def test_a_spoilt_sheet_is_one_line(folder: Path, spoil, message: str, capsys: p
     assert main(["humaneval", "score", "sheets"]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_a_spoilt_key_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export("--items", "4", "--annotators", "1", "--ratings", "1") == 0
+    annotate(dict.fromkeys(METHODS, 5.0), noise=0.0)
+    key = Path("sheets/key.csv")
+    head, line, *rest = key.read_text().splitlines()
+    code, _, method = line.split(",")
+    key.write_text("\n".join((head, f"{code},none,{method}", *rest)) + "\n")
+    capsys.readouterr()
+    assert main(["humaneval", "score", "sheets"]) == 2
+    assert capsys.readouterr().err == "bench: sheets/key.csv:2: item is 'none': expected a whole number\n"
 
 
 def test_filled_sheets_are_never_written_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,17 @@ def test_what_is_of_whole_batches_is_one_clear_line(method: Method, task: Task) 
     if method.of_whole_batches:
         with pytest.raises(BenchError, match="is of whole batches: train it in one process"):
             fit(method, task.sequences, task.sequences, IN_PARTS, 1, Nowhere(), Meter())
+
+
+def test_a_batch_of_one_text_is_refused_before_the_first_step(method: Method, task: Task) -> None:
+    """Where steps need several: there is a length that one text alone has."""
+    alone = PLAN.model_copy(update={"batches": "lengths"})
+    assert 1 in Counter(task.sequences.lengths).values()
+    if method.batch_normalised:
+        with pytest.raises(BenchError, match="over several texts, and a batch has one: batches: lengths"):
+            Run(method, method.stages()[0], task.sequences, task.sequences, alone, 1, Progress())
+    else:
+        assert Run(method, method.stages()[0], task.sequences, task.sequences, alone, 1, Progress()).total
 
 
 def test_a_spectral_norm_takes_one_power_iteration_a_step() -> None:

@@ -11,6 +11,7 @@ from torch.distributions import Normal
 
 from bench import model as models
 from bench.batch import Batch, Sequences
+from bench.decoding import _allowed
 from bench.errors import BenchError
 from bench.likelihood import statistics
 from bench.methods.trace import Normalise, Trace, TraceOptions
@@ -36,6 +37,19 @@ def test_separators_stand_between_segments(task: Task) -> None:
     assert (text.predicted - batch.predicted).tolist() == [2, 0, 1, 0], "tokens predicted besides x and EOS"
     stats = statistics(method, task.sequences, Likelihood(importance_samples=1), 0)
     assert stats.used.tolist() == [3, 1, 2, 1] and stats.separators.tolist() == [2, 0, 1, 0]
+
+
+def test_no_segment_that_is_written_is_empty(task: Task) -> None:
+    """After BOS a text may end, which is the empty text; after a [SEP] neither another one nor EOS may follow."""
+    separator = make("trace-r", task).separator
+    assert separator is not None
+    ids = torch.tensor([[7, BOS], [7, separator], [separator, 7]])
+    logits = _allowed(make("trace-r", task), torch.zeros(3, separator + 1), ids, None)
+    assert logits[:, [EOS, separator, 7]].isfinite().tolist() == [
+        [True, False, True],
+        [False, False, True],
+        [True, True, True],
+    ]
 
 
 @pytest.mark.parametrize("name", ["trace-r", "trace-p", "trace-r-rp"])
@@ -120,7 +134,7 @@ def test_the_bound_is_exact_where_the_decoder_ignores_z(name: str, task: Task) -
     assert (stats.kl.sum(1) > 0.01).all(), "else nothing is tested"
 
 
-def test_theorem_1(task: Task) -> None:
+def test_theorem_1() -> None:
     """KL(z_1) >= l gamma^2 / 2 = 16 * 9 / 2 without a bias, and nothing at all with one that has learnt to undo it."""
     method = make("trace-r", TASKS["gpt2"])
     batch = TASKS["gpt2"].batch()

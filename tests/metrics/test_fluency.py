@@ -120,8 +120,12 @@ def test_a_text_cut_has_no_end(tiny: Checkpoint) -> None:
 
 
 def test_nothing_to_predict(tiny: Checkpoint) -> None:
-    with pytest.raises(Undefined, match="fluency: no text has a token to be predicted"):
-        compute(tiny, ["", ""])
+    nothing = compute(tiny, ["", ""])
+    assert nothing.keys() == {"fluency_nll", "fluency_ppl", "fluency_sentence"}
+    for key, value in nothing.items():  # a result like any other: its cell has others to report
+        assert np.isnan(value.value) and value.ci95 is None and value.n == 0
+        assert value.note == "2 of 2 texts without a token left out"
+        assert value.signature == compute(tiny, ["the cat"])[key].signature
     with pytest.raises(Undefined, match="fluency: needs at least 1 generated text, got 0"):
         compute(tiny, [])
     assert compute(tiny, ["", ""], eos=True)["fluency_nll"].n == 2

@@ -52,7 +52,7 @@ def made(*rows: tuple[str, str, str, str], paper: str = "della", table: str = "1
         ("averaged-kl", ("davam", "2", "snli", "davam-k128"), "another quantity"),
         ("sample-perplexity", ("davam", "4", "yahoo", "15 rows"), "another quantity"),
         # results/published/README.md
-        ("tokens", ("della", "1", "yelp", "della"), "cannot hold"),
+        ("tokens", ("della", "1", "yelp", "della"), "contradicts"),
         ("mi-kl", ("della", "8", "snli", "della"), "cannot hold"),
         ("mi-kl", ("trace", "2", "yahoo", "no-recurrence"), "cannot hold"),
         ("repeated-rows", ("della", "8", "snli", "memory"), "repeated"),
@@ -96,9 +96,20 @@ def test_tokens_are_those_of_the_row_with_the_smallest_kl() -> None:
     honest = [*row("embed", 100, 300, 300, 0), *row("memory", 100, 290, 299, 12)]
     assert findings("tokens", Published(honest)) == []
     (short,) = findings("tokens", Published([*honest, *row("della", 90, 250, 255, 8)]))
-    assert short.at[3] == "della" and short.verdict == "cannot hold"
+    assert short.at[3] == "della" and short.verdict == "contradicts"
     (long,) = findings("tokens", Published([*honest, *row("della", 110, 290, 299, 12)]))
     assert long.at[3] == "della" and long.verdict == "another quantity"
+
+
+def test_papers_to_come_are_audited_too() -> None:
+    """Rows repeat those before them: of papers that appeared earlier, and of tables, 10 after 2."""
+    row = [("yelp", "embed", key, value) for key, value in (("ppl", "12.34"), ("kl", "5.678"), ("mi", "4.321"))]
+    again = [("yahoo", *rest) for _, *rest in row]
+    for first, second in ((("della", "2"), ("della", "10")), (("trace", "2"), ("later", "1"))):
+        rows = [*made(*row, paper=first[0], table=first[1]), *made(*again, paper=second[0], table=second[1])]
+        for order in (rows, rows[::-1]):
+            (found,) = findings("repeated-rows", Published(order))
+            assert found.at[:2] == second
 
 
 def test_a_bound_with_the_sum_of_its_kl_is_no_finding_and_one_with_the_mean_is() -> None:
@@ -142,6 +153,14 @@ def test_a_claim_is_decided_on_paired_differences() -> None:
     assert decided(single, CLAIM)[0] == "one seed: holds"
     for of in ({7: 52.0, 8: 53.0}, {1: 52.0, 2: math.inf, 3: 54.0}):
         assert decided({"della": seeds["della"], "embed": of}, CLAIM)[0] == "open", "no seed in common; one diverged"
+    worse = {**seeds, "memory": {1: math.nan, 2: math.nan}}
+    for rivals in (("embed", "memory"), ("memory", "embed")):
+        outcome, told = decided({m: worse[m] for m in ("della", *rivals)}, CLAIM)
+        assert outcome == "holds" and told.endswith("memory nan (diverged)"), "whichever comes first"
+    few = {**seeds, "memory": {1: 53.0, 2: 49.0}}  # worse than embed by mean, and yet not certainly worse than della
+    few["embed"] = {seed: value - 1 for seed, value in few["embed"].items()}
+    outcome, told = decided({**few, "memory": {1: 51.0, 2: 58.0}}, CLAIM)
+    assert outcome == "open" and "embed" in told and "memory" in told, "not against every rival"
     assert paired({1: 3.0, 2: 5.0}, {2: 1.0, 9: 0.0}).mean == 4.0, "of the seeds that both have"
 
 

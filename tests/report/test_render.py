@@ -95,9 +95,16 @@ def test_one_newline_at_the_end(form: str) -> None:
     assert "\n\n\n" not in text
 
 
+def test_a_label_has_nothing_that_latex_reads() -> None:
+    written = render(replace(REPORT, tables=(replace(TABLE, name="figure4-cnn_dailymail-top_k"),)), "tex")
+    assert "\\label{tab:figure4-cnn-dailymail-top-k}" in written
+
+
 def test_csv_survives_any_text() -> None:
-    report = replace(REPORT, tidy_rows=((NASTY, 'say "x", or\nnot'),))
-    assert list(csv.reader(io.StringIO(render(report, "csv")))) == [["x", "y"], [NASTY, 'say "x", or\nnot']]
+    for text in ('say "x", or\nnot', "one\nother", "one\rother", "one\r\n"):
+        report = replace(REPORT, tidy_rows=((NASTY, text),))
+        written = io.StringIO(render(report, "csv"), newline="")
+        assert list(csv.reader(written)) == [["x", "y"], [NASTY, text]]
 
 
 class Tags(HTMLParser):

@@ -32,8 +32,8 @@ HEADER = ("rule", "paper", "table", "dataset", "method", "printed", "arithmetic"
 LEAD = (
     "Part one holds every number that the three papers print against what must be true of it, from the printed "
     "numbers alone. cannot hold: no model and no data give this number under its head. another quantity: it is not "
-    "what its head says, and the arithmetic says what it may be. contradicts: the same thing is stated differently "
-    "elsewhere. repeated: it stands in two places. possible: unusual, and not wrong. Part two holds what the papers "
+    "what its head says, and the arithmetic says what it may be. contradicts: what is printed elsewhere says "
+    "otherwise. repeated: it stands in two places. possible: unusual, and not wrong. Part two holds what the papers "
     "claim against this suite's models, and each of them against the plain language model."
 )
 

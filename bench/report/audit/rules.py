@@ -17,6 +17,7 @@ Verdict = Literal["cannot hold", "another quantity", "repeated", "contradicts", 
 Entry = tuple[str, str, str, str]  # paper, table, dataset, method
 Values = Mapping[str, Printed]  # metric -> printed
 
+APPEARED = ("davam", "della", "trace")
 CLOSE = 0.005  # relative: a printed number that a formula meets this well is that formula's
 TOKENS = 0.01  # relative: by this much two rows of a dataset may differ in tokens a text
 READS_TEXT = ("cgd", "trace-")  # whose prior of z_t depends on the text before segment t
@@ -119,7 +120,7 @@ def tokens_a_text(published: Published) -> Iterator[Finding | None]:
                 at, printed,
                 f"{nelbo.text} / ln {ppl.text} = {implied[at]:.1f} tokens, {against}: there an NLL of {nll:.1f} > "
                 f"{nelbo.text}",
-                "cannot hold",
+                "contradicts",
             )  # fmt: skip
         elif implied[at] > most * (1 + TOKENS):
             yield Finding(
@@ -271,9 +272,11 @@ def _repeats(one: Entry, first: Values, two: Entry, second: Values) -> Finding |
     return Finding(two, ", ".join(f"{m} {first[m].text}" for m in equal), told, "repeated")
 
 
-def _place(at: Entry) -> tuple[int, str]:
-    """Papers in the order they appeared, tables in theirs."""
-    return ("davam", "della", "trace").index(at[0]), at[1]
+def _place(at: Entry) -> tuple[int, str, int, str]:
+    """Papers in the order they appeared, others after them; tables in theirs, sections after them."""
+    paper, table = at[:2]
+    order = APPEARED.index(paper) if paper in APPEARED else len(APPEARED)
+    return order, paper, int(table) if table.isdigit() else 1000, table
 
 
 def repeated_numbers(published: Published) -> Iterator[Finding | None]:
@@ -319,7 +322,8 @@ RULES = (
     Rule(
         "tokens", "Importance-weighted NLL above the ELBO, or another number of tokens",
         "PPL = exp(NLL / T), and the NLL is at most -ELBO. So -ELBO / ln PPL is at least T, the tokens of a test "
-        "text: one number for all rows of a dataset, and about that of the row whose KL is the smallest.",
+        "text: one number for all rows of a dataset, and about that of the row whose KL is the smallest. A row with "
+        "fewer tokens contradicts that one: what either has under one of its heads is something else.",
         tokens_a_text,
     ),
     Rule(

@@ -97,9 +97,11 @@ def _code(pairs: Sequence[Pair]) -> list[Note]:
     changed: dict[str, set[str]] = {}
     for pair in pairs:
         if pair.new.name == pair.frozen.name:
-            ours, theirs = pair.new.records[0].provenance.code, pair.frozen.records[0].provenance.code
-            stages = {stage for stage in {*ours, *theirs} if ours.get(stage) != theirs.get(stage)}
-            if stages:
-                changed.setdefault(pair.new.name, set()).update(stages)
+            ours, theirs = (
+                {made for record in side.records for made in record.provenance.code.items()}
+                for side in (pair.new, pair.frozen)
+            )
+            if ours != theirs:
+                changed.setdefault(pair.new.name, set()).update(stage for stage, _ in ours ^ theirs)
     texts = [f"{method}: {', '.join(sorted(stages))}" for method, stages in changed.items()]
     return [Note("Code changed since the release", "; ".join(texts))] if texts else []

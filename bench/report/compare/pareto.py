@@ -175,7 +175,7 @@ def notes(panels: Sequence[Panel]) -> tuple[Note, ...]:
     """Which methods a panel does not show, and why."""
     said = []
     for panel in panels:
-        why = [f"not measured: {', '.join(panel.missing)}"] if panel.missing else []
+        why = [f"not measured, or no finite number: {', '.join(panel.missing)}"] if panel.missing else []
         why += [f"not comparable: {'; '.join(panel.refused)}"] if panel.refused else []
         said.append((f"{panel.dataset}, {panel.quality.label}", "; ".join(why)))
     return tuple(Note(" and ".join(where), text) for text, where in by_text(said).items())

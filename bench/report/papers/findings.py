@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 
 from bench.report.collect import Results
@@ -12,9 +13,13 @@ COLLAPSED = 0.1  # nats of KL below which a latent variable says next to nothing
 
 
 def means(results: Results, dataset: str, key: str) -> dict[str, float]:
-    """The comparable means of a column, rounded as they are shown: what looks equal is equal."""
+    """The comparable means of a column, rounded as they are shown: what looks equal is equal. Without those of nan."""
     column = results.column(dataset, key)
-    return {m: float(number(v.estimate.mean, 2).replace("∞", "inf")) for m, v in column.items() if not v.problem}
+    return {
+        m: float(number(v.estimate.mean, 2).replace("∞", "inf"))
+        for m, v in column.items()
+        if not v.problem and not math.isnan(v.estimate.mean)
+    }
 
 
 def collapsed(results: Results, dataset: str) -> list[str]:
@@ -24,9 +29,11 @@ def collapsed(results: Results, dataset: str) -> list[str]:
     if not kl:
         return []
     rows = {method: value for method, value in kl.items() if value < COLLAPSED}
+    diverged = [m for m, v in results.column(dataset, "kl").items() if math.isnan(v.estimate.mean)]
+    other = f"; of {these(diverged)}, which diverged, it is nan" if diverged else ""
     if not rows:
-        return [f"On {dataset} no row collapsed: every KL is at least {COLLAPSED} nats."]
-    return [f"On {dataset} {these(rows)} collapsed: KL below {COLLAPSED} nats."]
+        return [f"On {dataset} no row collapsed: every KL is at least {COLLAPSED} nats{other}."]
+    return [f"On {dataset} {these(rows)} collapsed: KL below {COLLAPSED} nats{other}."]
 
 
 def highest_kl(results: Results, dataset: str) -> list[str]:

@@ -109,5 +109,7 @@ def _shown(value: float | None, digits: int) -> Cell:
 def _said(cells: int, every: Stages) -> str:
     seconds, energy = _sum(every.values(), "wall_s") or 0.0, _sum(every.values(), "energy_j")
     took = f"{seconds / 3600:.1f} hours" if seconds >= 7200 else f"{seconds / 60:.1f} minutes"
-    used = "could not be read" if energy is None else f"was {energy / 1000:,.1f} kJ, of the machine's processors"
+    used = "could not be read"
+    if energy is not None:
+        used = f"was {energy / 1000:,.1f} kJ, of all that the machine's processors did during each stage"
     return f"The {cells} trained cells took {took}, stages one after the other. Their energy {used}."

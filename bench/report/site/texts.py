@@ -74,7 +74,7 @@ def _read(suite: Suite, cell: Cell, training: list[str], root: Path) -> TextSet:
     written = read_samples(path)
     known, times = set(training), Counter(written)
     same = (np.array([text in known for text in written]), np.array([times[text] > 1 for text in written]))
-    return TextSet(cell, written, *nearest(written, training), *same)  # texts of one word have no bigrams
+    return TextSet(cell, written, *nearest(written, training), *same)
 
 
 def _shown(
@@ -96,8 +96,7 @@ def _set(suite: Suite, of: TextSet, conditional: bool, n: int) -> dict[str, Any]
     cell, train, other = of.cell, of.train, of.other
     columns = (train.text, train.likeness.round(3), other.text, other.likeness.round(3))
     likeness = [
-        train.likeness.mean(), train.likeness.max(), (of.copied | (train.likeness == 1)).sum(),
-        other.likeness.mean(), (of.repeated | (other.likeness == 1)).sum(),
+        train.likeness.mean(), train.likeness.max(), of.copied.sum(), other.likeness.mean(), of.repeated.sum(),
     ]  # fmt: skip
     return {
         "method": cell.method, "seed": cell.seed, "trained": cell.method not in UNTRAINED,

@@ -10,16 +10,20 @@ from typing import Any
 from bench import registry
 from bench.files import json_number
 from bench.record_schema import Record
-from bench.report.audit.report import PAPERS
 from bench.report.blocks import measured_cells
 from bench.report.collect import Results, made_by, quantity, registered
+from bench.report.davam.paper import DAVAM
+from bench.report.della.paper import DELLA
 from bench.report.layout import PROTOCOLS, main_columns, protocol_columns, shown_columns
 from bench.report.model import ARROWS, Column, Footnotes
-from bench.report.published import PRINTED_AS, Printed, Published
+from bench.report.papers.paper import Paper
+from bench.report.published import Printed, Published
 from bench.report.tidy import HEADER, tidy_rows
+from bench.report.trace.paper import TRACE
 from bench.schema import Suite
 from bench.suite import UNTRAINED
 
+PAPERS = {paper.name: paper for paper in (DELLA, TRACE, DAVAM)}
 FIGURES = 3  # significant digits of the middle one of the numbers of a column that no table shows
 
 
@@ -92,25 +96,28 @@ def papers(results: Results, published: Published) -> list[Any]:
     for protocol in PROTOCOLS:
         own = [column.key for column in protocol_columns(protocol, protocol.quantities, results.keys())]
         rows = [row for row in published.rows if row.paper == protocol.name]
+        paper = PAPERS[protocol.name]
         found.append({
-            "name": protocol.name, "label": PAPERS[protocol.name], "arithmetic": protocol.label, "why": protocol.why,
+            "name": protocol.name, "label": paper.label, "arithmetic": protocol.label, "why": protocol.why,
             "keys": {key.partition("/")[2]: key for key in own},
-            "tables": [printed_table(name, rows) for name in dict.fromkeys(row.table for row in rows)],
+            "tables": [printed_table(paper, name, rows) for name in dict.fromkeys(row.table for row in rows)],
         })  # fmt: skip
     return found
 
 
-def printed_table(name: str, rows: Iterable[Printed]) -> dict[str, Any]:
-    """One table as printed: (text, note) by dataset, method and metric."""
+def printed_table(paper: Paper, name: str, rows: Iterable[Printed]) -> dict[str, Any]:
+    """One table as printed: (text, note) by dataset, method and metric, which have the paper's own names."""
     of = [row for row in rows if row.table == name]
-    named = {metric: key for key, metric in reversed(PRINTED_AS.items())}
+    labels = {column.metric: column.label for table in paper.tables.values() for column in table.columns}
+    if name in paper.tables:  # GPT-2's PPL is not that of the table before
+        labels |= {column.metric: column.label for column in paper.tables[name].columns}
     datasets: dict[str, dict[str, Any]] = {}
     for row in of:
         datasets.setdefault(row.dataset, {}).setdefault(row.method, {})[row.metric] = [row.text, row.note]
     metrics = dict.fromkeys(row.metric for row in of)
     return {
         "name": name,
-        "metrics": {metric: quantity(named[metric]).label if metric in named else metric for metric in metrics},
+        "metrics": {metric: labels.get(metric, metric) for metric in metrics},
         "datasets": datasets,
     }
 

@@ -27,14 +27,18 @@ const state = { ...DEFAULTS };
 
 // ---- the state is the address: #section&key=value&key=value
 
+let followed = false; // a link of the page changes a part of the state; an address from elsewhere is all of it
+
 function read() {
+  if (!followed) Object.assign(state, DEFAULTS);
+  followed = false;
   const [section, ...pairs] = location.hash.slice(1).split("&");
   const given = Object.fromEntries(new URLSearchParams(pairs.join("&")));
   for (const key in given) if (key in DEFAULTS) state[key] = given[key];
   for (const draw of Object.values(DRAWN)) draw();
   const at = $(section);
   if (!at) return;
-  address(section); // a link of the page changes a part of the state, and the address is to hold all of it
+  address(section);
   at.scrollIntoView();
 }
 
@@ -71,7 +75,11 @@ const change = (id, section, changes) =>
   $(id).addEventListener("change", (event) => set(section, changes(event.target)));
 for (const input of document.getElementsByName("view"))
   input.addEventListener("change", () => set("overview", { view: input.value, sort: "", desc: "" }));
-change("theme", "overview", (at) => ({ theme: at.value }));
+$("theme").addEventListener("change", (event) => {
+  state.theme = event.target.value;
+  address(location.hash.slice(1).split("&")[0]); // wherever that is
+  overview();
+});
 change("set", "overview", (at) => ({ set: at.value, sort: "", desc: "" }));
 change("paper", "overview", (at) => ({ paper: at.value, sort: "", desc: "" }));
 change("intervals", "overview", (at) => ({ ci: at.checked ? "1" : "0" }));
@@ -94,6 +102,9 @@ document.addEventListener("mouseout", (event) => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") hush();
+});
+document.addEventListener("click", (event) => {
+  followed = Boolean(event.target.closest('a[href^="#"]'));
 });
 addEventListener("hashchange", read);
 read();

@@ -25,7 +25,7 @@ function between() {
   const [{ article, steps }] = chosen("pair", chosen("model", chosen("from", lists)));
   for (const list of lists) list.article.hidden = list.article !== article;
   const last = steps.length - 2; // the first and the last are the sentences themselves
-  const at = Math.min(Math.max(Number(state.tau) || 1, 1), last);
+  const at = Math.min(Math.max(Math.round(state.tau) || 1, 1), last);
   steps.forEach(({ row, text }, i) => {
     row.cells[1].replaceChildren(...(i ? changed(steps[i - 1].text, text).parts : [text]));
     if (i === at) row.setAttribute("aria-current", "step");

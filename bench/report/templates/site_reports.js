@@ -28,11 +28,13 @@ function sortable(made) {
   draw({ key: "", descending: false });
 }
 
-// The number of a cell as it is shown, or its text; NaN, which comes last, where nothing was measured.
+// The number that a cell begins with as it is shown, or its text; NaN, which comes last, where there is no number.
 function valueOf(row, key) {
   const cell = row.cells[key];
   if (!cell) return { value: NaN };
   const [shown] = [...cell.childNodes].map((node) => node.textContent.trim()).filter(Boolean);
-  const value = number((shown || "-").replaceAll(",", "").replace("−", "-").replace("∞", "inf"));
-  return { value: Number.isNaN(value) && !/^(-|n\/c)$/.test(shown || "-") ? shown : value };
+  if (!shown || /^(-|n\/c|nan)$/.test(shown)) return { value: NaN };
+  const [first] = shown.replaceAll(",", "").replace("−", "-").replace("∞", "inf").split(" ");
+  const value = number(first);
+  return { value: Number.isNaN(value) ? shown : value };
 }

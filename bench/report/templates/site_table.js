@@ -96,7 +96,7 @@ function next(column, sort) {
 }
 
 function sorted(rows, sort) {
-  if (!sort.key) return rows;
+  if (sort.key === "") return rows; // a key may be 0
   const value = (row) => (row.cells[sort.key] || { value: NaN }).value;
   const compare = (a, b) => {
     const [x, y] = [value(a), value(b)];

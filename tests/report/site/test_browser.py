@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -140,8 +141,51 @@ def test_tables_of_reports_are_sorted_too(site: Path, chromium: Browser) -> None
         assert values == sorted(values, reverse=reverse) and others[-1][2] == "apart"
     chromium.press("Enter")
     assert chromium.run(rows) == before
+    chromium.run(f"{heads}[0].firstChild.click()")  # the names of the rows
+    names = [text for text, _, kind in chromium.run(rows)[1:] if kind != "apart"]
+    assert chromium.run(f"{heads}[0].ariaSort") == "ascending"
+    assert names == sorted(names) != [text for text, _, kind in before[1:] if kind != "apart"]
     chromium.run("document.querySelector('#cost thead tr:last-child th:last-child button').click()")
     assert_quiet(chromium, site)
+
+
+def test_a_cell_is_sorted_by_the_number_it_begins_with(site: Path, chromium: Browser) -> None:
+    shown = ["+12.30 ± 0.20, worse", "−0.50", "1,234 (12.1)", "∞", "12 of 20", "nan", "n/c", "-", "", "2-gram"]
+    chromium.open(site.as_uri())
+    script = "r = document.createElement('tr'); r.insertCell().textContent = '{}'; String(valueOf(r, 0).value)"
+    found = [chromium.run(script.format(text)) for text in shown]
+    assert found == ["12.3", "-0.5", "1234", "Infinity", "12", *["NaN"] * 4, "2-gram"]
+
+
+def test_an_address_is_all_of_what_it_shows(site: Path, chromium: Browser) -> None:
+    """However the page was before; a link of the page changes its part of it."""
+    chromium.open(f"{site.as_uri()}#overview&view=published&paper=trace")
+    chromium.run("location.hash = '#overview&sort=ppl'")
+    until(chromium, "document.querySelector('[name=view]:checked').value === 'exact'")
+    assert chromium.run("location.hash") == "#overview&sort=ppl"
+    chromium.run("document.querySelector('#tables tbody a').click()")
+    until(chromium, "document.querySelector('#cell').value === 'bbe/gpt2/1' && location.hash.startsWith('#cells&')")
+    assert "sort=ppl" in chromium.run("location.hash")
+    chromium.run("history.back()")
+    until(chromium, "location.hash === '#overview&sort=ppl'")
+
+    chromium.open(f"{site.as_uri()}#samples&q=king")
+    chromium.run("s = document.querySelector('#theme'); s.value = 'dark'; s.dispatchEvent(new Event('change'))")
+    section, *pairs = chromium.run("location.hash").split("&")
+    assert section == "#samples" and {*pairs} == {"q=king", "theme=dark"}
+
+    chromium.open(f"{site.as_uri()}#between&tau=2.5")
+    assert chromium.run("document.querySelector('#at').textContent") == "τ = 0.3"
+    assert chromium.run("document.querySelector('#one').textContent") != "", "what is drawn after it is there"
+    assert_quiet(chromium, site)
+
+
+def until(chromium: Browser, condition: str) -> None:
+    """The address changes, and the page after it, when the browser gets to it."""
+    ends = time.monotonic() + 30
+    while not chromium.run(condition):
+        assert time.monotonic() < ends, condition
+        time.sleep(0.02)
 
 
 def test_the_command_is_copied_or_selected(site: Path, chromium: Browser) -> None:

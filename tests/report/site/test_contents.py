@@ -101,6 +101,10 @@ def test_what_papers_print_is_there(site: Path) -> None:
         for method, metrics in methods.items()
         for metric, printed in metrics.items()
     }
+    labels = {(paper["name"], table["name"]): table["metrics"] for paper in data["papers"] for table in paper["tables"]}
+    assert labels["della", "2"]["bleu"] == "BLEU" and labels["della", "1"]["self_bleu"] == "SB", "of no order"
+    assert labels["davam", "4"]["gpt2_ppl"] == "PPL" and labels["davam", "2"]["kl"] == "KL"
+    assert labels["della", "A.1"]["parameters"] == "parameters", "what no table of ours has keeps its name"
     rows = load_published(ROOT / PUBLISHED).rows
     assert found == {(r.paper, r.table, r.dataset, r.method, r.metric, r.text, r.note) for r in rows}
 
