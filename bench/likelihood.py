@@ -95,7 +95,7 @@ def statistics(
         # what varies with c alone is no activity: the means of q(z|x, c) count from those of p(z|c)
         means = given_lower.mean - prior.mean if conditional else given_lower.mean
         out.mean[rows, :g] = _array(means.mean(0))
-        if draws > 1:
+        if draws > 1 and g:
             there = np.arange(g) < used[rows][:, None]
             out.noise[:g] += (_array(means.double().var(0)) * there[..., None]).sum(0) / draws
         out.logvar[rows, :g] = _array(given_lower.logvar.mean(0))

@@ -111,7 +111,8 @@ def test_texts_that_depend_on_sources_are_not_augmented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_cell(Path(), "sotu-story", "embed")
+    suite = write_cell(Path(), "sotu-story", "embed")
+    CellPaths(suite.name, "sotu-story", "embed", 1).history.write_text("step\n0\n", encoding="utf-8")
     Path("augmented.yaml").write_text(AUGMENTED, encoding="utf-8")
     assert main([*(word.replace("bbe", "sotu-story") for word in RUN), "4x0"]) == 2
     said = capsys.readouterr().err

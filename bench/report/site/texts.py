@@ -28,7 +28,8 @@ LIMIT = 2_500_000  # bytes of all texts and what they are most like
 
 @dataclass(frozen=True)
 class TextSet:
-    """The texts of one cell, what they are most like, and which stand in train, or twice among them, as they are."""
+    """The texts of one cell, what they are most like, and which stand in train, or twice among them, as they are
+    but for white space."""
 
     cell: Cell
     texts: list[str]
@@ -72,8 +73,9 @@ def fitting(sizes: Sequence[Sequence[int]]) -> int:
 def _read(suite: Suite, cell: Cell, training: list[str], root: Path) -> TextSet:
     path = root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding).samples
     written = read_samples(path)
-    known, times = set(training), Counter(written)
-    same = (np.array([text in known for text in written]), np.array([times[text] > 1 for text in written]))
+    folded = [" ".join(text.split()) for text in written]  # as the texts of data are
+    known, times = set(training), Counter(folded)
+    same = (np.array([text in known for text in folded]), np.array([times[text] > 1 for text in folded]))
     return TextSet(cell, written, *nearest(written, training), *same)
 
 

@@ -59,7 +59,9 @@ def test_what_was_not_measured_is_said(mine: tuple[str, tuple[str, ...]]) -> Non
     ]  # fmt: skip
     assert "no model has MAUVE" in words(panels[1]) and "frozen methods not shown: see the notes" in words(panels[1])
     (note,) = notes(panels)
-    assert note.term == "bbe, MAUVE and sotu, MAUVE" and note.text.startswith("not measured: gpt2, embed, della")
+    assert note.term == "bbe, MAUVE and sotu, MAUVE" and note.text.startswith(
+        "not measured, or no finite number: gpt2, embed, della"
+    )
     assert note.text.endswith("human, mine (new)") and len(readings(panels)) == 2
 
 

@@ -20,12 +20,12 @@ HOSTILE = [
     "</script><script>document.title = 'owned'</script>", "<img src=x onerror=\"document.title = 'owned'\">",
     "<!-- <script>", "{{ 7 * 7 }} {% raw %}", "]]> &lt;b&gt; &amp;", "\u2028 \u202e \\u003c ' \" `${1}`",
 ]  # fmt: skip
-TRAINING = ["the king went out to the sea", "a b c d e f", "water and bread", "alone", *HOSTILE]
+TRAINING = ["the king went out to the sea", "a b a b", "water and bread", "alone", *HOSTILE]
 WRITTEN = [
     *HOSTILE,
     "the king went out to the sea",
     "the king went out",
-    "something else again",
+    "a b a",
     "water and bread .",
     "alone",
     "alone",

@@ -120,7 +120,8 @@ def test_every_text_with_what_it_is_most_like(site: Path) -> None:
         rows = written["rows"]
         train, most, copies, other, repeated = written["likeness"]
         assert (train, other) == tuple(pytest.approx(np.mean([row[i] for row in rows]), abs=1e-3) for i in (2, 4))
-        assert most == 1.0 and copies == len(HOSTILE) + 3  # those of one word, which have no bigrams, too
+        assert most == 1.0 and copies == sum(row[0] in TRAINING for row in rows) == len(HOSTILE) + 3
+        assert (rows[len(HOSTILE) + 2][0], rows[len(HOSTILE) + 2][2]) == ("a b a", 1.0), "alike, and not the same"
         assert repeated == 2
 
 
