@@ -39,7 +39,7 @@ def lines(path: Path) -> list[str]:
 
 
 def test_table1_as_it_came_from_the_run(embedded: Suite, tmp_path: Path) -> None:
-    frozen.render(embedded, "table1", ["embedded-2026.11.4"], tmp_path / "table1.md")
+    frozen.render(embedded, "table1", ["embedded-2026.11.5"], tmp_path / "table1.md")
     assert lines(tmp_path / "table1.md") == lines(ROOT / "docs/table1.md")
     assert {path.suffix for path in tmp_path.iterdir()} == {".md", ".csv", ".tex", ".html"}
 
@@ -61,7 +61,7 @@ def split(release: Release, *methods: str) -> tuple[Release, Release]:
 def test_releases_are_put_together_and_what_none_has_is_left_out(
     embedded: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = load_release("embedded-2026.11.4", ROOT)
+    whole = load_release("embedded-2026.11.5", ROOT)
     parts = {release.name: release for release in split(whole, "della")}
     monkeypatch.setattr(frozen, "load_release", lambda name, root: parts[name])
     frozen.render(embedded, "table1", ["one", "other"], tmp_path / "both.md")
