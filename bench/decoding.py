@@ -170,7 +170,7 @@ def _allowed(method: Method, logits: Tensor, ids: Tensor, words: int | None) -> 
     if method.separator is not None:
         after = ids[:, -1] == method.separator
         logits[after | (ids[:, -1] == BOS), method.separator] = float("-inf")
-        logits[after, EOS] = float("-inf")  # the empty text has none at all
+        logits[after, EOS] = float("-inf")  # the empty text, EOS after BOS, has no segment
     if words is not None:
         whole = _length(method, ids) > words
         logits[~whole, EOS] = float("-inf")

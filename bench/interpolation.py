@@ -1,7 +1,7 @@
 """``interpolation.json``: texts decoded between the posterior samples of two test texts (DELLA Sec. 5.9, A.6, Fig. 3).
 
-z = tau z1 + (1 - tau) z2 in every latent group, with z1 ~ q(z|x1) and z2 ~ q(z|x2): tau = 1 is x1 and tau = 0 is x2.
-Segments that one of the texts does not have are the prior's between them.
+z = tau z1 + (1 - tau) z2 in every latent group, with z1 ~ q(z|x1) and z2 ~ q(z|x2): tau = 1 is x1 and tau = 0 is x2. A
+segment that one of the texts does not have is drawn from the prior between them.
 Decoding is greedy, whatever the dataset's own is, so that z alone makes a text differ from the next.
 """
 

@@ -160,13 +160,16 @@ class Run:
         self.halving = self.plan.decay == "plateau"
         self.valid = valid if self.halving else valid.first(self.plan.valid_examples)
         self.device = next(method.parameters()).device
-        first = self._batches(0)  # of as many texts each as those of any epoch
+        first = self._batches(0)  # those of every epoch are of as many texts
         self.per_epoch = len(first)
         self.total = self.per_epoch * self.plan.epochs
         if not self.total:
             raise BenchError(f"{len(sequences)} training texts make no batch of {plan.batch_size}")
-        if method.batch_normalised and min(map(len, first)) < 2:
-            raise BenchError(f"batch normalisation is over several texts, and a batch has one: batches: {plan.batches}")
+        if (smallest := min(map(len, first))) < method.fewest_texts:
+            raise BenchError(
+                f"a step needs {method.fewest_texts} texts, for {method.of_whole_batches}, and there is a batch of "
+                f"{smallest} (batches: {plan.batches}, batch_size: {plan.batch_size})"
+            )
         self.beta: float | Tensor = 0.0
         self.graphs: Graphs | None = None
         if self.plan.graphs and (recorder := graphs.recorder(self.device)) is not None:

@@ -85,7 +85,7 @@ def fit_tokenizer(texts: Sequence[str], vocabulary: int, kind: str = "bpe") -> T
 
 
 def _fit_bpe(texts: Sequence[str], vocabulary: int) -> Tokenizer:
-    """Byte-level BPE; it encodes any text, one that holds <unk> too, and has no <unk>."""
+    """Byte-level BPE; it encodes any text and never yields UNK: an <unk> of a text is read as its letters."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())

@@ -42,14 +42,15 @@ def texts_of(
         path = root / paths.samples
         found: list[str] | None
         if method == HUMAN and registry.dataset(dataset).conditional:  # its samples are validation texts
-            test = read_split(root / paths.data, "test")
+            path = root / paths.data / "test.txt"
+            test = read_split(path.parent, "test")
             texts[method], found = test.texts, test.sources
         else:
             texts[method] = read_samples(path)
             found = [json.loads(line).get("source") for line in read_lines(path, "samples")]
         if found and found[0] is not None:
             if sources is not None and sources[: len(found)] != found[: len(sources)]:
-                raise BenchError(f"samples {path}: their sources are not those of {methods[0]}")
+                raise BenchError(f"{path}: its sources are not those of {methods[0]}")
             sources = found
     return texts, sources
 

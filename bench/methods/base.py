@@ -293,14 +293,14 @@ class Method(nn.Module, ABC):
         return 1
 
     @property
-    def batch_normalised(self) -> bool:
-        """Whether a training step needs batches of two texts or more."""
-        return any(isinstance(part, nn.BatchNorm1d) for part in self.modules())
-
-    @property
     def of_whole_batches(self) -> str:
         """What a training step takes from all texts of a batch, which then cannot be divided; "" for nothing."""
-        return "batch normalisation" if self.batch_normalised else ""
+        return "batch normalisation" if _normalises(self) else ""
+
+    @property
+    def fewest_texts(self) -> int:
+        """How many texts a batch has at least, for a training step: two where a normalisation is over them."""
+        return 2 if _normalises(self) else 1
 
     def used(self, batch: Batch) -> Tensor:
         """[B], the latent groups each text has; G of a batch is the most of them.
@@ -407,3 +407,7 @@ class Method(nn.Module, ABC):
     ) -> list[list[int]]:  # fmt: skip
         """z [N, G, D] -> N token lists, ``x EOS`` (EOS missing where cut at ``max_tokens``)."""
         return decode(self, z, decoding, max_tokens, None if condition is None else condition.context, generator)
+
+
+def _normalises(method: Method) -> bool:
+    return any(isinstance(part, nn.BatchNorm1d) for part in method.modules())

@@ -161,6 +161,11 @@ class Trace(Method):
         """The texts with [SEP]s."""
         return Segments.of(batch, self.breaks(batch), self.separator)
 
+    @property
+    def fewest_texts(self) -> int:
+        """One: what is normalised over a batch are segments, of which one text may have several."""
+        return 1
+
     def used(self, batch: Batch) -> Tensor:
         return self.separators(batch) + 1
 

@@ -49,7 +49,7 @@ class LikelihoodFile:
     words: [N] white-space words of which the predicted tokens hold a part.
     used: [N] how many groups an example really has, its first ones: G but for ragged segments or steps. The KL of the
         others is 0.
-    separators: [N] predicted tokens that end a segment ([SEP]): in rec and log_px, not in ``predicted``.
+    separators: [N] predicted tokens between two segments ([SEP]): in rec and log_px, not in ``predicted``.
     samples: K as the suite asks (a plain language model has one exact weight, whatever K is).
     mi_batch: batch size of ``log_q_batch``.
     draws: posterior samples behind ``mean`` and ``logvar``.

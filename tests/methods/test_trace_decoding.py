@@ -34,6 +34,8 @@ def without_cache(method: Trace, z: Tensor, task: Task, row: int, max_tokens: in
         logits[[0, 2, 3]] = -math.inf
         if ids[-1] in (BOS, method.separator):
             logits[method.separator] = -math.inf
+        if ids[-1] == method.separator:
+            logits[EOS] = -math.inf
         ids.append(int(logits.argmax()))
         if ids[-1] == method.separator:
             latents.append(method.next_prior(torch.tensor([ids]), latents[-1], context).mean)

@@ -1,8 +1,8 @@
 """What the papers claim in words, beside what they print and this suite's own models, measured both ways.
 
 A claim is that one method is beyond all others of its table in one quantity. Of this suite's models it is decided on
-the differences between seeds of the same number: it holds, if against every other; fails; or is open where the 95 % t
-interval of one reaches over 0.
+the differences between seeds of the same number: it holds, if against every other that has not diverged; fails; or is
+open where the 95 % t interval of one reaches over 0.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def held(results: Results, published: Published) -> Table:
         "printed: in the paper's table, on the paper's datasets. The other two columns are the same models of this "
         "suite, measured two ways; ± is the 95 % t interval of the difference over seeds. Where a paper has no "
         "arithmetic of its own for a quantity, its column is empty. survives: whether the claim holds exactly, against "
-        "every one of the others, each difference judged by its own interval; corrected for several tests are the "
-        "differences of the next table.",
+        "every one of the others that has not diverged, each difference judged by its own interval; corrected for "
+        "several tests are the differences of the next table.",
         "Claim",
         COLUMNS,
         tuple(group for group in groups if group.rows),
@@ -115,17 +115,17 @@ def by_seed(results: Results, dataset: str, key: str) -> dict[str, dict[int, flo
 def decided(seeds: Mapping[str, Mapping[int, float]], claim: Claim) -> tuple[Outcome, str]:
     """Whether the claim holds against every rival: the values of the best of them, and of the one that decides it.
 
-    A rival that diverged decides nothing where there are others, and is named.
+    Against one that diverged in some seeds it is open; one that diverged in all is left out where there are others.
     """
     sign = 1 if claim.up else -1
     means = {method: over_seeds(list(values.values())).mean for method, values in seeds.items()}
     rivals = [method for method in means if method != claim.method]
-    finite = [method for method in rivals if math.isfinite(means[method])] or rivals
-    finite.sort(key=lambda method: -sign * means[method])
-    found = {rival: against(seeds[claim.method], seeds[rival], sign) for rival in finite}
-    decisive = min(finite, key=lambda rival: get_args(Outcome).index(found[rival][0]))  # the best of several
-    told = [f"{rival} {means[rival]:.2f}{found[rival][1]}" for rival in dict.fromkeys((finite[0], decisive))]
-    told += [f"{rival} {means[rival]} (diverged)" for rival in rivals if rival not in finite]
+    judged = [method for method in rivals if any(map(math.isfinite, seeds[method].values()))] or rivals
+    judged.sort(key=lambda method: (not math.isfinite(means[method]), -sign * means[method]))
+    found = {rival: against(seeds[claim.method], seeds[rival], sign) for rival in judged}
+    decisive = min(judged, key=lambda rival: get_args(Outcome).index(found[rival][0]))  # the best of several
+    told = [f"{rival} {means[rival]:.2f}{found[rival][1]}" for rival in dict.fromkeys((judged[0], decisive))]
+    told += [f"{rival} diverged" for rival in rivals if rival not in judged]
     return found[decisive][0], f"{means[claim.method]:.2f}, {', '.join(told)}"
 
 

@@ -11,11 +11,11 @@ from bench.report.audit.rules import RULES, Finding, Rule
 from bench.report.collect import Results, gather
 from bench.report.model import Cell, Column, Report, Row, RowGroup, Table
 from bench.report.notes import notes
+from bench.report.papers.known import label
 from bench.report.published import Published, load_published
 from bench.report.render import write
 from bench.schema import Suite
 
-PAPERS = {"della": "DELLA", "trace": "TRACE", "davam": "DAVAM"}
 SUMMARY = (
     Column("checked", "rows checked", digits=0),
     *(
@@ -82,7 +82,7 @@ def _findings(rule: Rule, findings: Sequence[Finding]) -> Table:
     places = dict.fromkeys(finding.at[:2] for finding in findings)
     groups = [
         RowGroup(
-            f"{PAPERS.get(paper, paper)}, {_section(table)}",
+            f"{label(paper)}, {_section(table)}",
             tuple(
                 Row(f"{found.at[2]}: {found.at[3]}", tuple(map(Cell, (found.printed, found.arithmetic, found.verdict))))
                 for found in findings

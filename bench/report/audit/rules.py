@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.report.papers.known import PAPERS
 from bench.report.published import SETTINGS, Printed, Published
 
 Verdict = Literal["cannot hold", "another quantity", "repeated", "contradicts", "possible"]
 Entry = tuple[str, str, str, str]  # paper, table, dataset, method
 Values = Mapping[str, Printed]  # metric -> printed
 
-APPEARED = ("davam", "della", "trace")
 CLOSE = 0.005  # relative: a printed number that a formula meets this well is that formula's
 TOKENS = 0.01  # relative: by this much two rows of a dataset may differ in tokens a text
 READS_TEXT = ("cgd", "trace-")  # whose prior of z_t depends on the text before segment t
@@ -275,7 +275,7 @@ def _repeats(one: Entry, first: Values, two: Entry, second: Values) -> Finding |
 def _place(at: Entry) -> tuple[int, str, int, str]:
     """Papers in the order they appeared, others after them; tables in theirs, sections after them."""
     paper, table = at[:2]
-    order = APPEARED.index(paper) if paper in APPEARED else len(APPEARED)
+    order = [*PAPERS, paper].index(paper)
     return order, paper, int(table) if table.isdigit() else 1000, table
 
 

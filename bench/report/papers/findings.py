@@ -30,10 +30,10 @@ def collapsed(results: Results, dataset: str) -> list[str]:
         return []
     rows = {method: value for method, value in kl.items() if value < COLLAPSED}
     diverged = [m for m, v in results.column(dataset, "kl").items() if math.isnan(v.estimate.mean)]
-    other = f"; of {these(diverged)}, which diverged, it is nan" if diverged else ""
+    besides = f" {these(diverged)} diverged: KL nan." if diverged else ""
     if not rows:
-        return [f"On {dataset} no row collapsed: every KL is at least {COLLAPSED} nats{other}."]
-    return [f"On {dataset} {these(rows)} collapsed: KL below {COLLAPSED} nats{other}."]
+        return [f"On {dataset} no row collapsed: every KL is at least {COLLAPSED} nats.{besides}"]
+    return [f"On {dataset} {these(rows)} collapsed: KL below {COLLAPSED} nats.{besides}"]
 
 
 def highest_kl(results: Results, dataset: str) -> list[str]:

@@ -12,18 +12,15 @@ from bench.files import json_number
 from bench.record_schema import Record
 from bench.report.blocks import measured_cells
 from bench.report.collect import Results, made_by, quantity, registered
-from bench.report.davam.paper import DAVAM
-from bench.report.della.paper import DELLA
 from bench.report.layout import PROTOCOLS, main_columns, protocol_columns, shown_columns
 from bench.report.model import ARROWS, Column, Footnotes
+from bench.report.papers.known import PAPERS
 from bench.report.papers.paper import Paper
 from bench.report.published import Printed, Published
 from bench.report.tidy import HEADER, tidy_rows
-from bench.report.trace.paper import TRACE
 from bench.schema import Suite
 from bench.suite import UNTRAINED
 
-PAPERS = {paper.name: paper for paper in (DELLA, TRACE, DAVAM)}
 FIGURES = 3  # significant digits of the middle one of the numbers of a column that no table shows
 
 
@@ -109,8 +106,6 @@ def printed_table(paper: Paper, name: str, rows: Iterable[Printed]) -> dict[str,
     """One table as printed: (text, note) by dataset, method and metric, which have the paper's own names."""
     of = [row for row in rows if row.table == name]
     labels = {column.metric: column.label for table in paper.tables.values() for column in table.columns}
-    if name in paper.tables:  # GPT-2's PPL is not that of the table before
-        labels |= {column.metric: column.label for column in paper.tables[name].columns}
     datasets: dict[str, dict[str, Any]] = {}
     for row in of:
         datasets.setdefault(row.dataset, {}).setdefault(row.method, {})[row.metric] = [row.text, row.note]

@@ -27,11 +27,11 @@ const state = { ...DEFAULTS };
 
 // ---- the state is the address: #section&key=value&key=value
 
-let followed = false; // a link of the page changes a part of the state; an address from elsewhere is all of it
+let followed = ""; // a link of the page changes a part of the state; an address from elsewhere is all of it
 
 function read() {
-  if (!followed) Object.assign(state, DEFAULTS);
-  followed = false;
+  if (followed !== location.hash) Object.assign(state, DEFAULTS, { theme: state.theme });
+  followed = "";
   const [section, ...pairs] = location.hash.slice(1).split("&");
   const given = Object.fromEntries(new URLSearchParams(pairs.join("&")));
   for (const key in given) if (key in DEFAULTS) state[key] = given[key];
@@ -104,7 +104,8 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") hush();
 });
 document.addEventListener("click", (event) => {
-  followed = Boolean(event.target.closest('a[href^="#"]'));
+  const link = event.target.closest('a[href^="#"]');
+  followed = link ? link.hash : "";
 });
 addEventListener("hashchange", read);
 read();

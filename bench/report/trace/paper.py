@@ -48,8 +48,8 @@ DECODINGS = columns("", _CND, _SELF_BLEU, _DIST)
 _MODELS = (
     "TRACE-R: each segment's latent variable depends on the one before and on the text before, and is sampled after "
     "it. TRACE-P: sampled all at once in training (Eq. 12-14). IND: priors N(0, I). CGD: priors from the text before. "
-    "No Recurrence: one latent variable for the whole text. IND, CGD and TRACE end each segment with a [SEP]: the cost "
-    "of predicting it is in every likelihood, and it does not count as a token of the text."
+    "No Recurrence: one latent variable for the whole text. In IND, CGD and TRACE a [SEP] stands between two "
+    "segments: the cost of predicting it is in every likelihood, and it does not count as a token of the text."
 )
 _MI = (
     "MI may exceed KL without error in CGD, TRACE-R and TRACE-P: their priors depend on the text before a segment, so "
