@@ -15,6 +15,7 @@ from bench.batch import Batch
 from bench.errors import BenchError
 from bench.likelihood import importance_weights, statistics
 from bench.methods.base import Method
+from bench.metrics.likelihood_file import importance_weighted_nll
 from bench.schema import Decoding, Likelihood, MethodSpec
 from bench.vocabulary import BOS, EOS, PAD, UNK
 
@@ -317,7 +318,7 @@ def test_greedy_decoding_is_the_argmax_of_the_likelihood(method: Method, task: T
 
 
 def test_importance_weighted_bound(method: Method, task: Task) -> None:
-    """-log w is -ELBO on average, NLL_K below it; exact and without weights where G = 0."""
+    """-log w is -ELBO on average, NLL_K below it, decreasing in K; exact and without weights where G = 0."""
     plan = Likelihood(importance_samples=100, posterior_samples=4, mi_batch=2)
     stats = statistics(method, task.sequences, plan, seed=0)
     if method.groups == 0:
@@ -329,6 +330,8 @@ def test_importance_weighted_bound(method: Method, task: Task) -> None:
         values = registry.load_metric("iw").compute(stats, {})
         assert set(values) == {"ppl", "ppl_word", "nll"}, "of how many samples count there is nothing to say"
         return
+    curve = [importance_weighted_nll(stats.log_w, k).sum() for k in (1, 10, 100)]
+    assert curve[0] >= curve[1] >= curve[2]
     nelbo, error = _mean_nelbo(method, task.batch(), 400)
     error += stats.log_w.std(axis=1) / 10
     assert (abs(stats.log_w.mean(axis=1) + nelbo) <= 5 * error).all()

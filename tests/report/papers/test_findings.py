@@ -43,5 +43,7 @@ def test_nan_is_on_no_side(diverged: Results) -> None:
 
 
 def test_nan_is_not_the_lowest_perplexity(diverged: Results) -> None:
-    said, _ = verdicts(diverged, DELLA)
+    for key in ("ppl", "paper:della/ppl"):  # of the first row, with which every comparison is false
+        fake_run.edit("bbe", "gpt2", lambda of, key=key: of["values"][key].update(value="nan", ci95=None))
+    said, _ = verdicts(gather(diverged.suite, "table1"), DELLA)
     assert said.startswith("On bbe the lowest PPL is that of della@paper either way: 12.14 exactly")
