@@ -20,7 +20,7 @@ from bench.data.prepare import read_split
 from bench.data.sequences import read_sequences
 from bench.errors import BenchError
 from bench.files import write_json
-from bench.methods.base import Method
+from bench.methods.base import Method, groups_present, mark_absent
 from bench.paths import CellPaths
 from bench.schema import Decoding, Suite
 from bench.suite import Cell, backbone_of
@@ -65,8 +65,7 @@ def between(
     pairs = min(PAIRS, len(sequences) // 2)
     batch = sequences.batch(range(2 * pairs)).to(device)
     z = method.posterior(batch).sample(1)[0]  # [2 * pairs, G, D]
-    absent = torch.arange(z.shape[1], device=z.device) >= method.used(batch)[:, None]
-    z = z.masked_fill(absent[..., None], torch.nan)  # and so where one of two texts has no such segment
+    z = mark_absent(z, groups_present(method.used(batch), z.shape[1]))  # and so between two, where one has none
     mixed = mix(z[0::2], z[1::2])
     ids = method.decode(mixed.flatten(0, 1), DECODING, max_tokens)
     return [ids[i * len(TAUS) : (i + 1) * len(TAUS)] for i in range(pairs)]

@@ -103,6 +103,16 @@ def standard_normal(z: Tensor) -> Gaussian:
     return Gaussian(torch.zeros_like(z), torch.zeros_like(z))
 
 
+def groups_present(used: Tensor, groups: int) -> Tensor:
+    """[B, G], True at the groups (segments, steps) that each text has, of ``used`` [B] how many."""
+    return torch.arange(groups, device=used.device) < used[:, None]
+
+
+def mark_absent(z: Tensor, present: Tensor) -> Tensor:
+    """NaN in z [..., B, G, D] at the groups that [B, G] says are not there."""
+    return torch.where(present[..., None], z, torch.nan)
+
+
 def only_present(present: Tensor, gaussian: Gaussian) -> Gaussian:
     """N(0, I) where [B, G] says that a text has no such group: the same under prior and posterior, so it adds 0."""
     mean, logvar = (torch.where(present[..., None], part, 0) for part in (gaussian.mean, gaussian.logvar))

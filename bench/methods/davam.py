@@ -18,10 +18,10 @@ from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import initialise
 from bench.batch import Batch, Sequences, training_batches
 from bench.errors import BenchError
-from bench.methods.base import Condition, MethodOptions, Stage, Terms, linear
+from bench.methods.base import Condition, MethodOptions, Stage, Terms, groups_present, linear, mark_absent
 from bench.methods.codebook import Choice, Codebook, Codes
 from bench.methods.lstm_vae import last_state
-from bench.methods.stepwise import Lengths, PixelCNN, Stepwise, StepwiseOptions, mark_absent, steps_of, steps_present
+from bench.methods.stepwise import Lengths, PixelCNN, Stepwise, StepwiseOptions, steps_of
 
 INITIAL_STATES = 20_000  # of the encoder, from which k-means makes the first codebook
 
@@ -96,7 +96,7 @@ class Davam(Stepwise):
     def coded(self, batch: Batch) -> tuple[Tensor, Codes]:
         """h_t^e as the codebook sees it, [B, T, D], and the codes nearest to it."""
         states = self.to_code(self.states(batch))
-        present = steps_present(self.used(batch), states.shape[1])
+        present = groups_present(self.used(batch), states.shape[1])
         return states, Codes(self.codebook.nearest(states), self.codebook, present)
 
     def posterior(self, batch: Batch, condition: Condition | None = None) -> Codes:  # type: ignore[override]
@@ -158,7 +158,7 @@ class Davam(Stepwise):
             if not len(rows):
                 break
         steps = int(ended.max())
-        return mark_absent(vectors[index[:, :steps]], steps_present(ended, steps))
+        return mark_absent(vectors[index[:, :steps]], groups_present(ended, steps))
 
     # Training ----------------------------------------------------------------------------------------------------
 

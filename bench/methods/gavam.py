@@ -17,6 +17,8 @@ from bench.methods.base import (
     Gaussian,
     MethodOptions,
     Stage,
+    groups_present,
+    mark_absent,
     only_present,
     split_gaussian,
     standard_normal,
@@ -27,9 +29,7 @@ from bench.methods.stepwise import (
     SequencePosterior,
     Stepwise,
     StepwiseOptions,
-    mark_absent,
     steps_of,
-    steps_present,
 )
 
 
@@ -55,7 +55,7 @@ class VAEAttn(Stepwise):
 
     def posterior(self, batch: Batch, condition: Condition | None = None) -> SequencePosterior:
         gaussian = split_gaussian(self.to_latent(self.states(batch)))
-        present = steps_present(self.used(batch), gaussian.mean.shape[1])
+        present = groups_present(self.used(batch), gaussian.mean.shape[1])
         return SequencePosterior(only_present(present, gaussian), present)
 
     def prior(self, z: Tensor, condition: Condition | None = None) -> Gaussian:
@@ -77,7 +77,7 @@ class VAEAttn(Stepwise):
         z = self.lengths.log_p.new_zeros(len(used), int(used.max()), self.options.latent)
         for step in range(z.shape[1]):
             z[:, step] = self._next(z[:, :step]).sample(generator)
-        return mark_absent(z, steps_present(used, z.shape[1]))
+        return mark_absent(z, groups_present(used, z.shape[1]))
 
     def _next(self, z: Tensor) -> Gaussian:
         """p(z_{T+1} | z_1 ... z_T), [N, D]."""

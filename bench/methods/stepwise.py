@@ -19,7 +19,7 @@ from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import LSTM, LSTMEncoder
 from bench.batch import Batch, Sequences
 from bench.errors import BenchError
-from bench.methods.base import Condition, IndependentPosterior, Method, MethodOptions
+from bench.methods.base import Condition, IndependentPosterior, Method, MethodOptions, groups_present, mark_absent
 
 
 @dataclass(frozen=True)
@@ -82,20 +82,10 @@ class Stepwise(Method):
         return Injection(attend=self.attention(z.nan_to_num(), ~z.isnan().any(-1)))
 
 
-def steps_present(used: Tensor, steps: int) -> Tensor:
-    """[B, T], True at the steps each sequence has."""
-    return torch.arange(steps, device=used.device) < used[:, None]
-
-
 def steps_of(condition: Condition, steps: int) -> Tensor:
     """[B, T], the same of a condition that :meth:`Stepwise.condition` made."""
     assert isinstance(condition, Steps)
-    return steps_present(condition.used, steps)
-
-
-def mark_absent(z: Tensor, present: Tensor) -> Tensor:
-    """NaN in z [..., B, T, D] at the steps that [B, T] says are not there."""
-    return torch.where(present[..., None], z, torch.nan)
+    return groups_present(condition.used, steps)
 
 
 @dataclass(frozen=True)
