@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import BenchError
 from bench.files import atomic, read_lines
+
+half_a_character = re.compile("[\ud800-\udfff]").search  # of a surrogate pair, which Python's texts may hold
 
 
 def write_samples(

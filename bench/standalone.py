@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +25,7 @@ from bench.metrics import api, signatures
 from bench.metrics.api import Comparison
 from bench.metrics.base import NotInstalled, Quantity, TextInputs, Undefined, Value
 from bench.progress import progress
-from bench.samples import texts_of
+from bench.samples import half_a_character, texts_of
 
 ALL = "all"
 WIDTH = 160  # of the table at least: a number is rather wrapped by a narrow terminal than cut
@@ -123,12 +122,9 @@ def read_texts(path: Path, role: str) -> TextFile:
     if not texts:
         raise BenchError(f"{role} {path}: no text")
     for number, text in enumerate(texts, start=1):
-        if _half_character(text):  # JSON can spell one, and no model's tokeniser takes it
+        if half_a_character(text):  # JSON can spell one, and no model's tokeniser takes it
             raise BenchError(f"{role} {path}: line {number} holds half of a surrogate pair, which is no character")
     return TextFile(path, hashlib.sha256(data).hexdigest(), texts)
-
-
-_half_character = re.compile("[\ud800-\udfff]").search
 
 
 def _halves(references: Sequence[str]) -> TextInputs | None:
@@ -173,7 +169,7 @@ def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, 
             raise BenchError(f"--option '{option}': the metric '{name}' is not computed{suggest(name, given)}")
         try:
             given[name][key] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError):
+        except Exception:  # of tags: PyYAML passes on whatever their values made Python raise
             raise BenchError(f"--option '{option}': the value is not valid YAML") from None
     return dict(given)
 
@@ -278,7 +274,8 @@ def _notes(scores: Scores) -> list[str]:
     if scores.compared:
         tests = dict.fromkeys(found.test for found in scores.compared.values())
         lines.append(f"difference: generated minus baseline; {'; '.join(tests)}")
-    lines += _grouped({key: value.note for key, value in scores.values.items() if value.note})
+    for whose, noted in (("", scores.values), ("human: ", scores.human), ("baseline: ", scores.compared)):
+        lines += [whose + line for line in _grouped({key: of.note for key, of in noted.items() if of.note})]
     lines += [f"left out: {reason}" for reason in scores.left_out]
     return ["", *lines, "", "signatures", *(f"  {line}" for line in _signatures(scores))]
 

@@ -139,6 +139,9 @@ def test_paired_metrics_and_all(files: Path, capsys: pytest.CaptureFixture[str])
         (["--metrics", ","], "unknown metric ''"),
         (["--threads", "0", "--metrics", "mauve"], "mauve: option 'threads' must be a whole number >= 1, not 0"),
         (["--option", "bleu.seed=2001-99-99"], "--option 'bleu.seed=2001-99-99': the value is not valid YAML"),
+        (["--option", "bleu.seed=!!bool x"], "--option 'bleu.seed=!!bool x': the value is not valid YAML"),
+        (["--option", "bleu.seed=!!timestamp x"], "the value is not valid YAML"),
+        (["--option", "bleu.seed=!!int ''"], "the value is not valid YAML"),
         (["--json", "g.txt"], "--json g.txt is the file of texts g.txt: it would be lost"),
         (["--json", "pipe"], "pipe: it is there and no regular file"),
         (["--baseline", "short.txt", "--metrics", "jaccard"],
@@ -270,6 +273,17 @@ def test_without_human_texts_mauve_has_the_ceiling_of_two_halves(files: Path, ca
     assert human["value"] == halves["mauve"].value and "|N:3|refs:2|" in human["signature"]
     assert "MAUVE of one half of the references against the other" in capsys.readouterr().out
     assert len(list(Path("kept").glob("*.npz"))) >= 1
+    given = ("--metrics", "mauve", "--option", f"mauve.model={model}", "--option", "mauve.buckets=6")
+    assert run(*given) == 0  # which the 5 texts of the halves are too few for
+    assert "left out: human: mauve: option 'buckets' is 6, more than the 5 texts there are" in capsys.readouterr().out
+    assert run(*given, "--baseline", "short.txt", "--references", "short.txt") == 2
+
+
+def test_notes_of_each_side_are_shown(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("strange.txt").write_text("x y z\n" * 5)
+    for role in ("human", "baseline"):
+        assert run(f"--{role}", "strange.txt", "--metrics", "cnd", "--details") == 0
+        assert f"\n{role}: cnd" in (out := capsys.readouterr().out) and "half an occurrence assumed" in out
 
 
 @settings(max_examples=60, deadline=None)

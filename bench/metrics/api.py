@@ -58,6 +58,7 @@ class Comparison:
     p: float | None  # two-sided, by randomisation; None where there is no test, and ``test`` says why
     p_bootstrap: float | None
     test: str  # how interval and p were made
+    note: str = ""  # of the baseline's value
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -191,7 +192,8 @@ def compared(
     for key, a in ours.items():
         if key in theirs:
             b = theirs[key]
-            found[key] = Comparison(a.value, b.value, a.value - b.value, *_tested(tests, a, b, resamples, seed))
+            tested = _tested(tests, a, b, resamples, seed)
+            found[key] = Comparison(a.value, b.value, a.value - b.value, *tested, b.note)
     return found
 
 
@@ -210,6 +212,8 @@ def _tested(
         p = tests.randomisation(a.examples, b.examples, resamples, seed)
     except Undefined as reason:
         return None, None, None, f"no test: {reason}"
+    if a.ci95 is None and b.ci95 is None:  # no resample of either differs, and so none of the difference
+        return None, p, None, f"{tests.name}; no interval where neither value has one"
     few = min(len(a.examples.rows), len(b.examples.rows)) < FEW
     return difference.ci95, p, difference.p, tests.name + TOO_FEW * few
 

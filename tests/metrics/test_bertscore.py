@@ -230,6 +230,8 @@ def test_values(tiny: Checkpoint, tmp_path: Path) -> None:
     other = compute(tiny, GENERATED, REFERENCES, idf=True, baseline=str(tmp_path / "b.tsv"), layer=1, resamples=0)
     assert "|layer:1|idf:refs7|rescale:" in other["bertscore_f1"].signature and other["bertscore_f1"].ci95 is None
     assert "rescale:no" not in other["bertscore_f1"].signature
+    empty = compute(tiny, [""], ["a"], baseline=str(tmp_path / "b.tsv"), layer=1)["bertscore_f1"]
+    assert empty.value < 0 and empty.note.endswith("that weighs anything, and score 0 before rescaling")
 
 
 @pytest.mark.parametrize(
@@ -257,6 +259,9 @@ def test_pairs(tiny: Checkpoint) -> None:
         compute(tiny, ["a"], ["b", "c"])
     with pytest.raises(Undefined, match="bertscore: needs at least 1 generated text and 1 reference text"):
         compute(tiny, [], [])
+    for pair in (["\ud800"], ["a"]), (["a"], ["\ud800"]):
+        with pytest.raises(BenchError, match="bertscore: text 1 holds half of a surrogate pair"):
+            compute(tiny, *pair)
 
 
 def test_a_model_for_pairs_of_texts_is_refused(tmp_path: Path) -> None:

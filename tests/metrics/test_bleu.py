@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from bench.metrics import bleu, self_bleu
@@ -63,11 +64,13 @@ def test_long_texts_beside_short_ones(generated: list[str], references: list[str
 
 
 @settings(deadline=None, max_examples=150)
-@given(oracles.text_sets(3))
-def test_self_bleu_without_each_text(generated: list[str]) -> None:
+@given(oracles.text_sets(3), st.sampled_from([1, 2, 1 << 18]))
+def test_self_bleu_without_each_text(generated: list[str], at_once: int) -> None:
     """With every text of one length, so that leaving one out changes no closest length, it is Self-BLEU of the rest."""
     same_length = [" ".join(([*tokenise(text), "x", "y", "x", "z", "z"])[:5]) for text in generated]
-    without = self_bleu.self_bleu_without_each(NgramIndex(same_length, []))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(self_bleu, "_PAIRS_AT_ONCE", at_once)
+        without = self_bleu.self_bleu_without_each(NgramIndex(same_length, []))
     indices = [NgramIndex(texts, []) for texts in oracles.without_each(same_length)]
     rest = [self_bleu.self_bleu_scores(index).mean(axis=0) for index in indices]
     np.testing.assert_allclose(without, rest, rtol=1e-12, atol=1e-14)

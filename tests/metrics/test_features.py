@@ -100,3 +100,13 @@ def test_what_cannot_be_encoded(encoder: Encoder) -> None:
         encode([], encoder)
     with pytest.raises(BenchError, match="'max_length' is 600, but the model has room for 512 tokens"):
         encode(["a"], Encoder(encoder.checkpoint, max_length=600))
+    with pytest.raises(BenchError, match=r"^encoder features: text 2 holds half of a surrogate pair"):
+        encode(["a", "\ud800 b"], encoder)
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_text_has_room_beside_special_tokens(tiny: Checkpoint, length: int) -> None:
+    """With 2 every text would be [CLS] [SEP]; with 1 the tokeniser does not cut at all."""
+    with pytest.raises(BenchError, match=f"'max_length' is {length}, but 2 special tokens leave no room for a text"):
+        encode(["the cat"], Encoder(tiny, max_length=length))
+    assert not np.array_equal(*encode(["the cat", "a dog"], Encoder(tiny, max_length=3)))

@@ -94,7 +94,7 @@ def test_values(tiny: Checkpoint, bos: bool | str, eos: bool) -> None:
         value = values[quantity.key]
         assert value.ci95 is not None and value.ci95[0] < value.value < value.ci95[1]
         assert value.n == len(scored) and quantity.range[0] <= value.ci95[0]
-        left_out = f"{empty} of 8 texts without a token left out; " if empty else ""
+        left_out = f"{empty} of 8 texts of which nothing is predicted left out; " if empty else ""
         assert value.note == left_out + "1 of 8 texts cut at 64 tokens"
     ids = f"bos:{start[0] if start else 'no'}|eos:{0 if eos else 'no'}"
     model_name = f"{tiny.path.name}-{tiny.hash}"
@@ -124,10 +124,12 @@ def test_nothing_to_predict(tiny: Checkpoint) -> None:
     assert nothing.keys() == {"fluency_nll", "fluency_ppl", "fluency_sentence"}
     for key, value in nothing.items():  # a result like any other: its cell has others to report
         assert np.isnan(value.value) and value.ci95 is None and value.n == 0
-        assert value.note == "2 of 2 texts without a token left out"
+        assert value.note == "2 of 2 texts of which nothing is predicted left out"
         assert value.signature == compute(tiny, ["the cat"])[key].signature
     with pytest.raises(Undefined, match="fluency: needs at least 1 generated text, got 0"):
         compute(tiny, [])
+    with pytest.raises(BenchError, match=r"^fluency: text 1 holds half of a surrogate pair"):
+        compute(tiny, ["\udfff"])
     assert compute(tiny, ["", ""], eos=True)["fluency_nll"].n == 2
 
 

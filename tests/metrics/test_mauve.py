@@ -58,6 +58,17 @@ def test_identical_sets_give_one_and_disjoint_sets_nearly_nothing(clouds: tuple[
     assert module.mauve(p, p + 20, 18, 5.0, 25)[0] < 0.01
 
 
+@pytest.mark.parametrize("n", [2, 8, 16])
+def test_equal_histograms_give_one(clouds: tuple[np.ndarray, np.ndarray], n: int) -> None:
+    """Also where rounding leaves no gap between them: mauve-text makes 0.75 of that."""
+    p, _ = clouds
+    assert module.mauve(p[:n], p[:n], 2, 5.0, 25) == (1, 1)
+    alike = np.ones((n, 4), np.float32)
+    assert module.mauve(alike, alike, 2, 5.0, 25) == (1, 1)
+    plain, smoothed = module.mauve(alike, np.ones((3, 4), np.float32), 2, 5.0, 25)  # 1/2 counts for more among fewer
+    assert plain == 1 and 0.5 < smoothed < 1
+
+
 @needs_minilm
 def test_values(encoder: Encoder, tmp_path: Path) -> None:
     references = [*TEXTS, "stocks fell", "the moon", "x y"]
@@ -80,7 +91,13 @@ def test_values(encoder: Encoder, tmp_path: Path) -> None:
         ({"pooling": "max"}, "mauve: option 'pooling' must be one of mean, last"),
         ({"buckets": 1}, "mauve: option 'buckets' must be a whole number >= 2"),
         ({"scaling": 0}, "mauve: option 'scaling' must be a positive number"),
+        ({"scaling": 10**400}, "mauve: option 'scaling' must be a positive number"),
         ({"seed": -1}, "mauve: option 'seed' must be a whole number >= 0"),
+        ({"seed": 2**31 - 2}, "mauve: option 'seed' must be at most 2147483548, not 2147483646"),
+        (
+            {"model": "~nobody-of-that-name/x"},
+            "encoder '~nobody-of-that-name/x': neither one of minilm nor a directory",
+        ),
         ({"device": "gpu"}, "mauve: option 'device' must be cpu or cuda"),
         ({"max_length": 0}, "mauve: option 'max_length' must be a whole number >= 1"),
         ({"buckets": 5}, "mauve: option 'buckets' is 5, more than the 2 texts there are"),

@@ -66,6 +66,16 @@ def test_what_cannot_be_loaded(bert: Path, tmp_path: Path) -> None:
     torch.save({}, broken / "pytorch_model.bin")  # a pickle is not even looked at
     with pytest.raises(BenchError, match=r"encoder '.*broken': cannot be loaded"):
         load(broken, "encoder")
+    for name, change in (
+        ("tokenizer.json", {"model": None}),
+        ("tokenizer.json", {"added_tokens": None}),
+        ("config.json", {"hidden_size": 16}),
+    ):
+        damaged = Path(shutil.copytree(bert, tmp_path / f"damaged-{name}-{next(iter(change))}"))
+        found = json.loads((damaged / name).read_text())
+        (damaged / name).write_text(json.dumps({key: v for key, v in (found | change).items() if v is not None}))
+        with pytest.raises(BenchError, match=r"encoder '.*damaged.*': cannot be loaded"):
+            load(damaged, "encoder")
     (tmp_path / "config.json").write_text("{}")
     for read in (lambda: load(tmp_path, "encoder"), lambda: depth(Checkpoint("x", tmp_path), "encoder")):
         with pytest.raises(BenchError, match="cannot be loaded"):
