@@ -81,7 +81,7 @@ class BART(Backbone):
             x = self._feed_forward(block, x)
         if cache is not None:
             cache.positions += ids.shape[1]
-        return x if injection.hidden is None else x + injection.hidden
+        return injection.after(x)
 
     @property
     def output_weight(self) -> Tensor:

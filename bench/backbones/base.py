@@ -28,6 +28,7 @@ class Injection:
     memory: one [N, M, v] a layer, M extra positions whose key and value it is, seen by all; Sec. 3.3 "Memory".
     value: one function [N, T, v] -> [N, T, v] a layer, on the value vectors before the head split; DELLA Eq. 9.
     hidden: [N, 1 or T, d] added to the last hidden states before the LM head; Sec. 3.3 "Softmax".
+    beside: [N, 1, D] concatenated to the last hidden states, for a map to logits that reads as many more numbers.
     positions: [N, T, d] added to the input embeddings of the T positions of text that are read, each its own, and to
         none of a prompt; TRACE Sec. 4.1.
     inputs: [N, 1, D] concatenated to every input embedding of an LSTM.
@@ -42,6 +43,7 @@ class Injection:
     memory: Sequence[Tensor | None] | None = None
     value: Sequence[Callable[[Tensor], Tensor] | None] | None = None
     hidden: Tensor | None = None
+    beside: Tensor | None = None
     positions: Tensor | None = None
     inputs: Tensor | None = None
     cell: Tensor | None = None
@@ -52,6 +54,14 @@ class Injection:
         """Whether anything enters before or inside the blocks, so that their pass depends on z."""
         into_transformer = (self.embedding, self.positions, self.memory, self.value)
         return any(place is not None for place in (*into_transformer, self.inputs, self.cell, self.attend))
+
+    def after(self, hidden: Tensor) -> Tensor:
+        """The last hidden states [N, T, d] as the LM head reads them: [N, T, d], or [N, T, d + D]."""
+        if self.hidden is not None:
+            hidden = (hidden + self.hidden).to(hidden.dtype)
+        if self.beside is None:
+            return hidden
+        return torch.cat([hidden, self.beside.expand(-1, hidden.shape[1], -1).to(hidden.dtype)], -1)
 
 
 NOTHING = Injection()
@@ -172,7 +182,7 @@ class Backbone(nn.Module, ABC):
         self, ids: Tensor, injection: Injection = NOTHING, context: Context | None = None, cache: Cache | None = None,
         watch: Watch | None = None,
     ) -> Tensor:  # fmt: skip
-        """Causal pass. ids [N, T] -> last hidden states [N, T, d], with ``hidden`` added.
+        """Causal pass. ids [N, T] -> last hidden states [N, T, d], as :meth:`Injection.after` leaves them.
 
         With ``cache`` the ids are the next positions, and the cache is extended in place. ``watch`` sees the queries,
         keys and mask of every self-attention.

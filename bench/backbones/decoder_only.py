@@ -89,7 +89,7 @@ class DecoderOnly(Backbone):
         if cache is not None:
             cache.positions += len(text)
         x = self._last(x[:, prompt:])
-        return x if injection.hidden is None else x + injection.hidden
+        return injection.after(x)
 
     def encode(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         """See :meth:`Backbone.encode`; after the block, before the final normalisation; padding's are meaningless.

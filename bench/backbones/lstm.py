@@ -73,7 +73,7 @@ class LSTM(Backbone):
         if cache is not None:
             cache.state, cache.positions = state, cache.positions + ids.shape[1]
         hidden = self.dropout(hidden)
-        return hidden if injection.hidden is None else hidden + injection.hidden
+        return injection.after(hidden)
 
     @property
     def output_weight(self) -> Tensor:

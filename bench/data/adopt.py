@@ -111,6 +111,8 @@ def _check(folder: Path, kind: str, config: Mapping[str, Any], unexpected: set[s
             raise BenchError(f"model {folder}: its {key} is {config[key]!r}, and backbones here have {allowed[0]!r}")
     if kind == "bart" and config["encoder_layers"] != config["decoder_layers"]:
         raise BenchError(f"model {folder}: its encoder and decoder are not of as many layers")
+    if kind == "bart" and config["encoder_attention_heads"] != config["decoder_attention_heads"]:
+        raise BenchError(f"model {folder}: its encoder and decoder have not as many heads of attention")
     more = sorted(name for name in unexpected if any(part in name for part in (".h.", "layers.")) or name[:2] == "h.")
     if config[_BLOCKS[kind]] < 1 or more:
         raise BenchError(f"model {folder}: {config[_BLOCKS[kind]]} layers by its configuration, not by its weights")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -24,6 +24,7 @@ from bench import objectives
 from bench.backbones.base import Backbone, Context, Injection
 from bench.batch import Batch, Sequences
 from bench.decoding import Steering, decode
+from bench.errors import BenchError
 from bench.nll import linear_nll
 from bench.registry import BACKBONES
 
@@ -50,6 +51,13 @@ class MethodOptions:
     kl_reduction: Literal["sum", "mean_groups", "first", "last"] = "sum"
     free_bits: NonNegativeFloat = 0.0
     bow: NonNegativeFloat = 0.0
+
+
+def refuse(options: MethodOptions, names: Iterable[str], why: str) -> None:
+    """Raise where one of these options is not its default: nothing would read it, and the row would say it is there."""
+    for name in names:
+        if getattr(options, name) != getattr(type(options), name):
+            raise BenchError(f"options ask for {name}; {why}")
 
 
 def linear(inputs: int, outputs: int, bias: bool = True, std: float = 0.02) -> nn.Linear:
@@ -399,8 +407,7 @@ class Method(nn.Module, ABC):
         context = None if condition is None else condition.context
         if not injection.into_blocks:
             # z enters after the blocks, so all samples of an example share one pass through them
-            hidden = self.backbone.decode(batch.inputs, context=context).repeat(samples, 1, 1)
-            hidden = hidden if injection.hidden is None else (hidden + injection.hidden).to(hidden.dtype)
+            hidden = injection.after(self.backbone.decode(batch.inputs, context=context).repeat(samples, 1, 1))
         else:
             repeated = None if context is None else context.repeat(samples)
             hidden = self.backbone.decode(batch.inputs.repeat(samples, 1), injection, repeated)

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import initialise
 from bench.batch import Batch, Sequences, training_batches
-from bench.errors import BenchError
-from bench.methods.base import Condition, MethodOptions, Stage, Terms, groups_present, linear, mark_absent
+from bench.methods.base import Condition, MethodOptions, Stage, Terms, groups_present, linear, mark_absent, refuse
 from bench.methods.codebook import Choice, Codebook, Codes
 from bench.methods.lstm_vae import last_state
 from bench.methods.stepwise import Lengths, PixelCNN, Stepwise, StepwiseOptions, steps_of
@@ -70,9 +69,8 @@ class Davam(Stepwise):
     certain = True
 
     def __init__(self, backbone: Backbone, options: CodesOptions) -> None:
-        for name in ("annealing", "kl_reduction", "free_bits"):
-            if getattr(options, name) != getattr(MethodOptions, name):
-                raise BenchError(f"options ask for {name}; of codes the KL is trained alone and whole, see beta_max")
+        trained_alone = "of codes the KL is trained alone and whole, see beta_max"
+        refuse(options, ("annealing", "kl_reduction", "free_bits"), trained_alone)
         super().__init__(backbone, options)
         self.to_code = nn.Linear(self.backbone.width, options.latent, bias=False)
         self.codebook = Codebook(options.codes, options.latent)

@@ -21,7 +21,16 @@ from torch import Tensor, nn
 from bench.backbones.base import Backbone, Injection, make_pooling
 from bench.batch import Batch
 from bench.errors import BenchError
-from bench.methods.base import Condition, Gaussian, Method, MethodOptions, linear, split_gaussian, standard_normal
+from bench.methods.base import (
+    Condition,
+    Gaussian,
+    Method,
+    MethodOptions,
+    linear,
+    refuse,
+    split_gaussian,
+    standard_normal,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,8 @@ class Della(Method):
     options: DellaOptions
 
     def __init__(self, backbone: Backbone, options: DellaOptions) -> None:
+        if options.fusion == "memory":
+            refuse(options, ("rank", "product", "initialisation"), "it is of the tensor product, and fusion is memory")
         self.layers = _layers(backbone.layers, options)
         super().__init__(backbone, options)
         d, values, p, groups = backbone.width, backbone.values, options.latent, self.groups

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.backbones.base import NOTHING, Backbone, Injection
 from bench.batch import Batch
 from bench.errors import BenchError
-from bench.methods.base import Condition, IndependentPosterior, Method, MethodOptions, standard_normal
+from bench.methods.base import Condition, IndependentPosterior, Method, MethodOptions, refuse, standard_normal
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class LanguageModel(Method):
     def __init__(self, backbone: Backbone, options: LanguageModelOptions) -> None:
         if backbone.kind != options.backbone:
             raise BenchError(f"it is the plain model of {options.backbone}, and the backbone here is {backbone.kind}")
+        refuse(options, (field.name for field in fields(MethodOptions)), "a plain model has no latent variable")
         super().__init__(backbone, options)
 
     @property

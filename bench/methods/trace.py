@@ -123,12 +123,15 @@ class Trace(Method):
             options.residual,
             options.normalisation,
             options.normalised,
+            options.gamma,
             options.spectral,
         )
+        unscaled = options.normalisation == "none" and (options.normalised, options.gamma) != ("mean", 3.0)
         for wrong, what in (
             (options.bow, "bow, a bag of the whole text's words: each of its latent variables is of one segment"),
-            (not recurrent and of_recurrence != (False, True, "layer", "mean", False),
+            (not recurrent and of_recurrence != (False, True, "layer", "mean", 3.0, False),
              f"what is for recurrent dependence, and have '{options.dependence}'"),
+            (unscaled, "normalised or gamma, of a normalisation that there is not"),
             (options.parallel and not options.residual,
              "parallel sampling of posteriors that are not residual: Eq. 12-14 are of residual ones"),
             (options.normalisation == "batch" and not options.residual,
@@ -163,8 +166,8 @@ class Trace(Method):
 
     @property
     def fewest_texts(self) -> int:
-        """One: what is normalised over a batch are segments, of which one text may have several."""
-        return 1
+        """What is normalised over a batch are segments, of which one text may have one alone."""
+        return 2 if self.options.normalisation == "batch" else 1
 
     def used(self, batch: Batch) -> Tensor:
         return self.separators(batch) + 1

@@ -231,6 +231,7 @@ def test_a_damaged_model_is_one_line(source: Path, kind: str, tmp_path: Path, ho
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "its scale_attn_by_inverse_layer_idx is True"),
         ("gpt2", {"scale_attn_weights": False}, "its scale_attn_weights is False"),
         ("bart", {"encoder_layers": 1}, "its encoder and decoder are not of as many layers"),
+        ("bart", {"encoder_attention_heads": 4}, "its encoder and decoder have not as many heads of attention"),
     ],
 )
 def test_another_network_is_refused(tmp_path: Path, kind: str, changed: dict, message: str) -> None:

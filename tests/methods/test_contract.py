@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.likelihood import importance_weights, statistics
 from bench.methods.base import Method
 from bench.metrics.likelihood_file import importance_weighted_nll
-from bench.schema import Decoding, Likelihood, MethodSpec
+from bench.schema import Backbone, Decoding, Likelihood, MethodSpec
 from bench.vocabulary import BOS, EOS, PAD, UNK
 
 from .conftest import SEQUENCES, TASKS, TINY, Task, build, debug_options
@@ -52,6 +52,31 @@ def most_groups(method: Method, batch: Batch) -> int:
 def absent(method: Method, batch: Batch) -> Tensor:
     """[B, G], the groups that each text does not have."""
     return torch.arange(most_groups(method, batch)) >= method.used(batch)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("gpt2", {"bow": 0.2}, "bow"),
+        ("gpt2", {"free_bits": 1.0}, "free_bits"),
+        ("gpt2", {"latent": 64}, "latent"),
+        ("lstm-lm", {"annealing": "linear"}, "annealing"),
+        ("bart", {"kl_reduction": "last"}, "kl_reduction"),
+        ("della-ltp", {"rank": 9}, "rank"),
+        ("della-ltp", {"product": "liu"}, "product"),
+        ("della-ltp", {"initialisation": "paper"}, "initialisation"),
+        ("ind", {"gamma": 7.0}, "what is for recurrent dependence"),
+        ("cgd", {"normalised": "both"}, "what is for recurrent dependence"),
+        ("trace-r-ln", {"gamma": 7.0}, "normalised or gamma"),
+        ("trace-r-ln", {"normalised": "both"}, "normalised or gamma"),
+    ],
+)
+def test_options_without_effect_are_refused(name: str, options: dict[str, object], told: str) -> None:
+    """A row that names an option has it."""
+    kind = {"lstm-lm": "lstm", "bart": "bart"}.get(name, "gpt2")
+    size = Backbone(kind=kind, layers=1 if kind == "lstm" else 2, width=32, heads=2, vocabulary=300, max_tokens=32)
+    with pytest.raises(BenchError, match=f"options ask for {told}"):
+        models.build(MethodSpec(use=name, options=options), size, 0, conditional=name == "bart")
 
 
 def needs_latents(method: Method) -> None:

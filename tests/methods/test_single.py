@@ -20,7 +20,7 @@ EXAMPLE = f"{Path(__file__).parents[2] / 'docs' / 'examples' / 'memory_softmax.p
 
 
 @pytest.mark.parametrize("task", TRANSFORMERS.values(), ids=TRANSFORMERS)
-@pytest.mark.parametrize("name", ["embed", "memory", "softmax"])
+@pytest.mark.parametrize("name", ["embed", "memory", "softmax", "softmax-logits"])
 def test_posterior_and_prior_of_the_last_layer(name: str, task: Task) -> None:
     """Unconditional: W_q x and N(0, I). Conditional: W_q [x; c] and W_p c (DELLA Eq. 12, one layer)."""
     method, batch = build(name, task), task.batch()

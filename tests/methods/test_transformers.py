@@ -57,7 +57,7 @@ def assert_close(ours: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["embed", "softmax", "della", "della-lw", "della-separate"])
+@pytest.mark.parametrize("name", ["embed", "softmax", "softmax-logits", "della", "della-lw", "della-separate"])
 def test_without_an_effect_of_z_all_are_gpt2(name: str) -> None:
     """Projections of 0 (embed, softmax), or fusion as it starts (della): the logits at any z."""
     method = models.build(MethodSpec(use=name), UNCONDITIONAL.size, seed=0).eval()
@@ -69,6 +69,21 @@ def test_without_an_effect_of_z_all_are_gpt2(name: str) -> None:
     real = batch.mask[:, :-1]
     expected = transformers_own(method)(batch.inputs).logits
     assert_close(logits(method, batch, some_z(method))[real], expected[real])
+
+
+@pytest.mark.parametrize("name", ["softmax", "softmax-logits"])
+def test_z_before_the_softmax(name: str) -> None:
+    """E (h + W z), or E h + W z; the likelihood and what is decoded from agree."""
+    method = models.build(MethodSpec(use=name), UNCONDITIONAL.size, seed=0).eval()
+    perturb(method)
+    batch, z = UNCONDITIONAL.batch(), some_z(method)
+    real = batch.mask[:, :-1]
+    hidden, words = method.backbone.decode(batch.inputs), method.backbone.output_weight
+    added = method.project(z)  # [B, 1, d or V]
+    expected = (hidden + added) @ words.T if name == "softmax" else hidden @ words.T + added
+    assert_close(logits(method, batch, z)[real], expected[real])
+    by_token = expected.log_softmax(-1).gather(-1, batch.targets[..., None])[..., 0]
+    assert_close(method.log_likelihood(batch, z), by_token.masked_fill(~batch.mask[:, 1:], 0.0).sum(-1))
 
 
 def past(method: Method, slots: list[Tensor]) -> DynamicCache:
