@@ -138,7 +138,7 @@ def test_a_prompt_is_read_before_the_text(name: str) -> None:
 
 def other_head(method: Method) -> nn.Linear:
     """Tied to the embeddings, the head of random weights repeats its input and ends no text; this one does neither."""
-    head = nn.Linear(method.backbone.width, method.backbone.vocabulary)
+    head = nn.Linear(method.output_weight.shape[1], method.backbone.vocabulary)
     with torch.no_grad():
         head.weight.normal_(generator=torch.Generator().manual_seed(9))
         head.bias.zero_()

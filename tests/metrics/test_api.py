@@ -90,8 +90,8 @@ def test_no_interval_of_a_difference_where_neither_value_has_one() -> None:
 
 def test_what_is_a_placeholder_is_not_tested() -> None:
     """CND of texts that share no n-gram with the references is infinite, whichever side they are on."""
-    strange, near = ["x y z"] * 30, OURS
-    for ours, theirs in ((strange, near), (near, strange), (strange, ["u v w"] * 30)):
+    strange, near = ["x y z"] * len(OURS), OURS
+    for ours, theirs in ((strange, near), (near, strange), (strange, ["u v w"] * len(OURS))):
         found = compare(ours, theirs, REFERENCES, metrics="cnd")["cnd_logcos1"]
         assert (found.ci95, found.p) == (None, None) and found.test == "no test: no statistics by example"
         assert ("half an occurrence" in found.note) == (theirs is not near)
