@@ -44,6 +44,12 @@ def test_table1_as_it_came_from_the_run(embedded: Suite, tmp_path: Path) -> None
     assert {path.suffix for path in tmp_path.iterdir()} == {".md", ".csv", ".tex", ".html"}
 
 
+def test_the_audit_as_it_came_from_the_run(tmp_path: Path) -> None:
+    suite = suites.load("workflow/config/snli-small.yaml")
+    frozen.render(suite, "audit", ["snli-small-2026.11.1"], tmp_path / "audit.md")
+    assert lines(tmp_path / "audit.md") == lines(ROOT / "docs/audit.md")
+
+
 def test_table2_of_penn_treebank_from_several_releases(tmp_path: Path) -> None:
     suite = suites.load("workflow/config/ptb.yaml")
     releases = [f"ptb-2026.11.{n}" for n in (2, 3, 4, 5, 7)]
