@@ -104,7 +104,10 @@ def _parser() -> argparse.ArgumentParser:
         help="of the cells in this frozen release of the suite, in place of a run (repeatable)",
     )  # fmt: skip
     compare = verb("compare", _compare, "put a method beside frozen rows", _suite, _out)
-    compare.add_argument("--frozen", required=True, metavar="RELEASE", help="a directory of results/frozen")
+    compare.add_argument(
+        "--frozen", action="append", required=True, metavar="RELEASE",
+        help="a directory of results/frozen (repeatable: rows of releases that have no method in common)",
+    )  # fmt: skip
     freeze = verb("freeze", _freeze, "keep a finished run's records as results/frozen/RELEASE", _suite)
     freeze.add_argument("release", help="name of the release, e.g. 2026.11-embedded")
     freeze.add_argument("--finished", action="store_true", help="keep what is finished, and name what is not")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from bench.suite import UNTRAINED, Cell
 DEFAULTS: Mapping[str, Any] = {
     "suite": SUITE,
     "method": [],  # specs of methods from outside the suite
-    "frozen": "",  # a release to compare with; the newest where not given
+    "frozen": [],  # releases to compare with; the newest where none is given
     "device": "cpu",
     "gpus": 1,  # of one training
 }
@@ -39,7 +39,7 @@ class Dag:
     file: str
     uses: tuple[str, ...]
     suite: Suite
-    frozen: str
+    frozen: tuple[str, ...]
     device: Literal["cpu", "cuda"]
     gpus: int = 1
 
@@ -160,9 +160,9 @@ class Dag:
         """What the papers print."""
         return sorted(map(str, PUBLISHED.glob("*.csv")))
 
-    def frozen_manifest(self) -> str:
-        """The small file that stands for a frozen release."""
-        return str(FROZEN / (self.frozen or NO_RELEASE) / "manifest.json")
+    def frozen_manifests(self) -> list[str]:
+        """The small file that stands for each frozen release."""
+        return [str(FROZEN / name / "manifest.json") for name in self.frozen or [NO_RELEASE]]
 
     def families(self, dataset: str, method: str, decoding: str = "") -> Mapping[str, str]:
         """Metric family -> "texts" or "likelihood", of one cell."""
@@ -212,6 +212,12 @@ class Dag:
         """The options of the verb that makes one report."""
         return self.arguments({}, report=report, out=out)
 
+    def compare(self, out: str) -> str:
+        """The options of the verb that puts methods beside frozen releases."""
+        return " ".join(
+            [self.arguments({}), *(f"--frozen {shlex.quote(name)}" for name in self.frozen), f"--out {out}"]
+        )
+
     def arguments(self, wildcards: Mapping[str, Any], **more: str) -> str:
         """The options of the verb of one job: suite, methods from outside, wildcards, and what one verb alone takes."""
         cell = [(key, str(value).removeprefix(f"/{DECODING}")) for key, value in wildcards.items()]
@@ -244,6 +250,7 @@ def load(config: Mapping[str, Any]) -> Dag:
         raise BenchError(f"--config: unknown key '{unknown}'{suggest(unknown, DEFAULTS)}")
     given = {**DEFAULTS, **config}
     uses = [given["method"]] if isinstance(given["method"], str) else given["method"]
+    named = given["frozen"] if isinstance(given["frozen"], list) else [given["frozen"]]
     if not isinstance(uses, list) or not all(isinstance(use, str) for use in uses):
         raise BenchError(f"--config: 'method' is {given['method']!r}: expected file.py:Class, module:Class or a list")
     if given["device"] not in ("cpu", "cuda"):
@@ -251,30 +258,41 @@ def load(config: Mapping[str, Any]) -> Dag:
     if type(given["gpus"]) is not int or given["gpus"] < 1 or (given["gpus"] > 1 and given["device"] != "cuda"):
         raise BenchError(f"--config: 'gpus' is {given['gpus']!r}: expected 1, or with device=cuda a larger number")
     suite = suites.load(str(given["suite"]), tuple(uses))
-    release = _release(str(given["frozen"]), suite.name)
-    return Dag(str(given["suite"]), tuple(uses), suite, release, given["device"], given["gpus"])
+    frozen = _releases([str(name) for name in named if name], suite.name)
+    return Dag(str(given["suite"]), tuple(uses), suite, frozen, given["device"], given["gpus"])
 
 
-def _release(name: str, suite: str) -> str:
-    """A frozen release by name; the newest of the suite for "", of any suite where it has none; "" without any.
+def _releases(names: Sequence[str], suite: str) -> tuple[str, ...]:
+    """Frozen releases by name. Where none is named, the newest of the suite, or of any suite where it has none.
 
-    The newest is so by name, numbers compared as numbers.
+    A suite may be frozen in parts, as it is trained: with the newest come those before it that have other methods than
+    all that are newer. The newest is so by name, numbers compared as numbers.
     """
-    known = releases()
-    if name and name not in known:
-        raise BenchError(f"--config: 'frozen' is '{name}': no such release in {FROZEN}{suggest(name, known)}")
-    if name:
-        return name
-    own = [release for release in known if _suite_of(release) == suite]
-    return max(own or known, key=_natural, default="")
+    known = sorted(releases(), key=_natural, reverse=True)
+    if unknown := next((name for name in names if name not in known), None):
+        raise BenchError(f"--config: 'frozen' is '{unknown}': no such release in {FROZEN}{suggest(unknown, known)}")
+    if names:
+        return tuple(names)
+    chosen, held = [], set[tuple[str, str]]()
+    for name in known:
+        of, methods = _contents(name)
+        if of == suite and not held & methods:
+            chosen.append(name)
+            held |= methods
+    return tuple(reversed(chosen or known[:1]))
 
 
-def _suite_of(release: str) -> str:
-    """The name of a release's suite; "" where its manifest is damaged, which whoever reads the release is told."""
+def _contents(release: str) -> tuple[str, set[tuple[str, str]]]:
+    """The name of a release's suite, and what was trained for it: (dataset, method).
+
+    Of no suite where its manifest is damaged, which whoever reads the release is told.
+    """
     try:
-        return str(json.loads((FROZEN / release / "manifest.json").read_text(encoding="utf-8"))["suite"]["name"])
+        manifest = json.loads((FROZEN / release / "manifest.json").read_text(encoding="utf-8"))
+        held = {(str(cell["dataset"]), str(cell["method"])) for cell in manifest["cells"]}
+        return str(manifest["suite"]["name"]), {at for at in held if at[1] not in UNTRAINED}
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return "", set()
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -148,7 +148,7 @@ def augmentation_key(suite: Suite, cell: Cell, part: str, device: str) -> str:
 
 def check_report(suite: Suite, report: str) -> None:
     """What one report reads."""
-    dag = Dag("", (), suite, "", "cpu")
+    dag = Dag("", (), suite, (), "cpu")
     check(*map(Path, (*dag.read(report), *dag.manifests(report))))
 
 

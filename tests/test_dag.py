@@ -219,12 +219,12 @@ def test_several_gpus_are_processes_of_a_training() -> None:
 
 
 def test_the_newest_release_counts_numbers_as_numbers() -> None:
-    assert dag.load({"suite": "tiny.yaml"}).frozen_manifest() == "results/frozen/v1.10/manifest.json"
-    assert dag.load({"suite": "tiny.yaml", "frozen": "v1.2"}).frozen == "v1.2"
+    assert dag.load({"suite": "tiny.yaml"}).frozen_manifests() == ["results/frozen/v1.10/manifest.json"]
+    assert dag.load({"suite": "tiny.yaml", "frozen": "v1.2"}).frozen == ("v1.2",)
     left = Path("results/frozen/.v1.11.a1b2")  # by a kill while it was written
     shutil.copytree("results/frozen/v1.2", left)
     try:
-        assert dag.load({"suite": "tiny.yaml"}).frozen == "v1.10"
+        assert dag.load({"suite": "tiny.yaml"}).frozen == ("v1.10",)
     finally:
         shutil.rmtree(left)
 
@@ -240,12 +240,29 @@ def test_the_newest_release_is_one_of_the_suite_where_it_has_any() -> None:
     manifest = Path("results/frozen/v1.3/manifest.json")
     manifest.parent.mkdir()
     try:
-        manifest.write_text(json.dumps({"suite": {"name": suite.load("tiny.yaml").name}}))
-        assert dag.load({"suite": "tiny.yaml"}).frozen == "v1.3"
-        manifest.write_text(json.dumps({"suite": {"name": "another"}}))
-        assert dag.load({"suite": "tiny.yaml"}).frozen == "v1.10"
+        manifest.write_text(json.dumps({"suite": {"name": suite.load("tiny.yaml").name}, "cells": []}))
+        assert dag.load({"suite": "tiny.yaml"}).frozen == ("v1.3",)
+        manifest.write_text(json.dumps({"suite": {"name": "another"}, "cells": []}))
+        assert dag.load({"suite": "tiny.yaml"}).frozen == ("v1.10",)
     finally:
         shutil.rmtree(manifest.parent)
+
+
+def test_a_suite_frozen_in_parts_is_compared_with_all_of_them() -> None:
+    """Of each method the newest row; a release that has it too is left out whole."""
+    parts = {"v1.11": ["gpt2", "embed"], "v1.12": ["embed", "human"], "v1.13": ["gpt2", "human"]}
+    for release, methods in parts.items():
+        Path("results/frozen", release).mkdir()
+        manifest = {"suite": {"name": "tiny"}, "cells": [{"dataset": "bbe", "method": m} for m in methods]}
+        Path("results/frozen", release, "manifest.json").write_text(json.dumps(manifest))
+    try:
+        loaded = dag.load({"suite": "tiny.yaml"})
+        assert loaded.frozen == ("v1.12", "v1.13")
+        assert loaded.compare("c.md") == "--suite tiny.yaml --frozen v1.12 --frozen v1.13 --out c.md"
+        assert dag.load({"suite": "tiny.yaml", "frozen": ["v1.11", "v1.2"]}).frozen == ("v1.11", "v1.2")
+    finally:
+        for release in parts:
+            shutil.rmtree(Path("results/frozen", release))
 
 
 def test_parameters_name_themselves_and_the_order_of_the_yaml_counts_in_reports() -> None:

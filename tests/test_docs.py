@@ -1,18 +1,24 @@
-"""What the documents point at is there: files and headings by link, suites and modules by name."""
+"""What the documents point at is there: files and headings by link, suites and modules by name, commands by option."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from bench.cli import _parser
+from bench.paths import releases
+from bench.report import catalogue
 
 ROOT = Path(__file__).parents[1]
 LISTED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
 DOCUMENTS = [ROOT / name for name in LISTED.split()] or sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")})
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"python -m ((?:bench|benchmarks|tests)(?:\.\w+)*)")
+INLINE = re.compile(r"`([^`]+)`")
 FILE = re.compile(r"\b((?:workflow|bench|benchmarks|tests|docs|results)/[\w./-]+\.(?:py|yaml|smk|md|txt|csv|json))\b")
 
 
@@ -24,6 +30,28 @@ def test_everything_a_document_names_is_there(document: Path) -> None:
     here = [file for file in FILE.findall(text) if not file.startswith("results/runs/")]  # those are made by a run
     missing += [file for file in here if not (ROOT / file).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_a_document_gives_is_one(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Parsed as ``bench`` itself does it, and not run; of one that is only named or has ``...``, the verb is."""
+    for words in _commands(document.read_text(encoding="utf-8")):
+        whole = len(words) > 1 and "..." not in words
+        try:
+            given = _parser().parse_args(words if whole else [words[0], "--help"])
+        except SystemExit as left:
+            assert left.code == 0, f"{' '.join(words)}: {capsys.readouterr().err}"
+        else:
+            assert not getattr(given, "report", None) or catalogue.find(given.report)
+            assert {*getattr(given, "frozen", ())} <= {*releases(ROOT)}
+
+
+def _commands(text: str) -> list[list[str]]:
+    """What follows ``python -m bench``, in a block or a line's own ticks, as a shell would split it."""
+    fence = re.compile(r"^```.*?^```", re.M | re.S)
+    blocks = "\n".join(fence.findall(text)).replace("\\\n", " ").splitlines()
+    lines = [line.strip() for line in blocks] + [" ".join(span.split()) for span in INLINE.findall(fence.sub("", text))]
+    return [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m bench ")]
 
 
 def _is_there(link: str, document: Path) -> bool:

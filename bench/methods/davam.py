@@ -1,4 +1,4 @@
-"""``davam``: a discrete autoregressive latent sequence that the decoder attends to (Fang et al. 2020).
+"""``davam``: a discrete autoregressive latent sequence that the decoder attends to (Fang et al. 2021).
 
 z_t is the entry of a codebook nearest to the encoder's state h_t^e. Two stages: encoder, decoder and codebook on the
 reconstruction alone (Eq. 8), then an autoregressive prior on the codes of the trained encoder (Eq. 9).

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from bench.report.collect import Measured, Results
-from bench.report.layout import Protocol, main_columns
+from bench.report.layout import Protocol
 from bench.report.model import MISSING, Cell, Column, Footnotes, Row, RowGroup, Table, number, rank
 from bench.report.model import NOT_COMPARABLE as NC
-from bench.report.notes import verdicts
+from bench.report.notes import fewer_texts, verdicts
 from bench.report.published import Printed, Published
 from bench.suite import UNTRAINED
 
@@ -96,18 +96,17 @@ def three_ways(
 ) -> Table | None:
     """exact | a paper's arithmetic | what it prints, side by side; None where nothing was measured that way.
 
-    ``only`` are the quantities there may be, where not all of the arithmetic's.
+    ``only`` are the exact quantities there may be, where not all that the arithmetic stands beside.
     """
     keys = set(results.keys())
     there = {row.dataset for row in published.table(protocol.name, paper_table)}
     printed_datasets = (there if paper_table else published.datasets(protocol.name)) & set(results.datasets)
-    quantities = [base for base in protocol.quantities if only is None or base in only]
+    quantities = [base for base in protocol.quantities if only is None or protocol.exact(base) in only]
     measured = [base for base in quantities if protocol.key(base) in keys]
     if not measured:
         return None
-    named = {column.key: column for column in main_columns(quantities)}
-    shown = [base for base in quantities if base in measured or (printed_datasets and base in keys)]
-    columns, footnotes = _views(named, shown, protocol, keys, bool(printed_datasets)), Footnotes()
+    shown = [base for base in quantities if base in measured or (printed_datasets and protocol.exact(base) in keys)]
+    columns, footnotes = _views(shown, protocol, keys, bool(printed_datasets)), Footnotes()
 
     def cells_of(column: Column, dataset: str, methods: Sequence[str]) -> Mapping[str, Cell]:
         if column.label != VIEWS[2]:
@@ -119,7 +118,10 @@ def three_ways(
     return without_empty(Table(
         name=f"three-ways-{protocol.name}",
         title=f"The same models, measured exactly and by {protocol.label}",
-        caption=_three_ways_caption(protocol, printed_datasets, paper_table),
+        caption=" ".join((
+            _three_ways_caption(protocol, printed_datasets, paper_table),
+            *(fewer_texts(results, protocol) if "ppl" in shown else ()),
+        )),
         stub="Method",
         columns=columns,
         groups=groups,
@@ -128,14 +130,12 @@ def three_ways(
     ))  # fmt: skip
 
 
-def _views(
-    named: Mapping[str, Column], shown: list[str], protocol: Protocol, keys: set[str], printed: bool
-) -> tuple[Column, ...]:
+def _views(shown: list[str], protocol: Protocol, keys: set[str], printed: bool) -> tuple[Column, ...]:
     """The columns of the three-way table: under each quantity's head, the views of it there are."""
     columns = []
     for base in shown:
-        of = named[base]
-        for view, key in zip(VIEWS, (base, protocol.key(base), base), strict=True):
+        of, exact = protocol.columns[base], protocol.exact(base)
+        for view, key in zip(VIEWS, (exact, protocol.key(base), exact), strict=True):
             if (view == VIEWS[2] and printed) or (view != VIEWS[2] and key in keys):
                 columns.append(Column(key, view, of.head, of.direction, of.digits, arrow=False))
     return tuple(columns)

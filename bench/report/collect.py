@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -117,12 +117,13 @@ def measure(records: Sequence[Record], key: str) -> Measured | None:
     )
 
 
-def judge(column: Mapping[str, Measured]) -> dict[str, Measured]:
+def judge(column: Mapping[str, Measured], by: Collection[str] = ()) -> dict[str, Measured]:
     """Refuse to mix: a value whose signature or data differ from the column's gets a ``problem`` that says how.
 
-    Trained methods decide what the column's are; human text has no vote.
+    The methods ``by`` decide what the column's are, by default all trained ones; human text has no vote.
     """
-    voters = [m for method, m in column.items() if not m.problem and method not in UNTRAINED]
+    deciding = [method for method in column if (method in by if by else method not in UNTRAINED)]
+    voters = [column[method] for method in deciding if not column[method].problem]
     if not voters:
         return dict(column)
     data = max((m.data for m in voters), key=[m.data for m in voters].count)

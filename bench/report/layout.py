@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from bench.report.collect import quantity
 from bench.report.model import Column
@@ -50,16 +50,33 @@ def main_columns(measured: Collection[str]) -> tuple[Column, ...]:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A paper's own arithmetic: its name in keys (``paper:<name>/ppl``), its quantities and why they differ."""
+    """A paper's own arithmetic: its name in keys (``paper:<name>/ppl``), its quantities and why they differ.
+
+    ``beside`` has the exact quantity of those whose namesake is in another unit.
+    """
 
     name: str
     label: str
     quantities: tuple[str, ...]
     why: tuple[str, ...]
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     def key(self, base: str) -> str:
         """The key of a quantity under this arithmetic."""
         return f"paper:{self.name}/{base}"
+
+    def exact(self, base: str) -> str:
+        """The key of the exact quantity that stands beside it."""
+        return self.beside.get(base, base)
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """Its quantities as columns of the first table, labelled as the exact ones beside them."""
+        of = {column.key: column for column in main_columns(self.quantities)}
+        return {
+            base: replace(column, label=quantity(self.beside[base]).label) if base in self.beside else column
+            for base, column in of.items()
+        }
 
 
 PROTOCOLS = (
@@ -97,12 +114,13 @@ PROTOCOLS = (
         quantities=("ppl", "kl"),
         why=(
             "DAVAM's PPL is exp of rec plus the KL averaged over the steps of the latent sequence, of one posterior "
-            "sample, by words and EOS; the formula is what the printed rows of DAVAM satisfy. The bound sums the KL "
-            "over steps. Its rec is the exact one.",
+            "sample, by words and EOS; the formula is what the printed rows of DAVAM satisfy. The exact PPL beside it "
+            "is by words and EOS too. The bound sums the KL over steps. Its rec is the exact one.",
             "With one latent variable it is exp(-ELBO) by words, which is above the importance-weighted PPL. With T "
             "steps a method is charged 1/T of its KL and nothing bounds log p(x): a smaller number is not a better "
             "model.",
         ),
+        beside={"ppl": "ppl_word"},
     ),
 )
 
@@ -118,9 +136,15 @@ def shown_columns(measured: Collection[str]) -> tuple[Column, ...]:
     return (*main_columns(measured), *pairs, *papers)
 
 
+def noted_columns(measured: Collection[str]) -> tuple[Column, ...]:
+    """Those, and the exact quantities that stand beside a paper's own alone: what notes tell of."""
+    besides = dict.fromkeys(key for p in PROTOCOLS for key in p.beside.values() if key in measured)
+    return (*shown_columns(measured), *(Column(key, quantity(key).label) for key in besides))
+
+
 def protocol_columns(protocol: Protocol, bases: Collection[str], measured: Collection[str]) -> list[Column]:
     """The columns of one paper's own arithmetic, labelled with whose it is."""
-    of = {column.key: column for column in main_columns(protocol.quantities)}
+    of = protocol.columns
     return [
         replace(of[base], key=protocol.key(base), label=f"{of[base].label}, {protocol.label}", group=protocol.label)
         for base in protocol.quantities

@@ -13,6 +13,7 @@ from bench.record_schema import Provenance
 from bench.report.collect import Measured, Results, by_text, quantity
 from bench.report.layout import Protocol
 from bench.report.model import Column, Note, NoteGroup, number
+from bench.report.papers.findings import these
 from bench.suite import COPY, HUMAN, UNTRAINED, generation_of, likelihood_of
 
 
@@ -47,7 +48,7 @@ def verdicts(results: Results, protocol: Protocol) -> list[str]:
     """A sentence a dataset: which method has the lowest PPL by either arithmetic."""
     found = []
     for dataset in results.datasets:
-        exact = _lowest(results, dataset, "ppl")
+        exact = _lowest(results, dataset, protocol.exact("ppl"))
         paper = _lowest(results, dataset, protocol.key("ppl"))
         if exact and paper:
             ours, theirs = f"{number(exact[1], 2)} exactly", f"{number(paper[1], 2)} by {protocol.label}"
@@ -56,6 +57,19 @@ def verdicts(results: Results, protocol: Protocol) -> list[str]:
                 if exact[0] == paper[0]
                 else f"On {dataset} the lowest PPL is that of {exact[0]}, {ours}; but that of {paper[0]}, {theirs}."
             )
+    return found
+
+
+def fewer_texts(results: Results, protocol: Protocol) -> list[str]:
+    """Where exact PPL is of fewer test texts than a paper's own, so that no two PPL of a row are of the same texts."""
+    found = []
+    for dataset in results.datasets:
+        exact, paper = (
+            max((of.n for of in results.column(dataset, key).values() if not of.problem), default=0)
+            for key in (protocol.exact("ppl"), protocol.key("ppl"))
+        )
+        if 0 < exact < paper:
+            found.append(f"{dataset}: exact PPL is of the first {exact:,} of {paper:,} test texts.")
     return found
 
 
@@ -91,15 +105,18 @@ def _weighted(results: Results) -> str:
     """Which test examples are importance-weighted: all, or the first ones of a dataset, as many as its methods have."""
     suite = results.suite
     usual = suite.likelihood.importance_examples
-    own = []
+    own: list[tuple[str, str]] = []  # how many, of which dataset
     for name in results.datasets:
         methods = [method for method in results.methods(name) if method in suite.methods]
         numbers = {n for method in methods if (n := likelihood_of(suite, name, method).importance_examples)}
         if numbers - {usual}:
             by_method = " by method" if len(numbers) > 1 else ""
-            own.append(f"{' or '.join(map(str, sorted(numbers)))} of {name}{by_method}")
+            own.append((" or ".join(map(str, sorted(numbers))), f"{name}{by_method}"))
+    listed = [f"{n} of {name}" for n, name in own]
+    if own and len(own) == len(results.datasets):
+        return "the first " + these([f"{own[0][0]} test examples of {own[0][1]}", *listed[1:]])
     of = "all test examples" if usual is None else f"the first {usual} test examples"
-    return of + (f" (the first {', '.join(own)})" if own else "")
+    return of + (f" (the first {', '.join(listed)})" if own else "")
 
 
 def _protocol(results: Results) -> tuple[Note, ...]:

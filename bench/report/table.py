@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.report.blocks import by_dataset, has_printed, measured_table, three_ways
 from bench.report.collect import Results, gather
-from bench.report.layout import PROTOCOLS, main_columns, shown_columns
+from bench.report.layout import PROTOCOLS, main_columns, noted_columns
 from bench.report.model import Report, Table
 from bench.report.notes import main_caption, notes
 from bench.report.published import Published, load_published
@@ -32,7 +32,7 @@ def build(results: Results, published: Published) -> Report:
             "methods of a dataset. Printed numbers are shown only on the datasets of their paper."
         ),
         tables=(_main(results, published), *(table for table in threeway if table is not None)),
-        notes=notes(results, shown_columns(results.keys())),
+        notes=notes(results, noted_columns(results.keys())),
         tidy_header=HEADER,
         tidy_rows=tidy_rows(results, published),
     )

@@ -44,6 +44,12 @@ def test_table1_as_it_came_from_the_run(embedded: Suite, tmp_path: Path) -> None
     assert {path.suffix for path in tmp_path.iterdir()} == {".md", ".csv", ".tex", ".html"}
 
 
+def test_the_audit_as_it_came_from_the_run(tmp_path: Path) -> None:
+    suite = suites.load("workflow/config/snli-small.yaml")
+    frozen.render(suite, "audit", ["snli-small-2026.11.1"], tmp_path / "audit.md")
+    assert lines(tmp_path / "audit.md") == lines(ROOT / "docs/audit.md")
+
+
 def test_table2_of_penn_treebank_from_several_releases(tmp_path: Path) -> None:
     suite = suites.load("workflow/config/ptb.yaml")
     releases = [f"ptb-2026.11.{n}" for n in (2, 3, 4, 5, 7)]
@@ -108,10 +114,12 @@ def test_gavam_has_collapsed_after_an_epoch(tmp_path: Path) -> None:
 
 
 def test_annealing_keeps_a_little_kl() -> None:
-    """What docs/davam.md tells of its first 68 epochs."""
+    """What docs/davam.md and docs/findings.md tell of its first 68 epochs."""
     kept = load_release("ptb-2026.11.8").cells[Cell("ptb", "lstm-vae+anneal-start", 1)]
     keys = ("paper:davam/rec", "paper:davam/kl", "paper:davam/ppl", "ppl_word", "mi")
     assert [round(kept.record.values[key].value, 2) for key in keys] == [101.59, 0.35, 104.73, 104.02, 0.35]
+    told = " ".join((ROOT / "docs/findings.md").read_text(encoding="utf-8").split())
+    assert "keeps 0.35 in its first 68 epochs" in told and "(Rec 101.6 and 101.28, PPL 104.7 and 101.40; `ptb" in told
     assert kept.history is not None
     curve = figures.read_history(kept.history)
     assert round(curve["valid_kl"][1], 1) == 1.9 and all(0.29 < kl < 0.44 for kl in curve["valid_kl"][10:])

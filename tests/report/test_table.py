@@ -189,13 +189,13 @@ def test_notes_say_what_a_reader_needs(run: str) -> None:
             {"bbe": 3, "sotu": 2},
             {"della": 4},
             5,
-            "for the first 5 test examples (the first 3 or 4 of bbe by method, 2 ",
+            "for the first 3 or 4 test examples of bbe by method and 2 or 4 of sotu by method; other",
         ),
         (
             {"bbe": 3},
             dict.fromkeys(("gpt2", "embed", "della", "della@paper"), 4),
             None,
-            "(the first 4 of bbe, 4 of sotu);",
+            "for the first 4 test examples of bbe and 4 of sotu; other",
         ),
     ],
 )

@@ -1,10 +1,10 @@
-"""A method beside a frozen release: --config method=path/to/file.py:Class trains that method's cells and no other."""
+"""A method beside frozen releases: --config method=path/to/file.py:Class trains that method's cells and no other."""
 
 
 rule compare:
     input:
         cells=dag.compared(),
-        frozen=dag.frozen_manifest(),
+        frozen=dag.frozen_manifests(),
     output:
         md="reports/compare.md",
         csv="reports/compare.csv",
@@ -32,8 +32,8 @@ rule compare:
         code=lambda wildcards: dag.code("compare"),
         settings=lambda wildcards: dag.settings("compare"),
         order=lambda wildcards: dag.order(),
-        args=lambda wildcards, output: dag.arguments(wildcards, frozen=dag.frozen, out=output.md),
+        args=lambda wildcards, output: dag.compare(output.md),
     message:
-        "compare with frozen release {input.frozen}"
+        "compare with {input.frozen}"
     shell:
         "logged {log} python -m bench compare {params.args}"

@@ -1,52 +1,76 @@
-"""What a latent variable brings: each method beside the plain language model of the same texts, by exact numbers."""
+"""What a latent variable brings: each method beside the plain language model of its backbone, by exact numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.stats import ttest_1samp
 
+from bench import registry
+from bench import suite as suites
 from bench.metrics.significance import holm
-from bench.report.audit.claims import by_seed, paired
+from bench.report.audit.claims import Values, beside, paired
 from bench.report.collect import Results
 from bench.report.layout import main_columns
-from bench.report.model import Cell, Column, Row, RowGroup, Table, number, signed
+from bench.report.model import NOT_COMPARABLE as NC
+from bench.report.model import Cell, Column, Footnotes, Row, RowGroup, Table, number, signed
 from bench.suite import UNTRAINED
 
-LMS = ("gpt2", "lstm-lm")
 KEYS = ("ppl", "nelbo", "bleu4", "mauve", "self_bleu4", "dist2")
 ALPHA = 0.05
 CAPTION = (
-    "A method's number minus the language model's of the same seed, with the 95 % t interval of the mean over seeds; "
-    "exact numbers, never a paper's arithmetic. better, worse: so says the paired t test at 5 %, after Holm's "
-    "correction for all numbers of the dataset here. Nothing is said where it does not, or of one seed. The −ELBO of a "
-    "language model is its negative log-likelihood."
+    "A method's number minus that of the same seed of the language model on the same backbone, with the 95 % t "
+    "interval of the mean over seeds; exact numbers, never a paper's arithmetic. better, worse: so says the paired t "
+    "test at 5 %, after Holm's correction for all numbers of the dataset here. Nothing is said where it does not, or "
+    "of one seed. The −ELBO of a language model is its negative log-likelihood. -: not measured; n/c: not comparable, "
+    "see the footnote."
 )
 
-Values = Mapping[int, float]  # seed -> value
 At = tuple[str, str]  # method, quantity
 
 
 def beside_lm(results: Results) -> Table | None:
     """The table; None where no dataset has a plain language model and a method beside it."""
-    columns = main_columns(set(KEYS) & set(results.keys()))
-    groups = []
+    of = {column.key: column for column in main_columns(set(KEYS) & set(results.keys()))}
+    groups, alone, footnotes = [], [], Footnotes()
     for dataset in results.datasets:
-        trained = [method for method in results.methods(dataset) if method not in UNTRAINED]
-        lm = next((method for method in trained if method in LMS), None)
-        others = [method for method in trained if method != lm]
-        if lm is not None and others:
-            pairs = _pairs(results, dataset, lm, others, columns)
-            changed = significant(pairs)
-            rows = (
-                Row(method, tuple(_cell(pairs.get((method, c.key)), changed.get((method, c.key)), c) for c in columns))
-                for method in others
-            )
-            groups.append(RowGroup(f"{dataset}: minus {lm}", tuple(rows)))
+        lm_of = plain_models(results, dataset)
+        alone += [f"{method} on {dataset}" for method, lm in lm_of.items() if not lm]
+        found = {(m, key): beside(results, dataset, key, lm, [m]) for m, lm in lm_of.items() if lm for key in of}
+        refused = {
+            at: Cell(NC, marks=(footnotes.mark(f"not comparable: {why}"),))
+            for at, measured in found.items()
+            for why in measured.refused.values()
+        }
+        pairs = {at: (m.values[at[0]], m.values[lm_of[at[0]]]) for at, m in found.items() if len(m.values) == 2}
+        changed = significant(pairs)
+        cells = {at: refused.get(at) or _cell(pairs.get(at), changed.get(at), of[at[1]]) for at in found}
+        for lm in dict.fromkeys(filter(None, lm_of.values())):
+            methods = [method for method in lm_of if lm_of[method] == lm]
+            rows = tuple(Row(method, tuple(cells[method, key] for key in of)) for method in methods)
+            groups.append(RowGroup(f"{dataset}: minus {lm}", rows))
     if not groups:
         return None
-    return Table("beside-lm", "Beside the plain language model", CAPTION, "Method", columns, tuple(groups))
+    without = f" No language model of their backbone is here for {', '.join(alone)}." if alone else ""
+    return Table(
+        "beside-lm", "Beside the plain language model", CAPTION + without, "Method", tuple(of.values()), tuple(groups),
+        footnotes=footnotes.listed(),
+    )  # fmt: skip
+
+
+def plain_models(results: Results, dataset: str) -> dict[str, str]:
+    """Method -> the plain language model of the very backbone that it has; "" where there is none of it here."""
+    suite = results.suite
+    trained = [method for method in results.methods(dataset) if method not in UNTRAINED]
+    backbones = {method: suites.backbone_of(suite, dataset, method) for method in trained}
+    # the option by which a plain model is named after its backbone
+    lms = [m for m in trained if "backbone" in registry.describe(suites.spec_of(suite, m).use).options]
+    return {
+        method: next((lm for lm in lms if backbones[lm] == backbones[method]), "")
+        for method in trained
+        if method not in lms
+    }
 
 
 def significant(pairs: Mapping[At, tuple[Values, Values]]) -> dict[At, bool]:
@@ -58,18 +82,6 @@ def significant(pairs: Mapping[At, tuple[Values, Values]]) -> dict[At, bool]:
             tested[at] = ttest_1samp(differences, 0)
     corrected = holm([float(test.pvalue) for test in tested.values()])
     return {at: test.statistic > 0 for (at, test), p in zip(tested.items(), corrected, strict=True) if p < ALPHA}
-
-
-def _pairs(
-    results: Results, dataset: str, lm: str, others: Sequence[str], columns: Sequence[Column]
-) -> dict[At, tuple[Values, Values]]:
-    """The method's values and the language model's, where they may be compared."""
-    found: dict[At, tuple[Values, Values]] = {}
-    for column in columns:
-        seeds = by_seed(results, dataset, column.key)
-        if lm in seeds:
-            found |= {(method, column.key): (seeds[method], seeds[lm]) for method in others if method in seeds}
-    return found
 
 
 def _cell(pair: tuple[Values, Values] | None, above: bool | None, column: Column) -> Cell:

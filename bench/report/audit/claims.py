@@ -8,16 +8,18 @@ open where the 95 % t interval of one reaches over 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from bench.metrics.seeds import Estimate, over_seeds
-from bench.report.collect import Results, quantity
-from bench.report.model import Cell, Column, Row, RowGroup, Table, number
+from bench.report.collect import Results, judge, measure, quantity
+from bench.report.model import NOT_COMPARABLE as NC
+from bench.report.model import Cell, Column, Footnotes, Row, RowGroup, Table, number
 from bench.report.published import Published, printed_as
 
 Outcome = Literal["fails", "one seed: fails", "open", "one seed: holds", "holds"]  # from the worst on
+Values = Mapping[int, float]  # seed -> value
 
 
 @dataclass(frozen=True)
@@ -63,53 +65,74 @@ COLUMNS = (
 
 def held(results: Results, published: Published) -> Table:
     """Every claim whose method and at least one of whose rivals this suite has, a dataset after the other."""
-    groups = []
+    groups, footnotes = [], Footnotes()
     for dataset in results.datasets:
-        there = set(results.methods(dataset))
-        rows = [row(results, published, dataset, claim) for claim in CLAIMS if claim.method in there]
+        rows = [row(results, published, dataset, claim, footnotes) for claim in CLAIMS]
         groups.append(RowGroup(dataset, tuple(found for found in rows if found)))
     return Table(
         "claims",
         "What the papers claim, of this suite's models",
         "printed: in the paper's table, on the paper's datasets. The other two columns are the same models of this "
         "suite, measured two ways; ± is the 95 % t interval of the difference over seeds. Where a paper has no "
-        "arithmetic of its own for a quantity, its column is empty. survives: whether the claim holds exactly, against "
-        "every one of the others that has not diverged, each difference judged by its own interval; corrected for "
-        "several tests are the differences of the next table.",
+        "arithmetic of its own for a quantity, its column is empty. not here: those of the others that this suite has "
+        "not measured; n/c: measured otherwise than the claim's method, see the footnote. survives: whether the claim "
+        "holds exactly, against every one of the others that has not diverged, each difference judged by its own "
+        "interval; corrected for several tests are the differences of the next table.",
         "Claim",
         COLUMNS,
         tuple(group for group in groups if group.rows),
+        footnotes=footnotes.listed(),
     )
 
 
-def row(results: Results, published: Published, dataset: str, claim: Claim) -> Row | None:
-    """One claim on one dataset; None where this suite has not measured it."""
-    exact = seeds_of(results, dataset, claim, claim.exact)
-    paper = seeds_of(results, dataset, claim, claim.paper) if claim.paper else {}
-    if claim.method not in exact or len(exact) < 2:
+def row(results: Results, published: Published, dataset: str, claim: Claim, footnotes: Footnotes) -> Row | None:
+    """One claim on one dataset; None where this suite has not measured its method, or no other."""
+    measured = beside(results, dataset, claim.exact, claim.method, claim.rivals)
+    there = {*measured.values, *measured.refused}
+    if claim.method not in there or len(there) < 2:
         return None
-    cells = [printed(published, claim)]
-    outcomes = []
-    for seeds in (paper, exact):
-        outcome, told = decided(seeds, claim) if claim.method in seeds and len(seeds) > 1 else ("", "-")
-        outcomes.append(outcome)
-        cells.append(told)
-    return Row(f"{claim.source}: {claim.text}", tuple(map(Cell, (*cells, survives(*outcomes)))))
+    paper, by_paper = view(beside(results, dataset, claim.paper, claim.method, claim.rivals), claim, footnotes)
+    exact, exactly = view(measured, claim, footnotes)
+    absent = [rival for rival in claim.rivals if rival not in there]
+    if absent:
+        exactly = replace(exactly, text=f"{exactly.text}; not here: {', '.join(absent)}")
+    word = survives(paper, exact, some=bool(absent or measured.refused))
+    return Row(f"{claim.source}: {claim.text}", (Cell(printed(published, claim)), by_paper, exactly, Cell(word)))
 
 
-def seeds_of(results: Results, dataset: str, claim: Claim, key: str) -> dict[str, dict[int, float]]:
-    """Of the claim's method and its rivals alone."""
-    found = by_seed(results, dataset, key)
-    return {method: found[method] for method in (claim.method, *claim.rivals) if method in found}
+def view(found: Beside, claim: Claim, footnotes: Footnotes) -> tuple[Outcome | Literal[""], Cell]:
+    """What a claim comes out as by one arithmetic; "" where nothing was measured by it, or nothing may be compared."""
+    refused = [rival for rival in found.refused if rival != claim.method]
+    marks = tuple(dict.fromkeys(footnotes.mark(f"not comparable: {why}") for why in found.refused.values()))
+    if claim.method in found.refused or (refused and len(found.values) < 2):
+        return "", Cell(NC, marks=marks)
+    if claim.method not in found.values or len(found.values) < 2:
+        return "", Cell()
+    outcome, told = decided(found.values, claim)
+    return outcome, Cell(told + (f"; {NC}: {', '.join(refused)}" if refused else ""), marks=marks)
 
 
-def by_seed(results: Results, dataset: str, key: str) -> dict[str, dict[int, float]]:
-    """Method -> seed -> value, of the methods that may be compared."""
-    return {
-        method: {r.seed: r.values[key].value for r in results.records[dataset, method] if key in r.values}
-        for method, measured in results.column(dataset, key).items()
-        if not measured.problem
+@dataclass(frozen=True)
+class Beside:
+    """A method and others by one quantity: the values of those measured alike, and why the rest cannot be compared."""
+
+    values: Mapping[str, Values]
+    refused: Mapping[str, str]
+
+
+def beside(results: Results, dataset: str, key: str, method: str, others: Iterable[str]) -> Beside:
+    """Of a method and ``others``, as far as they have the quantity; its own signature and data say what is alike.
+
+    Those of the whole column would not do: of another backbone they may be others (``importance_examples``).
+    """
+    records = {name: results.records.get((dataset, name), ()) for name in (method, *others)}
+    judged = judge({name: found for name, of in records.items() if (found := measure(of, key))}, by=[method])
+    values = {
+        name: {record.seed: record.values[key].value for record in records[name] if key in record.values}
+        for name, found in judged.items()
+        if not found.problem
     }
+    return Beside(values, {name: found.problem for name, found in judged.items() if found.problem})
 
 
 def decided(seeds: Mapping[str, Mapping[int, float]], claim: Claim) -> tuple[Outcome, str]:
@@ -148,13 +171,20 @@ def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Estimate:
     return over_seeds([one[seed] - other[seed] for seed in sorted({*one} & {*other})] or [float("nan")])
 
 
-def survives(paper: str, exact: str) -> str:
-    """In a word: of claims that only the paper's arithmetic bears out, that."""
-    if exact.endswith("fails") and paper.endswith("holds"):
-        return "no: only by the paper's arithmetic" + (", one seed" if exact.startswith("one seed") else "")
-    word = {"holds": "yes", "fails": "no", "open": "open"}
-    outcome = exact.removeprefix("one seed: ")
-    return word[outcome] + (", one seed" if exact.startswith("one seed") else "")
+def survives(paper: str, exact: str, some: bool = False) -> str:
+    """In a word: of claims that only the paper's arithmetic bears out, that; of ``some`` of the others, that too.
+
+    One of them is enough for a claim to fail; to hold it takes all.
+    """
+    if not exact:
+        return NC
+    only = exact.endswith("fails") and paper.endswith("holds")
+    word = {"holds": "yes", "fails": "no", "open": "open"}[exact.removeprefix("one seed: ")]
+    return ", ".join(filter(None, (
+        "no: only by the paper's arithmetic" if only else word,
+        "against those here" if some and (only or word == "yes") else "",
+        "one seed" if exact.startswith("one seed") else "",
+    )))  # fmt: skip
 
 
 def printed(published: Published, claim: Claim) -> str:

@@ -1,1 +1,1 @@
-"""``reports/compare``: a method beside the rows of a frozen release: verdicts, differences, a row to paste."""
+"""``reports/compare``: a method beside the rows of frozen releases: verdicts, differences, a row to paste."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -16,24 +17,33 @@ from bench.schema import Suite
 SETTINGS = ("backbone", "training", "likelihood", "generation")  # parts of a suite whose differences are told
 
 
-def provenance(suite: Suite, release: Release, pairs: Sequence[Pair]) -> tuple[NoteGroup, ...]:
+def provenance(suite: Suite, releases: Sequence[Release], pairs: Sequence[Pair]) -> tuple[NoteGroup, ...]:
     """Commits of both sides, and first what may make them unlike: settings, versions, devices, code."""
-    manifest = release.manifest
-    commits = ", ".join(
-        (g["sha"][:12] or "no commit") + (" with uncommitted changes" if g["dirty"] else "") for g in manifest["git"]
-    )
+    several = len(releases) > 1
+    facts = [Note(f"Frozen, {release.name}" if several else "Frozen", _frozen(release)) for release in releases]
     here = {record.provenance.git.sha[:12] or "no commit": None for pair in pairs for record in pair.new.records}
-    facts = [Note("Frozen", f"suite {manifest['suite']['name']}, commit {commits}")]
     facts.append(Note("New", f"commit {', '.join(here)}"))
     wanted = dict.fromkeys(cell.dataset for cell in suites.compared(suite))
     missing = [name for name in wanted if name not in {pair.dataset for pair in pairs}]
     if missing:
-        facts.append(Note("Datasets", f"not in the release: {', '.join(missing)}"))
-    cautions = [*_settings(suite, manifest, pairs), *_versions(manifest, pairs), *_devices(pairs), *_code(pairs)]
+        facts.append(Note("Datasets", f"not in the release{'s' if several else ''}: {', '.join(missing)}"))
+    cautions = []
+    for release in releases:
+        manifest, of = release.manifest, [pair for pair in pairs if pair.release is release]
+        found = [*_settings(suite, manifest, of), *_versions(manifest, of), *_devices(of), *_code(of)] if of else []
+        cautions += [replace(note, term=f"{note.term}, {release.name}") if several else note for note in found]
     groups = [NoteGroup("Provenance", tuple(facts))]
     if cautions:
         groups.insert(0, NoteGroup("Read with caution", tuple(cautions)))
     return tuple(groups)
+
+
+def _frozen(release: Release) -> str:
+    commits = ", ".join(
+        (git["sha"][:12] or "no commit") + (" with uncommitted changes" if git["dirty"] else "")
+        for git in release.manifest["git"]
+    )
+    return f"suite {release.manifest['suite']['name']}, commit {commits}"
 
 
 def _settings(suite: Suite, manifest: Mapping[str, Any], pairs: Sequence[Pair]) -> list[Note]:

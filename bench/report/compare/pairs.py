@@ -9,7 +9,7 @@ from typing import Literal
 
 from bench import suite as suites
 from bench.errors import BenchError
-from bench.freeze import PerExample, Release, per_example
+from bench.freeze import PerExample, Release, load_release, per_example
 from bench.metrics import signatures
 from bench.paths import CellPaths
 from bench.record_schema import Record, read_cell
@@ -43,11 +43,12 @@ class Method:
 
 @dataclass(frozen=True)
 class Pair:
-    """A new method beside a frozen one."""
+    """A new method beside a frozen one of a release."""
 
     dataset: str
     new: Method
     frozen: Method
+    release: Release
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -84,14 +85,30 @@ class Comparison:
     found: Mapping[str, Compared]
 
 
-def read_pairs(suite: Suite, given: Sequence[str], release: Release, root: Path = Path()) -> list[Pair]:
+def read_pairs(suite: Suite, given: Sequence[str], releases: Sequence[Release], root: Path = Path()) -> list[Pair]:
     """Every pair: methods ``given`` from outside beside all frozen ones, or each of the suite's beside its namesake."""
     return [
-        Pair(dataset, new, old)
+        Pair(dataset, new, old, release)
         for dataset in suite.datasets
         for new in _new(suite, dataset, given, root)
-        for old in _beside(frozen(release, dataset), new.name, everything=bool(given))
+        for old, release in _beside(frozen(releases, dataset), new.name, everything=bool(given))
     ]
+
+
+def load_releases(names: Sequence[str], root: Path = Path()) -> list[Release]:
+    """Frozen releases whose rows stand in one table, without those that hold histories and no values.
+
+    :class:`BenchError`: two have a method of one dataset.
+    """
+    releases = [load_release(name, root) for name in names]
+    held: dict[tuple[str, str], int] = {}  # which release is the first that has it
+    for i, release in enumerate(releases):
+        for cell in release.cells:
+            first = held.setdefault((cell.dataset, cell.method), i)
+            if first != i and cell.method not in UNTRAINED:
+                where, other = f"{cell.dataset}/{cell.method}", releases[first].name
+                raise BenchError(f"release '{release.name}': {where} is in '{other}' too; compare with one of them")
+    return [release for release in releases if any(kept.record.values for kept in release.cells.values())]
 
 
 def _new(suite: Suite, dataset: str, given: Sequence[str], root: Path) -> list[Method]:
@@ -107,36 +124,34 @@ def _new(suite: Suite, dataset: str, given: Sequence[str], root: Path) -> list[M
     return found
 
 
-def frozen(release: Release, dataset: str) -> list[Method]:
-    """Every method of a release on a dataset of which anything is measured, rows without a model among them."""
-    cells = [cell for cell, kept in release.cells.items() if cell.dataset == dataset and kept.record.values]
-    return [
-        Method(
-            name,
-            [release.cells[cell].record for cell in cells if cell.method == name],
-            [release.cells[cell].per_example for cell in cells if cell.method == name],
-        )
-        for name in dict.fromkeys(cell.method for cell in cells)
-    ]
+def frozen(releases: Sequence[Release], dataset: str) -> list[tuple[Method, Release]]:
+    """Every method of releases on a dataset of which anything is measured, rows without a model among them."""
+    found = []
+    for release in releases:
+        cells = [cell for cell, kept in release.cells.items() if cell.dataset == dataset and kept.record.values]
+        for name in dict.fromkeys(cell.method for cell in cells):
+            kept = [release.cells[cell] for cell in cells if cell.method == name]
+            found.append((Method(name, [of.record for of in kept], [of.per_example for of in kept]), release))
+    return found
 
 
-def _beside(methods: Sequence[Method], new: str, everything: bool) -> list[Method]:
+def _beside(methods: Sequence[tuple[Method, Release]], new: str, everything: bool) -> list[tuple[Method, Release]]:
     """The frozen rows a method stands beside: its namesake, or all where it has none or comes from outside."""
-    trained = [method for method in methods if method.name not in UNTRAINED]
-    namesakes = [method for method in trained if method.name == new]
+    trained = [(method, release) for method, release in methods if method.name not in UNTRAINED]
+    namesakes = [(method, release) for method, release in trained if method.name == new]
     return trained if everything or not namesakes else namesakes
 
 
-def compare_quantity(key: str, pair: Pair, suite: Suite, release: Release) -> Compared:
+def compare_quantity(key: str, pair: Pair, suite: Suite) -> Compared:
     """One quantity of one pair: its difference, or why there is none."""
     ours, theirs = pair.new.side(key), pair.frozen.side(key)
     if ours is None or theirs is None:
         return Compared(key, ours, theirs, None, "")
-    problem = problem_of(pair.dataset, ours, theirs, suite, release)
+    problem = problem_of(pair, ours, theirs, suite)
     return Compared(key, ours, theirs, None if problem else difference(key, ours, theirs), problem)
 
 
-def problem_of(dataset: str, ours: Side, theirs: Side, suite: Suite, release: Release) -> str:
+def problem_of(pair: Pair, ours: Side, theirs: Side, suite: Suite) -> str:
     """Why two numbers cannot be compared, in words; "" where they can."""
     for side, name in ((ours, "new"), (theirs, "frozen")):
         if side.measured.problem:
@@ -146,17 +161,14 @@ def problem_of(dataset: str, ours: Side, theirs: Side, suite: Suite, release: Re
     apart = signatures.difference(ours.measured.signature, theirs.measured.signature)
     if apart:
         return f"measured differently: {apart}"
-    text_metric = protocol_of(theirs.measured.signature, "").startswith("decoding")
-    return decoded_otherwise(dataset, suite, release) if text_metric else ""
-
-
-def decoded_otherwise(dataset: str, suite: Suite, release: Release) -> str:
-    """That the texts of the suite and of the release were decoded differently; "" where they were not."""
-    here, there = suites.generation_of(suite, dataset).decoding.signature, _decoding(release, dataset)
+    if not protocol_of(theirs.measured.signature, "").startswith("decoding"):
+        return ""
+    here, there = suites.generation_of(suite, pair.dataset).decoding.signature, decoding(pair.release, pair.dataset)
     return "" if here == there else f"the texts were decoded by {here}, the frozen ones by {there}"
 
 
-def _decoding(release: Release, dataset: str) -> str:
+def decoding(release: Release, dataset: str) -> str:
+    """How the texts of a release were decoded, as a signature says it."""
     try:
         resolved = release.manifest["suite"]["resolved"]
         own = resolved["datasets"].get(dataset, {}).get("decoding")

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.freeze import Release
 from bench.metrics.seeds import over_seeds
 from bench.report.collect import by_text, judge, measure, quantity
-from bench.report.compare.pairs import Method, Pair, decoded_otherwise, frozen
+from bench.report.compare.pairs import Method, Pair, decoding, frozen
 from bench.report.model import Column, Note, number
 from bench.schema import Suite
-from bench.suite import HUMAN
+from bench.suite import HUMAN, generation_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,24 +109,25 @@ def front(points: Sequence[XY]) -> list[int]:
     return found
 
 
-def read_panels(pairs: Sequence[Pair], suite: Suite, release: Release, columns: Sequence[Column]) -> list[Panel]:
+def read_panels(
+    pairs: Sequence[Pair], suite: Suite, releases: Sequence[Release], columns: Sequence[Column]
+) -> list[Panel]:
     """A panel a dataset and quality, in order."""
     of = {column.key: column for column in columns}
     return [
-        _panel(dataset, of.get(key, Column(key, quantity(key).label)), pairs, suite, release)
+        _panel(dataset, of.get(key, Column(key, quantity(key).label)), pairs, suite, releases)
         for dataset in dict.fromkeys(pair.dataset for pair in pairs)
         for key in QUALITY
     ]
 
 
-def _panel(dataset: str, quality: Column, pairs: Sequence[Pair], suite: Suite, release: Release) -> Panel:
+def _panel(dataset: str, quality: Column, pairs: Sequence[Pair], suite: Suite, releases: Sequence[Release]) -> Panel:
     here = [pair for pair in pairs if pair.dataset == dataset]
-    human = next((method for method in frozen(release, dataset) if method.name == HUMAN), Method(HUMAN, (), ()))
+    human = next((method for method, _ in frozen(releases, dataset) if method.name == HUMAN), Method(HUMAN, (), ()))
     old = {pair.frozen.name: pair.frozen for pair in here} | {HUMAN: human}
     new = {f"{pair.new.name} (new)": pair.new for pair in here}
-    methods, otherwise = {**old, **new}, decoded_otherwise(dataset, suite, release)
-    missing: dict[str, None] = {}
-    refused = dict.fromkeys(new, otherwise) if otherwise else {}
+    methods, missing = {**old, **new}, dict[str, None]()
+    refused = _decoded_otherwise(here, suite)
     for key in (DIVERSITY, quality.key):
         measured = {name: found for name, method in methods.items() if (found := measure(method.records, key))}
         missing |= {n: None for n in methods if n not in measured or not math.isfinite(measured[n].estimate.mean)}
@@ -138,6 +139,16 @@ def _panel(dataset: str, quality: Column, pairs: Sequence[Pair], suite: Suite, r
     ]
     said = tuple(f"{name}: {problem}" for name, problem in refused.items() if name not in missing)
     return Panel(dataset, quality, tuple(points), tuple(missing), said)
+
+
+def _decoded_otherwise(pairs: Sequence[Pair], suite: Suite) -> dict[str, str]:
+    """Whose texts were not decoded as the others': as the suite has it, or where no frozen ones were, as the first."""
+    dataset = pairs[0].dataset
+    there = {pair.frozen.name: decoding(pair.release, dataset) for pair in pairs}
+    here = generation_of(suite, dataset).decoding.signature
+    of = here if here in there.values() else next(iter(there.values()))
+    drawn = there | {f"{pair.new.name} (new)": here for pair in pairs}
+    return {n: f"the texts were decoded by {by}, the others by {of}" for n, by in drawn.items() if by != of}
 
 
 def _kind(name: str, new: Collection[str]) -> Kind:

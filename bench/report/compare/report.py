@@ -1,4 +1,4 @@
-"""``reports/compare.*``: a method's records beside the rows of a frozen release, nothing of which is trained again."""
+"""``reports/compare.*``: a method's records beside the rows of frozen releases, nothing of which is trained again."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from markupsafe import Markup
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.files import atomic
-from bench.freeze import Release, load_release
+from bench.freeze import Release
 from bench.report import figures
 from bench.report.compare import pareto, verdicts
 from bench.report.compare.cautions import provenance
 from bench.report.compare.difference import Side
-from bench.report.compare.pairs import Compared, Comparison, Pair, compare_quantity, read_pairs
+from bench.report.compare.pairs import Compared, Comparison, Pair, compare_quantity, load_releases, read_pairs
 from bench.report.compare.row import rows
 from bench.report.layout import shown_columns
 from bench.report.model import (
@@ -35,6 +35,7 @@ from bench.report.model import (
 )
 from bench.report.model import NOT_COMPARABLE as NC
 from bench.report.notes import note_groups
+from bench.report.papers.findings import these
 from bench.report.render import write
 from bench.report.svg import inline
 from bench.schema import Suite
@@ -56,19 +57,19 @@ HEADER = (
 )  # fmt: skip
 
 
-def compare(suite_path: str, uses: tuple[str, ...], release: str, out: Path, root: Path = Path()) -> None:
-    """Write the methods of ``uses``, or of the suite, beside the release.
+def compare(suite_path: str, uses: tuple[str, ...], names: Sequence[str], out: Path, root: Path = Path()) -> None:
+    """Write the methods of ``uses``, or of the suite, beside the releases of these names.
 
     Beside ``out``, which may name any of them: .md, .csv and .html, .tex with rows to paste, -pareto.svg and .png.
     """
-    suite, frozen = suites.load(suite_path, uses), load_release(release, root)
-    pairs = read_pairs(suite, [name for name, _ in map(suites.named_spec, uses)], frozen, root)
+    suite, releases = suites.load(suite_path, uses), load_releases(names, root)
+    pairs = read_pairs(suite, [name for name, _ in map(suites.named_spec, uses)], releases, root)
     if not pairs:
-        raise BenchError(f"release '{release}' has no dataset of suite '{suite.name}': nothing to compare")
+        raise BenchError(f"release '{', '.join(names)}' has no dataset of suite '{suite.name}': nothing to compare")
     columns = shown_columns({key for pair in pairs for record in pair.records for key in record.values})
-    panels = pareto.read_panels(pairs, suite, frozen, columns)
-    image, row = out.with_name(f"{out.stem}-pareto.svg"), rows(pairs, frozen)
-    report = build(suite, frozen, pairs, columns, panels, _figure(panels, image.name), _listing(row))
+    panels = pareto.read_panels(pairs, suite, releases, columns)
+    image, row = out.with_name(f"{out.stem}-pareto.svg"), rows(pairs, these(release.name for release in releases))
+    report = build(suite, releases, pairs, columns, panels, _figure(panels, image.name), _listing(row))
     figures.save(lambda: pareto.draw(panels), image)
     with atomic(out.with_suffix(".tex")) as stream:
         stream.write(row)
@@ -76,18 +77,19 @@ def compare(suite_path: str, uses: tuple[str, ...], release: str, out: Path, roo
 
 
 def build(
-    suite: Suite, release: Release, pairs: Sequence[Pair], columns: Sequence[Column], panels: Sequence[pareto.Panel],
-    figure: Figure, row: Listing,
+    suite: Suite, releases: Sequence[Release], pairs: Sequence[Pair], columns: Sequence[Column],
+    panels: Sequence[pareto.Panel], figure: Figure, row: Listing,
 ) -> Report:  # fmt: skip
     """The whole report."""
     comparisons = verdicts.decide([
-        Comparison(pair, {column.key: compare_quantity(column.key, pair, suite, release) for column in columns})
+        Comparison(pair, {column.key: compare_quantity(column.key, pair, suite) for column in columns})
         for pair in pairs
     ])  # fmt: skip
     of = {column.key: column for column in columns}
+    kind, them = ("release", "it") if len(releases) == 1 else ("releases", "them")
     return Report(
-        title=f"Suite {suite.name} beside the frozen release {release.name}",
-        lead="Frozen rows are read from the release; nothing of it was trained or measured again.",
+        title=f"Suite {suite.name} beside the frozen {kind} {these(release.name for release in releases)}",
+        lead=f"Frozen rows are read from the {kind}; nothing of {them} was trained or measured again.",
         tables=(verdicts.summary(comparisons, of), _differences(comparisons, columns)),
         notes=(
             *note_groups(
@@ -96,7 +98,7 @@ def build(
                     "Not shown in the plots of quality against diversity": pareto.notes(panels),
                 }
             ),
-            *provenance(suite, release, pairs),
+            *provenance(suite, releases, pairs),
         ),
         tidy_header=HEADER,
         tidy_rows=tuple(

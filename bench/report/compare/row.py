@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.freeze import Release
 from bench.report.blocks import measured_cells
 from bench.report.collect import measure
 from bench.report.compare.pairs import Method, Pair
@@ -22,12 +21,15 @@ class Section:
     row: Row
 
 
-def rows(pairs: Sequence[Pair], release: Release) -> str:
-    """A row for each new method and dataset, in the columns of Table 1, under comments that say what they are."""
+def rows(pairs: Sequence[Pair], beside: str) -> str:
+    """A row for each new method and dataset, in the columns of Table 1, under comments that say what they are.
+
+    ``beside`` names the releases.
+    """
     columns = main_columns({key for pair in pairs for record in pair.records for key in record.values})
     new = {(pair.dataset, pair.new.name): pair.new for pair in pairs}
     return environment("tex").get_template("row.tex.j2").render(
-        title=f"Rows to paste into a table with the columns of reports/table1.tex, measured beside {release.name}.",
+        title=f"Rows to paste into a table with the columns of reports/table1.tex, measured beside {beside}.",
         stub="Method",
         columns=columns,
         caption=(

@@ -12,7 +12,7 @@ from bench.report.collect import Results, gather, quantity
 from bench.report.davam.findings import findings
 from bench.report.davam.paper import DAVAM, LIKELIHOOD, TABLES
 from bench.report.model import Cell, Column, Footnotes, Report, Table
-from bench.report.notes import main_caption, notes
+from bench.report.notes import fewer_texts, main_caption, notes
 from bench.report.papers.paper import PaperColumn, by_dataset, printed_by_dataset, printed_table
 from bench.report.published import Published, load_published
 from bench.report.render import write
@@ -88,7 +88,7 @@ def _by_view(results: Results, published: Published, sections: Sequence[Section]
     table = without_empty(Table(
         name="davam-table2",
         title="The same models by two arithmetics",
-        caption=" ".join((*_importance_weighted(results), main_caption(results, False, ()))),
+        caption=" ".join((*fewer_texts(results, DAVAM.protocol), main_caption(results, False, ()))),
         stub="Method",
         columns=tuple(columns),
         groups=body(sections, columns, cells_of),
@@ -98,19 +98,6 @@ def _by_view(results: Results, published: Published, sections: Sequence[Section]
     if not _has_printed(table):
         return table
     return replace(table, title=f"{table.title}, beside what the paper prints", caption=f"{CAPTION} {table.caption}")
-
-
-def _importance_weighted(results: Results) -> list[str]:
-    """Where exact PPL is of fewer test texts than the rest, so that no two PPL of a row are of the same texts."""
-    found = []
-    for dataset in results.datasets:
-        exact, paper = (
-            max((measured.n for measured in results.column(dataset, key).values()), default=0)
-            for key in ("ppl_word", DAVAM.protocol.key("ppl"))
-        )
-        if 0 < exact < paper:
-            found.append(f"{dataset}: exact PPL is of the first {exact:,} of {paper:,} test texts.")
-    return found
 
 
 def _noted(results: Results) -> list[Column]:

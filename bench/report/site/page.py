@@ -20,7 +20,7 @@ from bench.files import atomic
 from bench.record_schema import Record, read_cell
 from bench.report.collect import Results, gather
 from bench.report.della import interpolation
-from bench.report.layout import shown_columns
+from bench.report.layout import noted_columns
 from bench.report.notes import notes
 from bench.report.published import Published, load_published
 from bench.report.render import environment
@@ -93,7 +93,7 @@ def build(found: Found, published: Published) -> str:
         pairs=list(pairs(found.interpolations)),
         groups=found.reports,
         costs=costs(found.records),
-        notes=notes(results, shown_columns(keys)),
+        notes=notes(results, noted_columns(keys)),
         script=Markup(script),
         style=Markup(template("site.css")),
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -12,8 +12,9 @@ from bench.files import json_number
 from bench.record_schema import Record
 from bench.report.blocks import measured_cells
 from bench.report.collect import Results, made_by, quantity, registered
-from bench.report.layout import PROTOCOLS, main_columns, protocol_columns, shown_columns
+from bench.report.layout import PROTOCOLS, main_columns, shown_columns
 from bench.report.model import ARROWS, Column, Footnotes
+from bench.report.notes import fewer_texts
 from bench.report.papers.known import PAPERS
 from bench.report.papers.paper import Paper
 from bench.report.published import Printed, Published
@@ -88,15 +89,16 @@ def tables(
 
 
 def papers(results: Results, published: Published) -> list[Any]:
-    """Each paper: its arithmetic on our models (our key -> its key), and the tables that it prints."""
-    found = []
+    """Each paper: its arithmetic on our models (exact key -> its key), and the tables that it prints."""
+    found, measured = [], set(results.keys())
     for protocol in PROTOCOLS:
-        own = [column.key for column in protocol_columns(protocol, protocol.quantities, results.keys())]
+        own = {protocol.exact(base): protocol.key(base) for base in protocol.quantities}
         rows = [row for row in published.rows if row.paper == protocol.name]
         paper = PAPERS[protocol.name]
         found.append({
-            "name": protocol.name, "label": paper.label, "arithmetic": protocol.label, "why": protocol.why,
-            "keys": {key.partition("/")[2]: key for key in own},
+            "name": protocol.name, "label": paper.label, "arithmetic": protocol.label,
+            "why": (*protocol.why, *fewer_texts(results, protocol)),
+            "keys": {exact: key for exact, key in own.items() if key in measured},
             "tables": [printed_table(paper, name, rows) for name in dict.fromkeys(row.table for row in rows)],
         })  # fmt: skip
     return found

@@ -35,9 +35,9 @@ def test_the_front_is_what_none_dominates(points: list[tuple[float, float]]) -> 
 def panels_of(suite_path: str, uses: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> list[Panel]:
     suite, release = suites.load(suite_path, uses), load_release("r1")
     release = replace(release, cells={at: cell for at, cell in release.cells.items() if at.method not in without})
-    pairs = read_pairs(suite, [name for name, _ in map(suites.named_spec, uses)], release)
+    pairs = read_pairs(suite, [name for name, _ in map(suites.named_spec, uses)], [release])
     columns = shown_columns({key for pair in pairs for record in pair.records for key in record.values})
-    return read_panels(pairs, suite, release, columns)
+    return read_panels(pairs, suite, [release], columns)
 
 
 def test_points_are_all_methods_and_human_text(mine: tuple[str, tuple[str, ...]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ import fake_run
 import pytest
 
 from bench.errors import BenchError
-from bench.freeze import freeze
+from bench.freeze import freeze, load_release
 from bench.paths import CellPaths
+from bench.report.compare import pairs
 from bench.report.compare.report import compare
 from tests.browser import CHROMIUM, browser
 
 
 def compared(suite: str, uses: tuple[str, ...]) -> tuple[dict[tuple[str, ...], dict[str, str]], str]:
     """The rows of the csv by (dataset, new, frozen, quantity), and the Markdown."""
-    compare(suite, uses, "r1", Path("compare.md"))
+    compare(suite, uses, ["r1"], Path("compare.md"))
     with open("compare.csv", encoding="utf-8", newline="") as stream:
         rows = {tuple(list(row.values())[:4]): row for row in csv.DictReader(stream)}
     return rows, Path("compare.md").read_text(encoding="utf-8")
@@ -43,8 +45,28 @@ def test_a_new_method_stands_beside_every_frozen_row(mine: tuple[str, tuple[str,
     assert {p.name for p in Path().glob("compare*")} == {
         *(f"compare.{form}" for form in ("csv", "html", "md", "tex")), "compare-pareto.png", "compare-pareto.svg"
     }  # fmt: skip
-    assert "**bbe: mine against frozen della**" in text and "n/c" not in text.split("|")[-1]
+    assert "**bbe: mine against frozen della**" in text
+    assert all(row["not_comparable"] == "" for row in rows.values())
     assert "Read with caution" not in text
+
+
+def test_releases_are_put_together(mine: tuple[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suite may be frozen in parts: their rows together are those of one release."""
+    whole, text = compared(*mine)
+    release = load_release("r1")
+    cells = [{c: f for c, f in release.cells.items() if (c.method == "della") == there} for there in (True, False)]
+    parts = {name: replace(release, name=name, cells=of) for name, of in zip(("r2", "r3"), cells, strict=True)}
+    monkeypatch.setattr(pairs, "load_release", lambda name, root: parts[name])
+    compare(*mine, ["r2", "r3"], Path("compare.md"))
+    with open("compare.csv", encoding="utf-8", newline="") as stream:
+        together = {tuple(list(row.values())[:4]): row for row in csv.DictReader(stream)}
+    assert together == whole
+    said = Path("compare.md").read_text(encoding="utf-8")
+    assert said.startswith("# Suite tiny beside the frozen releases r2 and r3\n") and "**Frozen, r3**" in said
+    assert "r2 and r3." in Path("compare.tex").read_text(encoding="utf-8")
+    assert text.count("; human text (") == said.count("; human text (") == 2
+    with pytest.raises(BenchError, match=r"^release 'r2': \w+/della is in 'r2' too; compare with one of them$"):
+        compare(*mine, ["r2", "r3", "r2"], Path("compare.md"))
 
 
 def test_a_training_without_values_is_no_row(mine: tuple[str, tuple[str, ...]]) -> None:
@@ -53,7 +75,7 @@ def test_a_training_without_values_is_no_row(mine: tuple[str, tuple[str, ...]]) 
         path = CellPaths("tiny", "bbe", "embed", seed).record
         path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"values": {}}), encoding="utf-8")
     freeze(mine[0], "r2")
-    compare(*mine, "r2", Path("compare.md"))
+    compare(*mine, ["r2"], Path("compare.md"))
     text = Path("compare.md").read_text(encoding="utf-8")
     assert "bbe: mine against frozen della" in text and "bbe: mine against frozen embed" not in text
 
@@ -193,13 +215,13 @@ def test_a_damaged_release_is_one_clear_line(run: str, damage: str) -> None:
     cell = folder / "cells/bbe/della/seed2.json"
     cell.unlink() if damage == "missing" else cell.write_text("{}", encoding="utf-8")
     with pytest.raises(BenchError, match=r"cells/bbe/della/seed2.json: missing or changed"):
-        compare(run, (), "r1", Path("compare.md"))
+        compare(run, (), ["r1"], Path("compare.md"))
 
 
 def test_an_unknown_release_names_the_nearest(run: str) -> None:
     freeze(run, "2026.1-tiny")
     with pytest.raises(BenchError, match=r"did you mean '2026\.1-tiny'"):
-        compare(run, (), "2026.2-tiny", Path("compare.md"))
+        compare(run, (), ["2026.2-tiny"], Path("compare.md"))
 
 
 def test_every_format_says_the_same(mine: tuple[str, tuple[str, ...]]) -> None:
@@ -218,7 +240,7 @@ def test_every_format_says_the_same(mine: tuple[str, tuple[str, ...]]) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_the_page_fits_a_phone_and_asks_for_nothing(mine: tuple[str, tuple[str, ...]]) -> None:
-    compare(*mine, "r1", Path("compare.md"))
+    compare(*mine, ["r1"], Path("compare.md"))
     with browser() as page:
         page.send("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=True)
         page.open(Path("compare.html").resolve().as_uri())

@@ -25,7 +25,7 @@ def rows(text: str) -> list[str]:
 def test_a_row_is_that_of_table1(run: str) -> None:
     """But for what is marked best there."""
     freeze(run, "r1")
-    compare(run, (), "r1", Path("compare.md"))
+    compare(run, (), ["r1"], Path("compare.md"))
     table.render(suites.load(run), "table1", Path("table1.md"))
     theirs = Path("table1.tex").read_text("utf-8").split(r"\begin{table}")[1]
     plain = re.sub(r"\\(?:textbf|underline)\{([^}]*)\}", r"\1", theirs)
@@ -43,7 +43,7 @@ def pasted(run: str) -> str:
     uses = ("own.py:Own",)
     table.render(suites.load(run), "table1", Path("table1.md"))
     fake_run.write_run(Path(), run, uses)
-    compare(run, uses, "r1", Path("compare.md"))
+    compare(run, uses, ["r1"], Path("compare.md"))
     before, found, after = Path("table1.tex").read_text("utf-8").partition("\\bottomrule\n")
     return before + Path("compare.tex").read_text("utf-8") + found + after
 

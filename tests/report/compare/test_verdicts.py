@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.freeze import Release
 from bench.metrics.seeds import Estimate
 from bench.metrics.significance import holm
 from bench.report.collect import Measured, quantity
@@ -17,6 +18,7 @@ from bench.report.compare.verdicts import counted, decide, notes, sentences, sum
 from bench.report.layout import shown_columns
 
 COLUMNS = {c.key: c for c in shown_columns({"ppl", "nelbo", "bleu4", "mauve", "self_bleu4", "rougeL", "bertscore_f1"})}
+NONE = Release("r1", {}, {})
 SIDE = Side(Measured(Estimate(1.0, None, 1), None, 5, "s", "d"), [1.0], [{}])
 
 
@@ -28,7 +30,7 @@ def comparison(
         key: Compared(key, SIDE, SIDE, Difference(value, None, p, "paired" if p is not None else ""), "")
         for key, (value, p) in found.items()
     }
-    return Comparison(Pair(dataset, Method(new, (), ()), Method(old, (), ())), compared)
+    return Comparison(Pair(dataset, Method(new, (), ()), Method(old, (), ()), NONE), compared)
 
 
 def verdicts(comparisons: list[Comparison]) -> list[list[str]]:
@@ -111,7 +113,7 @@ def test_the_table_and_its_sentence() -> None:
 @pytest.mark.parametrize(("how", "marks"), [("paired", ("a",)), ("combined", ("a",)), ("Welch", ())])
 def test_verdicts_about_trained_models_are_marked(how: str, marks: tuple[str, ...]) -> None:
     made = Compared("ppl", SIDE, SIDE, Difference(-1.0, None, 0.001, how), "")
-    pair = Pair("bbe", Method("mine", (), ()), Method("della", (), ()))
+    pair = Pair("bbe", Method("mine", (), ()), Method("della", (), ()), NONE)
     (decided,) = decide([Comparison(pair, {"ppl": made})])
     table = summary([decided], COLUMNS)
     assert table.groups[0].rows[0].cells[-1].marks == tuple(mark for mark, _ in table.footnotes) == marks
@@ -119,6 +121,6 @@ def test_verdicts_about_trained_models_are_marked(how: str, marks: tuple[str, ..
 
 
 def test_what_is_not_comparable_is_no_tie() -> None:
-    pair = Pair("bbe", Method("mine", (), ()), Method("della", (), ()))
+    pair = Pair("bbe", Method("mine", (), ()), Method("della", (), ()), NONE)
     (decided,) = decide([Comparison(pair, {"ppl": Compared("ppl", SIDE, SIDE, None, "the data differ")})])
     assert [cell.text for cell in summary([decided], COLUMNS).groups[0].rows[0].cells] == ["0", "0", "0", "n/c"]
