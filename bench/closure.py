@@ -27,17 +27,18 @@ from bench.schema import Suite
 PACKAGE = Path(__file__).parent
 
 # Modules that move, name, check or report values and never compute one: an edit there must not re-train a suite.
-# What they decide reaches the DAG by other ways: suite and validation as the settings digest of each stage, registry
-# as the choice of entry modules, paths as the declared files. files, cost, energy and progress decide when bytes reach
-# the disk, what it took and what is printed meanwhile; cli parses; integrity refuses; dag, provenance and this module
-# describe results; bench.metrics (its __init__), bench.report.catalogue and bench.pretrained are lists of names.
+# What they decide reaches the DAG by other ways: suite, strict_yaml and validation as the settings digest of each
+# stage, registry as the choice of entry modules, paths as the declared files. files, cost, energy and progress decide
+# when bytes reach the disk, what it took and what is printed meanwhile; cli parses; integrity refuses; dag, provenance
+# and this module describe results; bench.metrics (its __init__), bench.report.catalogue and bench.pretrained are lists
+# of names.
 # If such an edit does change values after all, `snakemake --forcerun <rule>` says so.
 HARNESS = frozenset(
     f"bench.{name}"
     for name in (
         "cli", "closure", "cost", "cpus", "dag", "energy", "errors", "files", "integrity", "metrics", "paths",
-        "pretrained", "progress", "provenance", "registry", "report", "report.catalogue", "schema", "suite",
-        "validation", "__main__",
+        "pretrained", "progress", "provenance", "registry", "report", "report.catalogue", "schema", "strict_yaml",
+        "suite", "validation", "__main__",
     )
 )  # fmt: skip
 
