@@ -86,13 +86,12 @@ def stage_fingerprint(
             return _fingerprint_of(stage, modules=(registry.dataset(dataset).module,))
         case "train" | "likelihood" | "generate" | "interpolate" | "attention":
             backbone = f"bench.backbones.{suites.backbone_of(suite, dataset, method).kind}"
-            return _fingerprint_of(stage, use=suite.methods[method].use or method, modules=(backbone,))
+            return _fingerprint_of(stage, (suites.spec_of(suite, method).use,), (backbone,))
         case "augment":  # computes with a generator, and with the language model that reads what it generates
             model = suite.augmentation.model
             kinds = {f"bench.backbones.{suites.backbone_of(suite, dataset, of).kind}" for of in (method, model)}
-            source = registry.describe(suites.spec_of(suite, model).use)
-            modules = (*sorted(kinds), *([source.module] if source.module else []))
-            return _fingerprint_of(stage, use=suite.methods[method].use or method, modules=modules)
+            uses = tuple(suites.spec_of(suite, of).use for of in (method, model))
+            return _fingerprint_of(stage, uses, tuple(sorted(kinds)))
         case "score":
             sources = map(registry.metric, suite.metrics)
             return _fingerprint_of(stage, modules=tuple(sorted(s.module for s in sources if s.family == family)))
@@ -105,17 +104,16 @@ def stage_fingerprint(
 
 
 @cache
-def _fingerprint_of(stage: str, use: str = "", modules: tuple[str, ...] = ()) -> str:
+def _fingerprint_of(stage: str, uses: tuple[str, ...] = (), modules: tuple[str, ...] = ()) -> str:
     """Once for all jobs that share it: a suite has thousands of cells and a handful of these."""
-    return fingerprint(*entries(stage, use, modules))
+    return fingerprint(*entries(stage, uses, modules))
 
 
-def entries(stage: str, use: str = "", modules: tuple[str, ...] = ()) -> Entries:
-    """The arguments of :func:`closure` and :func:`fingerprint` for one stage, and for the method ``use`` of a suite."""
+def entries(stage: str, uses: tuple[str, ...] = (), modules: tuple[str, ...] = ()) -> Entries:
+    """The arguments of :func:`closure` and :func:`fingerprint` for one stage, and for the methods that it uses."""
     starts, packages = (*STAGES[stage], *modules), {"bench": PACKAGE}
     files = tuple(sorted(PACKAGE.glob(DATA[stage]))) if stage in DATA else ()
-    if use:
-        source = registry.describe(use)
+    for source in map(registry.describe, uses):
         if source.module is None:
             files += (source.file,)
         else:
