@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         "--frozen", action="append", required=True, metavar="RELEASE",
         help="a directory of results/frozen (repeatable: rows of releases that have no method in common)",
     )  # fmt: skip
-    freeze = verb("freeze", _freeze, "keep a finished run's records as results/frozen/RELEASE", _suite)
+    freeze = verb("freeze", _freeze, "keep a finished run's records as results/frozen/RELEASE", _suite_alone)
     freeze.add_argument("release", help="name of the release, e.g. 2026.11-embedded")
     freeze.add_argument("--finished", action="store_true", help="keep what is finished, and name what is not")
     freeze.add_argument("--allow-dirty", action="store_true", help="accept records made from uncommitted code")
@@ -131,8 +131,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _suite(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--suite", required=True, metavar="FILE", help=f"a suite YAML, e.g. {SUITE}")
+    _suite_alone(sub)
     _use(sub)
+
+
+def _suite_alone(sub: argparse.ArgumentParser) -> None:
+    """Of a release, which holds its suite's YAML: that has to name all of its methods."""
+    sub.add_argument("--suite", required=True, metavar="FILE", help=f"a suite YAML, e.g. {SUITE}")
 
 
 def _any_suite(sub: argparse.ArgumentParser) -> None:
@@ -373,10 +378,11 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _freeze(arguments: argparse.Namespace) -> None:
+    from bench import suite as suites
     from bench.freeze import freeze
     from bench.integrity import check_run
 
-    check_run(_load(arguments))
+    check_run(suites.load(arguments.suite))
     freeze(arguments.suite, arguments.release, arguments.allow_dirty, arguments.finished)
 
 

@@ -27,17 +27,18 @@ from bench.schema import Suite
 PACKAGE = Path(__file__).parent
 
 # Modules that move, name, check or report values and never compute one: an edit there must not re-train a suite.
-# What they decide reaches the DAG by other ways: suite and validation as the settings digest of each stage, registry
-# as the choice of entry modules, paths as the declared files. files, cost, energy and progress decide when bytes reach
-# the disk, what it took and what is printed meanwhile; cli parses; integrity refuses; dag, provenance and this module
-# describe results; bench.metrics (its __init__), bench.report.catalogue and bench.pretrained are lists of names.
+# What they decide reaches the DAG by other ways: suite, strict_yaml and validation as the settings digest of each
+# stage, registry as the choice of entry modules, paths as the declared files. files, cost, energy and progress decide
+# when bytes reach the disk, what it took and what is printed meanwhile; cli parses; integrity refuses; dag, provenance
+# and this module describe results; bench.metrics (its __init__), bench.report.catalogue and bench.pretrained are lists
+# of names.
 # If such an edit does change values after all, `snakemake --forcerun <rule>` says so.
 HARNESS = frozenset(
     f"bench.{name}"
     for name in (
         "cli", "closure", "cost", "cpus", "dag", "energy", "errors", "files", "integrity", "metrics", "paths",
-        "pretrained", "progress", "provenance", "registry", "report", "report.catalogue", "schema", "suite",
-        "validation", "__main__",
+        "pretrained", "progress", "provenance", "registry", "report", "report.catalogue", "schema", "strict_yaml",
+        "suite", "validation", "__main__",
     )
 )  # fmt: skip
 
@@ -85,13 +86,12 @@ def stage_fingerprint(
             return _fingerprint_of(stage, modules=(registry.dataset(dataset).module,))
         case "train" | "likelihood" | "generate" | "interpolate" | "attention":
             backbone = f"bench.backbones.{suites.backbone_of(suite, dataset, method).kind}"
-            return _fingerprint_of(stage, use=suite.methods[method].use or method, modules=(backbone,))
+            return _fingerprint_of(stage, (suites.spec_of(suite, method).use,), (backbone,))
         case "augment":  # computes with a generator, and with the language model that reads what it generates
             model = suite.augmentation.model
             kinds = {f"bench.backbones.{suites.backbone_of(suite, dataset, of).kind}" for of in (method, model)}
-            source = registry.describe(suites.spec_of(suite, model).use)
-            modules = (*sorted(kinds), *([source.module] if source.module else []))
-            return _fingerprint_of(stage, use=suite.methods[method].use or method, modules=modules)
+            uses = tuple(suites.spec_of(suite, of).use for of in (method, model))
+            return _fingerprint_of(stage, uses, tuple(sorted(kinds)))
         case "score":
             sources = map(registry.metric, suite.metrics)
             return _fingerprint_of(stage, modules=tuple(sorted(s.module for s in sources if s.family == family)))
@@ -104,17 +104,16 @@ def stage_fingerprint(
 
 
 @cache
-def _fingerprint_of(stage: str, use: str = "", modules: tuple[str, ...] = ()) -> str:
+def _fingerprint_of(stage: str, uses: tuple[str, ...] = (), modules: tuple[str, ...] = ()) -> str:
     """Once for all jobs that share it: a suite has thousands of cells and a handful of these."""
-    return fingerprint(*entries(stage, use, modules))
+    return fingerprint(*entries(stage, uses, modules))
 
 
-def entries(stage: str, use: str = "", modules: tuple[str, ...] = ()) -> Entries:
-    """The arguments of :func:`closure` and :func:`fingerprint` for one stage, and for the method ``use`` of a suite."""
+def entries(stage: str, uses: tuple[str, ...] = (), modules: tuple[str, ...] = ()) -> Entries:
+    """The arguments of :func:`closure` and :func:`fingerprint` for one stage, and for the methods that it uses."""
     starts, packages = (*STAGES[stage], *modules), {"bench": PACKAGE}
     files = tuple(sorted(PACKAGE.glob(DATA[stage]))) if stage in DATA else ()
-    if use:
-        source = registry.describe(use)
+    for source in map(registry.describe, uses):
         if source.module is None:
             files += (source.file,)
         else:

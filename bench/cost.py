@@ -65,7 +65,10 @@ class Meter:
 
 @contextmanager
 def measured(path: Path) -> Iterator[Meter]:
-    """Time the block and write a :class:`bench.record_schema.Cost`, its device and commit when it succeeds."""
+    """Time the block and write a :class:`bench.record_schema.Cost` and its device when it succeeds.
+
+    ``bench.integrity`` adds the commit, code and settings that the stage began with.
+    """
     meter = Meter()
     yield meter
     wall, energy = meter.wall_s, meter.energy_j

@@ -145,7 +145,7 @@ class Dag:
         ]
 
     def compared(self) -> list[str]:
-        """Records and per-example statistics of the methods given from outside, or else of all of the first report."""
+        """Records and per-example statistics of what is compared: the methods given from outside, or else all."""
         cells = suites.compared(self.suite, [name for name, _ in map(suites.named_spec, self.uses)])
         paths = [self.paths(cell) for cell in cells]
         measured = any("likelihood" in self.families(cell.dataset, cell.method).values() for cell in cells)

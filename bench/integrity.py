@@ -14,13 +14,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
-from bench import registry
+from bench import provenance, registry
 from bench import suite as suites
 from bench.closure import stage_fingerprint
 from bench.dag import Dag
 from bench.errors import BenchError, first_line
-from bench.files import check, claimed, seal, sha256
+from bench.files import check, claimed, read_json, seal, sha256, write_json
 from bench.paths import CellPaths
 from bench.schema import Suite
 from bench.suite import UNTRAINED, Cell, digest, settings
@@ -28,16 +29,36 @@ from bench.suite import UNTRAINED, Cell, digest, settings
 
 @contextmanager
 def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tuple[Suite, Cell]]:
-    """Around one stage of a cell; ``part`` is the metric family that is scored, or the part of an augmentation."""
+    """Around one stage of a cell; ``part`` is the metric family that is scored, or the part of an augmentation.
+
+    What it cost is written with what it :func:`began_with`.
+    """
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)
     written = _written(stage, paths, part)
+    costs = [path for path in written if path.parent.name == "cost"]
     first = os.environ.get("RANK", "0") == "0"  # of several processes the first one writes
     with claimed(written[0]) if first else nullcontext():
         check(*_read(stage, suite, cell, paths, part))
+        began = began_with(stage, suite, cell) if first and costs else {}
         with _explained(stage, suite, cell, paths):
             yield suite, cell
         if first:
+            for path in costs:
+                write_json(path, {**read_json(path, "cost"), **began})
             seal(*written)
+
+
+def began_with(stage: str, suite: Suite, cell: Cell) -> dict[str, Any]:
+    """The commit, code and settings of a stage, for the record.
+
+    Taken as it begins: it may take hours, and code and suite be edited meanwhile.
+    """
+    source = registry.describe(suites.spec_of(suite, cell.method).use)
+    return {
+        "git": provenance.git_state(source.file if source.module is None else None),
+        "code": stage_fingerprint(suite, stage, cell.dataset, cell.method),
+        "settings": settings(suite, stage, cell.dataset, cell.method, decoding=cell.decoding),
+    }
 
 
 @contextmanager

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scipy", "mauve-text", "safetensors")
 
 
-def git_state() -> dict[str, Any]:
-    """Commit, and whether the working tree differs from it; outside a repository an empty sha, which is dirty."""
+def git_state(plug_in: Path | None = None) -> dict[str, Any]:
+    """Commit, and whether code differs from it; outside a repository an empty sha, which is dirty.
+
+    It differs where a tracked file does, where ``bench/`` holds one that git neither tracks nor ignores, and where the
+    method's own file, the ``plug_in``, is not tracked here.
+    """
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
@@ -18,7 +23,10 @@ def git_state() -> dict[str, Any]:
 
     try:
         sha = git("rev-parse", "HEAD")
-        return {"sha": sha, "dirty": not sha or bool(git("status", "--porcelain", "--untracked-files=no"))}
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        added = git("ls-files", "--others", "--exclude-standard", "--", "bench")
+        foreign = plug_in is not None and not git("ls-files", "--", str(plug_in))
+        return {"sha": sha, "dirty": not sha or bool(changed or added) or foreign}
     except FileNotFoundError:  # no git on this machine
         return {"sha": "", "dirty": True}
 

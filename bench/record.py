@@ -23,6 +23,8 @@ def record(suite: Suite, cell: Cell) -> None:
     stages = trained_stages(suite, cell.dataset, cell.method, cell.decoding) if trained else ("untrained",)
     config = read_json(paths.model / "config.json", "model config") if trained else {}
     costs = {stage: read_json(paths.cost(stage), "cost") for stage in stages} if trained else {}
+    # each stage's code and settings as it began; today's of a row without a model, and of cells made by older versions
+    began: Mapping[str, Mapping[str, Any]] = {stage: costs.get(stage, {}) for stage in stages}
     weights = backbone_of(suite, cell.dataset, cell.method).weights if trained else FRESH
     manifest = read_json(paths.manifest, "manifest")
     content = {
@@ -35,10 +37,14 @@ def record(suite: Suite, cell: Cell) -> None:
         "values": values,
         "provenance": {
             "git": _ran_at(costs),
-            "code": {stage: closure.stage_fingerprint(suite, stage, cell.dataset, cell.method) for stage in stages},
+            "code": {
+                stage: cost.get("code") or closure.stage_fingerprint(suite, stage, cell.dataset, cell.method)
+                for stage, cost in began.items()
+            },
             "data": sha256(paths.manifest),
             "settings": {
-                stage: settings(suite, stage, cell.dataset, cell.method, decoding=cell.decoding) for stage in stages
+                stage: cost.get("settings") or settings(suite, stage, cell.dataset, cell.method, decoding=cell.decoding)
+                for stage, cost in began.items()
             },
             "versions": provenance.versions(),
             "device": costs["train"]["device"] if costs else "",
@@ -52,6 +58,11 @@ def record(suite: Suite, cell: Cell) -> None:
 
 
 def _ran_at(costs: Mapping[str, Any]) -> dict[str, Any]:
-    """The commit of a training as it began; of a row without a model, or where that knew of none, the present one."""
+    """The commit of a training as it began, and whether it or a later stage ran uncommitted code.
+
+    Of a row without a model, or where the training knew of none, the present one.
+    """
     git: dict[str, Any] = costs.get("train", {}).get("git") or {}
-    return git if git.get("sha") else provenance.git_state()
+    if not git.get("sha"):
+        return provenance.git_state()
+    return {**git, "dirty": any(cost["git"]["dirty"] for cost in costs.values() if cost.get("git"))}

@@ -41,7 +41,7 @@ class RecordedValue(Part):
 
 
 class Git(Part):
-    """The commit a cell was trained at, see bench/record.py; ``dirty`` where tracked files differed from it."""
+    """The commit a cell was trained at, see bench/record.py; ``dirty`` where a stage ran uncommitted code."""
 
     sha: str
     dirty: bool
@@ -68,10 +68,10 @@ class Provenance(Part):
 
     Attributes
     ----------
-    code: stage -> fingerprint of the source files it imports.
+    code: stage -> fingerprint of the source files it imports, as it began.
     data: sha256 of the prepared dataset's manifest, which holds the checksums of texts and tokenizer.
     pretrained: the model whose weights it started from, if any -> sha256 of its manifest, which says where it is from.
-    settings: stage -> digest of the suite settings it depends on (``bench.suite.settings``).
+    settings: stage -> digest of the suite settings it depends on (``bench.suite.settings``), likewise.
     versions: package -> version.
     parameters: trained parameters of the model; 0 for human text.
     tokens: token counts of the test set, by who counts them.

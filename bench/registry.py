@@ -125,11 +125,11 @@ def _from_spec(spec: str) -> MethodSource:
     else:
         try:
             found = importlib.util.find_spec(where) if where else None
-        except ModuleNotFoundError:  # of a parent package
+        except (Exception, SystemExit):  # of a relative name, or whatever a parent package does when it is imported
             found = None
-        if found is None or found.origin is None:
-            raise BenchError(f"method '{spec}': no module '{where}'")
-        file, module = Path(found.origin), where
+        if found is None or not Path(found.origin or "").is_file():  # os.path and sys are in no file
+            raise BenchError(f"method '{spec}': no module '{where}' with a source file")
+        file, module = Path(str(found.origin)), where
     classes = _classes(file)
     if cls not in classes:
         raise BenchError(
@@ -195,9 +195,8 @@ def metrics() -> dict[str, MetricSource]:
     """Every metric by name."""
     found = {}
     for file in sorted((PACKAGE / "metrics").glob("*.py")):
-        call = next((n.value for n in _parse(file).body if isinstance(n, ast.Assign) and _assigns(n, "METRIC")), None)
-        if isinstance(call, ast.Call):
-            given = {str(k.arg): str(k.value.value) for k in call.keywords if isinstance(k.value, ast.Constant)}
+        if keywords := _metric_of(file):
+            given = {key: str(value.value) for key, value in keywords.items() if isinstance(value, ast.Constant)}
             name = given["name"]
             found[name] = MetricSource(name, given["family"], given["needs"], f"bench.metrics.{file.stem}")
     return found
@@ -206,6 +205,45 @@ def metrics() -> dict[str, MetricSource]:
 def metric(name: str) -> MetricSource:
     """One metric by name."""
     return _named("metric", name, metrics())
+
+
+@cache
+def metric_options(name: str) -> frozenset[str]:
+    """The options that a suite may give a metric: the keys of its defaults, as its file writes them."""
+    file = PACKAGE / "metrics" / f"{metric(name).module.rpartition('.')[2]}.py"
+    return _keys(_metric_of(file).get("defaults"), file)
+
+
+def _metric_of(file: Path) -> dict[str, ast.expr]:
+    """The arguments of ``METRIC = Metric(...)``, none in a file that has no such line."""
+    call = next((n.value for n in _parse(file).body if isinstance(n, ast.Assign) and _assigns(n, "METRIC")), None)
+    return {str(k.arg): k.value for k in call.keywords} if isinstance(call, ast.Call) else {}
+
+
+def _keys(node: ast.expr | None, file: Path) -> frozenset[str]:
+    """Of a dict in a file of ``bench.metrics``: its own keys, and those of a dict that it spreads or is a name of."""
+    match node:
+        case ast.Dict():
+            own = frozenset(str(key.value) for key in node.keys if isinstance(key, ast.Constant))
+            spread = (value for key, value in zip(node.keys, node.values, strict=True) if key is None)
+            return own.union(*(_keys(value, file) for value in spread))
+        case ast.Name(name):
+            return _keys_of(name, file)
+        case ast.Attribute(ast.Name(module), name):
+            return _keys_of(name, file.with_name(f"{module}.py"))
+    return frozenset()
+
+
+def _keys_of(name: str, file: Path) -> frozenset[str]:
+    """Likewise by its name, as the file assigns or imports it."""
+    for line in _parse(file).body:
+        if isinstance(line, ast.Assign | ast.AnnAssign) and _assigns(line, name):
+            return _keys(line.value, file)
+        if isinstance(line, ast.ImportFrom) and line.module:
+            for alias in line.names:
+                if name == (alias.asname or alias.name):
+                    return _keys_of(alias.name, file.with_name(f"{line.module.rpartition('.')[2]}.py"))
+    return frozenset()
 
 
 def load_metric(name: str) -> Metric:
@@ -217,6 +255,8 @@ def load_metric(name: str) -> Metric:
 def _parse(file: Path) -> ast.Module:
     try:
         return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    except OSError as error:
+        raise BenchError(f"{file}: {error.strerror}") from None
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # as ast.parse has it
         raise BenchError(f"{file}: not valid Python: {error}") from None
 

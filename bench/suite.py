@@ -10,10 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel
 
-from bench import pretrained, registry
+from bench import pretrained, registry, strict_yaml
 from bench.errors import BenchError, suggest
 from bench.registry import MetricSource
 from bench.report import catalogue
@@ -62,40 +61,43 @@ def load(path: str | Path, methods: tuple[str, ...] = ()) -> Suite:
     return _resolved(text, str(path), methods)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's own would take the last of two keys that are the same, and lose what the first one said."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for i, (key, _) in enumerate(node.value) if key.value in keys[:i]), None)
-        if twice is not None:
-            problem = f"key '{twice.value}' is there twice"
-            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=twice.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 @cache
 def _resolved(text: str, path: str, methods: tuple[str, ...]) -> Suite:
-    try:
-        raw = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2022-13-45 is a date that there is not
-        raise BenchError(f"suite {path}: not valid YAML: {' '.join(str(error).split())}") from None
+    raw = strict_yaml.parse(text, f"suite {path}")
     if not isinstance(raw, dict):
         raise BenchError(f"suite {path}: expected a mapping at the top, found {type(raw).__name__}")
     suite: Suite = validate(Suite, raw, f"suite {path}")
-    added = {
-        validate(Name, name, f"method '{use}', its name '{name}'"): MethodSpec(use=use)
-        for name, use in map(named_spec, methods)
-    }
+    added = _added(suite, methods)
     suite = suite.model_copy(update={"methods": {**suite.methods, **added}})
     _resolve_names(suite, f"suite {path}")
-    if added and suite.reports:  # a method from outside joins the rows of the first report
-        first, selection = next(iter(suite.reports.items()))
+    if added and suite.reports:
+        if (first := _first_with_values(suite)) is None:
+            raise BenchError(f"suite {path}: none of its reports shows values, which '{next(iter(added))}' could join")
+        selection = suite.reports[first]
         rows = list(dict.fromkeys([*selection.methods, *added]))
         joined = {first: selection.model_copy(update={"methods": rows})}
         suite = suite.model_copy(update={"reports": {**suite.reports, **joined}})
     suite.read_from(path, methods)
     return suite
+
+
+def _added(suite: Suite, methods: tuple[str, ...]) -> dict[str, MethodSpec]:
+    """The methods given from outside, by name; one that the suite has too is as the suite has it."""
+    added: dict[str, MethodSpec] = {}
+    for use in dict.fromkeys(methods):
+        name, _ = named_spec(use)
+        validate(Name, name, f"method '{use}', its name '{name}'")
+        own = suite.methods.get(name)
+        if name in added or (own and use not in (name, own.use)):
+            taken = f"one of suite '{suite.name}'" if own else f"'{added[name].use}'"
+            raise BenchError(f"method '{use}': its name '{name}' is that of {taken}: give it another in `variants`")
+        added[name] = own or MethodSpec(use=use)
+    return added
+
+
+def _first_with_values(suite: Suite) -> str | None:
+    """The report whose rows a method from outside joins, and whose cells stand beside a frozen release."""
+    return next((name for name in suite.reports if catalogue.find(name).shows), None)
 
 
 def named_spec(spec: str) -> tuple[str, str]:
@@ -116,12 +118,15 @@ def _resolve_names(suite: Suite, where: str) -> None:
             if plan.warmup_steps and plan.decay == "plateau":
                 raise BenchError("'training.warmup_steps' has no effect: 'decay: plateau' begins at the whole rate")
         paired = any(registry.dataset(dataset).conditional for dataset in suite.datasets)
-        for metric in suite.metrics:
+        for metric, given in suite.metrics.items():
             if registry.metric(metric).paired and not paired:
                 raise BenchError(
                     f"metric '{metric}' pairs each generated text with a reference of its own, and the datasets of "
                     "this suite are unconditional; `python -m bench score` computes it on any two files"
                 )
+            for key in given:
+                if key not in (options := registry.metric_options(metric)):
+                    raise BenchError(f"'metrics.{metric}': unknown option '{key}'{suggest(key, options)}")
         for name in suite.models:
             if name in RESERVED:
                 raise BenchError(f"'models.{name}': that is the name of a folder beside those of models")
@@ -239,11 +244,11 @@ def _decodings(suite: Suite, report: str) -> list[str]:
 
 
 def compared(suite: Suite, methods: Collection[str] = ()) -> list[Cell]:
-    """The cells that stand beside a frozen release: the first report's, of these methods or of all.
+    """The cells that stand beside a frozen release: of the first report of values, of these methods or of all.
 
     Their texts are those of the datasets' own decoding; no release has others.
     """
-    return [cell for cell in cells(suite, next(iter(suite.reports), None)) if not methods or cell.method in methods]
+    return [cell for cell in cells(suite, _first_with_values(suite)) if not methods or cell.method in methods]
 
 
 def _fits(suite: Suite, dataset: str, method: str) -> bool:

@@ -97,7 +97,12 @@ def show(suite: Suite, name: str, everything: bool = False, root: Path = Path())
         speed = f", {cost.tokens_per_s:,.0f} tokens/s" if cost.tokens_per_s else ""
         energy = f", {cost.energy_j / 1000:,.1f} kJ" if cost.energy_j is not None else ""
         print(f"{stage}: {cost.wall_s:,.1f} s, {cost.peak_mb:,.0f} MB{speed}{energy}")
-    print(f"\n{made_by(suite, record)}")
+    print(f"\n{made_by(suite, record) if record.suite == suite.name else _elsewhere(record)}")
+
+
+def _elsewhere(record: Record) -> str:
+    """In place of a command, whose suite would be another."""
+    return f"made by suite {record.suite}: pass its file as --suite, to see the command that makes the cell again"
 
 
 def diff(suite: Suite, one: str, other: str, everything: bool = False, root: Path = Path()) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bench import augmentation, dag
+from bench import closure as code
 from bench import model as models
 from bench import suite as suites
 from bench.augmentation import generated
@@ -142,11 +143,32 @@ def test_what_re_runs_it(paths: CellPaths) -> None:
 
 
 def test_its_code_is_the_generators_and_the_models(paths: CellPaths) -> None:
-    from bench.closure import closure, entries, stage_fingerprint
-
     suite = suites.load("augmented.yaml")
-    embed, della = (stage_fingerprint(suite, "augment", "bbe", method) for method in ("embed", "della"))
+    embed, della = (code.stage_fingerprint(suite, "augment", "bbe", method) for method in ("embed", "della"))
     assert embed != della
-    starts, files, packages, without = entries("augment", "embed", ("bench.methods.lm",))
-    names = {path.name for path in closure(starts, files, packages, without)}
+    names = {path.name for path in code.closure(*code.entries("augment", ("embed", "gpt2")))}
     assert {"training.py", "likelihood.py", "embed.py", "lm.py", "decoding.py"} <= names
+
+
+@pytest.mark.parametrize("use", ["plm.py:LM", "theirs.plm:LM"])
+def test_a_model_from_outside_is_a_part_of_its_code(
+    paths: CellPaths, use: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(use.rpartition(":")[0].removesuffix(".py").replace(".", "/")).with_suffix(".py")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("class LM:\n    variants = {'plm': {}}\n")
+    monkeypatch.syspath_prepend(".")
+    suite = suites.load("augmented.yaml")
+    methods = {**suite.methods, "plm": suite.methods["gpt2"].model_copy(update={"use": use})}
+    plan = suite.augmentation.model_copy(update={"model": "plm"})
+    suite = suite.model_copy(update={"methods": methods, "augmentation": plan})
+
+    def found() -> str:
+        for cached in (code._fingerprint_of, code._tree, code._imports, code.meaning):
+            cached.cache_clear()
+        return code.stage_fingerprint(suite, "augment", "bbe", "embed")
+
+    before = found()
+    assert found() == before
+    file.write_text("class LM:\n    variants = {'plm': {}}\n    width = 2\n")
+    assert found() != before

@@ -38,6 +38,13 @@ def test_mistakes(
     assert message in error and error.startswith("bench: ") and error.count("\n") == 1
 
 
+def test_a_release_takes_no_method_that_its_suite_does_not_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["freeze", "--suite", SUITE, "--use", "mine.py:Mine", "r1"])
+    error = capsys.readouterr().err
+    assert error.startswith("bench: unrecognized arguments: --use") and error.count("\n") == 1
+
+
 def test_a_plug_in_without_the_contract(tmp_path: Path, capsys, monkeypatch) -> None:
     suite = Path(SUITE).read_text()
     monkeypatch.chdir(tmp_path)

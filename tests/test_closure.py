@@ -131,7 +131,7 @@ def test_a_method_from_another_package_brings_its_own_modules(
 ) -> None:
     (package / "method.py").write_text("from pkg.above import x\nclass Mine:\n    variants = {'mine': {}}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    files = closure.closure(*closure.entries("train", "pkg.method:Mine"))
+    files = closure.closure(*closure.entries("train", ("pkg.method:Mine",)))
     assert {package / "method.py", package / "above.py", closure.PACKAGE / "training.py"} <= set(files)
 
 
@@ -153,9 +153,11 @@ def test_covers_what_python_imports() -> None:
     stages = {stage: closure.entries(stage) for stage in closure.STAGES}
     for name, source in registry.methods().items():
         if source.module and source.module.startswith("bench."):
-            stages |= {f"{stage} {name}": closure.entries(stage, name) for stage in ("train", "likelihood", "generate")}
-    stages |= {f"score {s.name}": closure.entries("score", "", (s.module,)) for s in registry.metrics().values()}
-    stages |= {f"prepare {n}": closure.entries("prepare", "", (d.module,)) for n, d in registry.datasets().items()}
+            stages |= {
+                f"{stage} {name}": closure.entries(stage, (name,)) for stage in ("train", "likelihood", "generate")
+            }
+    stages |= {f"score {s.name}": closure.entries("score", (), (s.module,)) for s in registry.metrics().values()}
+    stages |= {f"prepare {n}": closure.entries("prepare", (), (d.module,)) for n, d in registry.datasets().items()}
     wanted = json.dumps({key: entries[0] for key, entries in stages.items()})
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL, wanted], cwd=closure.PACKAGE.parent, capture_output=True, text=True

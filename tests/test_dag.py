@@ -146,13 +146,23 @@ def test_a_report_reads_the_cells_the_suite_selects_for_it() -> None:
     assert len(suite.cells(loaded.suite)) == 4 + 4 + 2
 
 
-def test_a_method_from_outside_joins_the_first_report() -> None:
-    Path("tiny.yaml").write_text(SELECTED)
+@pytest.mark.parametrize("first", ["", "  curves: {datasets: [sotu-story], methods: [gpt2]}\n"])
+def test_a_method_from_outside_joins_the_first_report_of_values(first: str) -> None:
+    Path("tiny.yaml").write_text(SELECTED.replace("reports:\n", f"reports:\n{first}"))
     loaded = dag.load({"suite": "tiny.yaml", "method": "mine.py:Mine"})
     assert [cell for cell in suite.cells(loaded.suite) if cell.method == "mine"] == [
         suite.Cell("bbe", "mine", 1), suite.Cell("bbe", "mine", 2),
     ]  # fmt: skip
     assert loaded.compared()[0] == "results/runs/tiny/bbe/mine/seed1/record.json"
+    assert loaded.compared()[-1] == "results/runs/tiny/bbe/mine/seed2/likelihood.npz"
+    assert {cell.method for cell in suite.compared(suite.load("tiny.yaml"))} == {"gpt2", "della"}
+
+
+def test_a_method_from_outside_needs_a_report_of_values() -> None:
+    Path("tiny.yaml").write_text(f"{SUITE % 'elbo'}reports: {{curves: {{datasets: [bbe], methods: [gpt2]}}}}\n")
+    assert dag.load({"suite": "tiny.yaml"}).compared()
+    with pytest.raises(BenchError, match="none of its reports shows values, which 'mine' could join"):
+        dag.load({"suite": "tiny.yaml", "method": "mine.py:Mine"})
 
 
 def test_pairs_are_scored_where_there_are_pairs() -> None:

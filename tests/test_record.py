@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from bench import closure, provenance
 from bench import suite as suites
 from bench.cli import main
+from bench.cost import measured
 from bench.errors import BenchError
 from bench.files import read_json, sha256, write_json
+from bench.freeze import freeze
+from bench.integrity import guarded
 from bench.paths import CellPaths
 from bench.record_schema import Record, read_cell
 from bench.report.collect import gather
@@ -134,10 +139,71 @@ def test_the_weights_it_started_from_are_named(suite: Suite) -> None:
 def test_a_commit_made_during_a_training_is_not_the_one_it_ran_at(
     suite: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.provenance.git_state", lambda: {"sha": "b" * 40, "dirty": False})
+    monkeypatch.setattr("bench.provenance.git_state", lambda *_: {"sha": "b" * 40, "dirty": False})
     cost = read_json(paths().cost("train"))
     for git, expected in (({"sha": "a" * 40, "dirty": True}, "a"), ({"sha": "", "dirty": True}, "b")):
         write_json(paths().cost("train"), {**cost, "git": git})
         found = recorded(suite, "").provenance
         assert (found.git.sha, found.git.dirty) == (expected * 40, expected == "a"), "where it knows of none, today's"
         assert found.cost["train"].wall_s == 1.5
+
+
+def test_a_record_states_the_code_and_settings_that_its_stages_began_with(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is edited while a cell is trained or afterwards; a release with it is refused."""
+    cell = Cell("bbe", "embed", 1)
+    code = closure.stage_fingerprint(suite, "train", "bbe", "embed")
+    with guarded("train", suite, cell):
+        with measured(paths().cost("train")):  # for hours
+            text = Path("trained.yaml").read_text()
+            Path("trained.yaml").write_text(text + "training: {epochs: 7}\n")
+            monkeypatch.setattr("bench.integrity.stage_fingerprint", lambda *_: "edited")
+            monkeypatch.setattr("bench.closure.stage_fingerprint", lambda *_: "edited")
+        paths().history.write_text("step\n0\n")
+    edited = suites.load("trained.yaml")
+    assert suites.settings(edited, "train", "bbe", "embed") != suites.settings(suite, "train", "bbe", "embed")
+    found = recorded(edited, "").provenance
+    assert found.code == {"train": code, "generate": "edited"}
+    assert found.settings == {stage: suites.settings(suite, stage, "bbe", "embed") for stage in ("train", "generate")}
+    with pytest.raises(BenchError, match="stage 'train' ran under settings the suite no longer has"):
+        freeze("trained.yaml", "r1", allow_dirty=True, finished=True)
+    Path("trained.yaml").write_text(text)
+    assert freeze("trained.yaml", "r1", allow_dirty=True, finished=True).is_dir()
+
+
+def test_a_later_stage_of_uncommitted_code_counts(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.provenance.git_state", lambda *_: {"sha": "b" * 40, "dirty": True})
+    write_json(paths().cost("train"), {**read_json(paths().cost("train")), "git": {"sha": "a" * 40, "dirty": False}})
+    assert recorded(suite, "").provenance.git.model_dump() == {"sha": "a" * 40, "dirty": True}
+
+
+def test_code_that_git_does_not_have_is_uncommitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is a new file, or a method's that lies elsewhere; what is ignored, or no code, does not count."""
+    repository, elsewhere = tmp_path / "repository", tmp_path / "elsewhere.py"
+    for file in ("bench/a.py", "mine.py", "notes.txt", "theirs.py"):
+        (repository / file).parent.mkdir(parents=True, exist_ok=True)
+        (repository / file).write_text("x = 1\n")
+    (repository / ".gitignore").write_text("*.pyc\n")
+    elsewhere.touch()
+    monkeypatch.chdir(repository)
+
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=x", "-c", "user.email=x")
+        subprocess.run(["git", *who, *arguments], check=True, capture_output=True)
+
+    def dirty(plug_in: str | Path | None = None) -> bool:
+        return bool(provenance.git_state(Path(plug_in) if plug_in else None)["dirty"])
+
+    git("init", "--quiet")
+    git("add", "bench", "mine.py", ".gitignore")
+    git("commit", "--quiet", "--message", "x")
+    assert not dirty() and not dirty("mine.py") and not dirty(repository / "mine.py")
+    assert dirty("theirs.py") and dirty(elsewhere)
+    Path("bench/a.pyc").touch()
+    assert not dirty()
+    Path("bench/new.py").touch()
+    assert dirty()
+    Path("bench/new.py").unlink()
+    Path("mine.py").write_text("x = 2\n")
+    assert dirty()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +137,21 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
         ),
         ({"methods": {"mine": {"use": "nowhere.py:Mine"}}}, "no file nowhere.py"),
         ({"methods": {"mine": {"use": "no.such.module:Mine"}}}, "no module 'no.such.module'"),
+        *(
+            (
+                {"methods": {"mine": {"use": f"{where}:X"}}},
+                f"method '{where}:X': no module '{where}' with a source file",
+            )
+            for where in ("./mine", ".mine", ".", "sys", "os.path", "sys.path", "a\0b", "json.decoder.x")
+        ),
+        (
+            {"metrics": {"bleu": {"resample": 9}}},
+            "'metrics.bleu': unknown option 'resample'; did you mean 'resamples'?",
+        ),
+        (
+            {"metrics": {"mauve": {"alpha": 9}}},
+            "'metrics.mauve': unknown option 'alpha'; allowed: batch_size, buckets, ",
+        ),
     ],
 )
 def test_mistakes_are_one_line_that_names_file_key_and_value(write, changes: dict, message: str) -> None:
@@ -207,9 +223,17 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"none\.yaml: No such file"):
         load(tmp_path / "none.yaml")
     bad = tmp_path / "bad.yaml"
-    for text in ("a: [1\nb: 2", "name: 2022-13-45", "name: !!int foo", "[" * 3000):
+    for text in ("a: [1\nb: 2", "[" * 3000, "name: !!map [a, b]", "name: !!set [a]", "name: !!omap {a: b}", "{[a]: b}"):
         bad.write_text(text)
         with pytest.raises(BenchError, match="not valid YAML"):
+            load(bad)
+    for tag, value in (
+        ("bool", "maybe"), ("int", "''"), ("int", "foo"), ("float", "''"), ("float", "1" + ":0" * 200),
+        ("timestamp", "foo"), ("timestamp", "2022-13-45"),
+    ):  # fmt: skip
+        bad.write_text(f"a: 1\nname: !!{tag} {value}\n")
+        problem = f"not valid YAML: '{value.strip(chr(39))}' is no {tag} in "
+        with pytest.raises(BenchError, match=re.escape(problem) + ".*line 2, column 7"):
             load(bad)
     bad.write_text("name: a\ntraining: {epochs: 1,\n  epochs: 2}\n")
     with pytest.raises(BenchError, match=r"not valid YAML: key 'epochs' is there twice .*line 3"):
@@ -330,6 +354,27 @@ def test_a_method_from_a_file_is_added_by_its_spec(write, tmp_path: Path) -> Non
     assert registry.describe(loaded.methods["mine"].use or "").options == {"latent": 4}
     with pytest.raises(BenchError, match=r"has no class 'Mein' .*did you mean 'Mine'"):
         load(write(), (f"{file}:Mein",))
+
+
+def test_a_name_is_of_one_method(write, tmp_path: Path) -> None:
+    """A spec takes the place of no other; a method that the suite has is as the suite has it, with its options."""
+    for name, of in (("one", "della"), ("two", "mine"), ("three", "mine")):
+        (tmp_path / f"{name}.py").write_text(f"class Mine:\n    variants = {{'{of}': {{}}}}\n")
+    one, two, three = (f"{tmp_path / name}.py:Mine" for name in ("one", "two", "three"))
+    for uses, other in (((one,), "one of suite 'mine'"), ((two, three), f"'{two}'")):
+        with pytest.raises(BenchError) as caught:
+            load(write(), uses)
+        assert f"is that of {other}: give it another in `variants`" in str(caught.value)
+    assert list(load(write(), (two, two)).methods) == ["gpt2", "della", "mine"]
+    methods = {"gpt2": {}, "mine": {"use": two, "epochs": 7}}
+    for use in ("mine", two):
+        assert load(write(methods=methods), (use,)).methods["mine"].epochs == 7
+    assert load(write(), ("embed",)).methods["embed"].use == "embed"
+
+
+def test_every_option_of_a_metric_is_known() -> None:
+    for name in registry.metrics():
+        assert registry.metric_options(name) == set(registry.load_metric(name).defaults), name
 
 
 def test_every_registered_name_is_described() -> None:

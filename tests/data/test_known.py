@@ -64,6 +64,17 @@ def test_other_files_are_a_warning_and_no_error(tmp_path: Path) -> None:
     ]
 
 
+def test_pairs_are_known_by_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(known.KNOWN, "quora", known.Known((2, 1, 1), prepared=SHA256))
+    written(tmp_path, {"train": ["a\tb", "c\td"], "valid": ["e\tf"], "test": ["g\th"]}, ".tsv")
+    unknown = "as many texts as papers use; no checksum of theirs is known"
+    assert papers.read("quora", tmp_path).verified == [f"train, valid, test: {unknown}"]
+    written(tmp_path, {"valid": ["e\tf", "i\tj"]}, ".tsv")
+    other = "warning: valid: not the split papers use: 2 texts, not 1"
+    assert papers.read("quora", tmp_path).verified == [f"train, test: {unknown}", other]
+    assert local.read("local-pairs", tmp_path).verified == []
+
+
 def test_labels_before_a_tab_are_noticed(tmp_path: Path) -> None:
     written(tmp_path, TEXTS | {"train": ["1\ta b", "\tc", "0\te"]})
     said = "warning: 2 lines of train.txt hold a tab; a label before it is read as a word"

@@ -74,6 +74,15 @@ def test_a_frozen_cell_stands_beside_the_run(run: str, capsys: pytest.CaptureFix
     assert {line.split()[3] for line in lines[1:] if line.startswith(("ppl ", "kl "))} == {"0"}
 
 
+def test_a_cell_of_another_suite_has_no_command_of_this_one(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    freeze(run, "r1")
+    assert said(capsys, "show", "r1:bbe/della/1")[-1].startswith("snakemake --cores 2 --config suite=tiny.yaml -- ")
+    Path(run).write_text(Path(run).read_text().replace("name: tiny", "name: other"))
+    assert said(capsys, "show", "r1:bbe/della/1")[-1] == (
+        "made by suite tiny: pass its file as --suite, to see the command that makes the cell again"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
