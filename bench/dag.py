@@ -72,6 +72,10 @@ class Dag:
         """Of one cell: its method may have a number of its own."""
         return suites.training_of(self.suite, wildcards.dataset, wildcards.method).threads
 
+    def augmentation_threads(self, wildcards: Any) -> int:
+        """Of the language model that is trained."""
+        return suites.training_of(self.suite, wildcards.dataset, self.suite.augmentation.model).threads
+
     def paths(self, cell: Cell) -> CellPaths:
         """The files of one cell."""
         return CellPaths(self.suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)

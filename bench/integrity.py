@@ -23,8 +23,8 @@ from bench.dag import Dag
 from bench.errors import BenchError, first_line
 from bench.files import check, claimed, read_json, seal, sha256, write_json
 from bench.paths import CellPaths
-from bench.schema import Suite
-from bench.suite import UNTRAINED, Cell, digest, settings
+from bench.schema import Suite, Training
+from bench.suite import UNTRAINED, Cell, digest, settings, training_of
 
 
 @contextmanager
@@ -150,6 +150,7 @@ def training_key(suite: Suite, cell: Cell, device: str, processes: int) -> str:
         cell.seed,
         device,
         *([processes] if processes > 1 else []),
+        *_without_bfloat16(training_of(suite, cell.dataset, cell.method), device),
     )
 
 
@@ -164,7 +165,19 @@ def augmentation_key(suite: Suite, cell: Cell, part: str, device: str) -> str:
         part,
         cell.seed,
         device,
+        *_without_bfloat16(training_of(suite, cell.dataset, suite.augmentation.model), device),
     )
+
+
+def _without_bfloat16(plan: Training, device: str) -> list[str]:
+    """Something where a CPU lacks what is asked for: no training begins in one precision and ends in another."""
+    if plan.precision != "bfloat16":
+        return []
+    import torch
+
+    from bench.device import has_bfloat16
+
+    return [] if has_bfloat16(torch.device(device)) else ["in float32"]
 
 
 def check_report(suite: Suite, report: str) -> None:

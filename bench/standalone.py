@@ -150,7 +150,7 @@ def _chosen(request: Request, files: Collection[str]) -> tuple[list[str], list[s
 
 def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """``--resamples``, ``--seed``, ``--threads`` for the metrics that know them; ``--option`` for the one it names."""
-    import yaml
+    from bench import strict_yaml
 
     given: dict[str, dict[str, Any]] = {name: {} for name in chosen}
     for name in chosen:
@@ -167,10 +167,7 @@ def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, 
             raise BenchError(f"--option '{option}': expected metric.option=value, e.g. mauve.seed=1")
         if name not in given:
             raise BenchError(f"--option '{option}': the metric '{name}' is not computed{suggest(name, given)}")
-        try:
-            given[name][key] = yaml.safe_load(value)
-        except Exception:  # of tags: PyYAML passes on whatever their values made Python raise
-            raise BenchError(f"--option '{option}': the value is not valid YAML") from None
+        given[name][key] = strict_yaml.parse(value, f"--option '{option}'")
     return dict(given)
 
 

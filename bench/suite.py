@@ -332,7 +332,8 @@ TRAINING = {"epochs", "batch_size", "learning_rate", "warmup_steps"}  # parts of
 def training_of(suite: Suite, dataset: str, method: str = "") -> Training:
     """The training plan of one cell: the suite's, with what its dataset and its method have of their own.
 
-    Likelihoods and samples take the suite's number of threads whatever the training of a method took.
+    Likelihoods and samples take the suite's number of threads whatever the training of a method took; an augmentation
+    takes its language model's.
     """
     own = suite.datasets[dataset].model_dump(include=TRAINING, exclude_none=True)
     if method:
@@ -427,7 +428,7 @@ def settings(
             return digest(suite.training.threads)
         case "augment":
             trained = settings(suite, "train", dataset, suite.augmentation.model)
-            return digest(trained, suite.augmentation.decoding, suite.training.threads)
+            return digest(trained, suite.augmentation.decoding)
         case "untrained":
             return digest(suite.generation.samples)
         case "score":

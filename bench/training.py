@@ -35,7 +35,6 @@ from bench.methods.base import Method, Stage, Terms
 from bench.passes import Passes
 from bench.paths import CellPaths
 from bench.progress import progress as shown
-from bench.provenance import git_state
 from bench.ranks import ALONE, Ranks
 from bench.schema import Suite, Training
 from bench.sgd import SparseSGD, sparse_embeddings
@@ -70,7 +69,6 @@ def _train(suite: Suite, cell: Cell, key: str, device: str, own: Ranks) -> None:
         raise BenchError(f"'methods.{cell.method}.learning_rate' is of SGD; this method is trained by AdamW at {rate}")
     with measured(paths.cost("train")) if own.first else nullcontext(Meter()) as meter:
         meter.device = devices.describe(target) if own.size == 1 else f"{own.size} × {devices.describe(target)}"
-        meter.git = git_state()  # now: a training may take hours, and a commit be made meanwhile
         rows = fit(method, sequences, valid, plan, cell.seed, Checkpoint(paths.resume, key), meter, own)
     if not own.first:
         return

@@ -58,6 +58,12 @@ def test_a_method_may_be_trained_by_more_threads_than_the_others() -> None:
     assert threads == [1, 3]
 
 
+def test_an_augmentation_takes_the_threads_of_its_language_model() -> None:
+    text = (SUITE % "elbo").replace("[gpt2, della@paper]", "{gpt2: {threads: 2}, della@paper: {threads: 3}}")
+    Path("tiny.yaml").write_text(f"{text}augmentation: {{model: gpt2}}\n")
+    assert dag.load({"suite": "tiny.yaml"}).augmentation_threads(Wildcards(dataset="bbe", method="della@paper")) == 2
+
+
 def test_the_site_reads_a_datasets_own_decoding_too() -> None:
     index = "reports: {index: {datasets: [sotu], methods: [gpt2], decodings: [greedy]}}"
     Path("tiny.yaml").write_text(f"{SUITE % 'bleu'}\ndecodings: {{greedy: {{strategy: greedy}}}}\n{index}\n")

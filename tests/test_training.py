@@ -17,6 +17,7 @@ from bench.data.prepare import prepare
 from bench.data.sequences import read_sequences
 from bench.errors import BenchError
 from bench.files import read_json, sha256
+from bench.integrity import training_key
 from bench.model import load
 from bench.paths import CellPaths
 from bench.schema import Suite
@@ -222,6 +223,16 @@ def test_a_cpu_without_bfloat16_says_so(
     assert hashes(workplace) == undisturbed
     assert read_json(workplace.cost("train"))["device"] == "cpu in float32"
     assert "this CPU has no bfloat16: training in float32" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_of_one_precision(workplace: CellPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a CPU without bfloat16 is not gone on from on one that has it, nor the other way round."""
+    low = SUITE.model_copy(update={"training": SUITE.training.model_copy(update={"precision": "bfloat16"})})
+    keys = {}
+    for there in (True, False):
+        monkeypatch.setattr("bench.device.has_bfloat16", lambda device, there=there: there)
+        keys[there] = [training_key(suite, CELL, "cpu", 1) for suite in (SUITE, low)]
+    assert keys[True][0] == keys[False][0] and len({keys[True][0], keys[True][1], keys[False][1]}) == 3
 
 
 def test_a_truncated_model_is_one_clear_line(workplace: CellPaths) -> None:

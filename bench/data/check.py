@@ -56,7 +56,7 @@ def find(name: str, part: Dataset) -> Found:
         return Found(name, None, "not fetched yet: the data stage does")
     try:
         return Found(name, read_source(name, part))
-    except BenchError as error:
+    except (BenchError, ImportError) as error:  # the package of an embedded dataset may not be installed
         return Found(name, None, str(error))
 
 

