@@ -33,6 +33,7 @@ PLAN = Training(
     epochs=2, batch_size=4, batches="lengths", tokens_at_once=12, learning_rate=0.01, log_points=2, valid_examples=8
 )
 NAMES = {"gpt2": "gpt2", "della": "gpt2", "trace-p": "gpt2", "lstm-vae+aggressive": "lstm"}
+OPTIONS = {name: {} if name == "gpt2" else {"latent": 4} for name in NAMES}
 
 
 def the_same_noise(size: Any, **more: Any) -> Tensor:
@@ -47,7 +48,7 @@ def train_all(folder: Path) -> None:
     with joined("cpu") as own, patch.object(torch, "randn", the_same_noise), patch.object(aggressive, "STEPS", 4):
         for name, kind in NAMES.items():
             size = Backbone(kind=kind, layers=1 if kind == "lstm" else 2, width=8, heads=2, vocabulary=260)  # type: ignore[arg-type]
-            method = models.build(MethodSpec(use=name, options={"latent": 4}), size, 0).double()
+            method = models.build(MethodSpec(use=name, options=OPTIONS[name]), size, 0).double()
             rows = training.fit(method, DATA, DATA, PLAN, 1, Nowhere(), Meter(), own)
             if own.first:
                 folder.mkdir(exist_ok=True)
