@@ -52,7 +52,7 @@ def test_the_audit_as_it_came_from_the_run(tmp_path: Path) -> None:
 
 def test_table2_of_penn_treebank_from_several_releases(tmp_path: Path) -> None:
     suite = suites.load("workflow/config/ptb.yaml")
-    releases = [f"ptb-2026.11.{n}" for n in (2, 3, 4, 5, 7)]
+    releases = [f"ptb-2026.11.{n}" for n in (2, 3, 4, 5, 7, 9)]
     frozen.render(suite, "davam/table2", releases, tmp_path / "table2.md")
     assert lines(tmp_path / "table2.md") == lines(ROOT / "docs/davam/ptb-table2.md")
 
@@ -123,6 +123,19 @@ def test_annealing_keeps_a_little_kl() -> None:
     assert kept.history is not None
     curve = figures.read_history(kept.history)
     assert round(curve["valid_kl"][1], 1) == 1.9 and all(0.29 < kl < 0.44 for kl in curve["valid_kl"][10:])
+
+
+def test_free_bits_keep_the_target_rate() -> None:
+    """What docs/davam.md and docs/findings.md tell of it."""
+    kept = load_release("ptb-2026.11.9").cells[Cell("ptb", "lstm-vae+fbp", 1)]
+    keys = ("paper:davam/rec", "paper:davam/kl", "paper:davam/ppl", "ppl_word", "mi", "au_0.1")
+    assert [round(kept.record.values[key].value, 2) for key in keys] == [100.70, 2.86, 112.74, 103.74, 1.57, 32]
+    assert kept.history is not None
+    curve = figures.read_history(kept.history)
+    assert curve["step"][-1] == 57 * 1359 and all(2.5 < kl < 3.1 for kl in curve["valid_kl"][2:])
+    plain = load_release("ptb-2026.11.4").cells[Cell("ptb", "lstm-vae", 1)].record.values
+    saved = [plain[key].value - kept.record.values[key].value for key in ("rec", "ppl_word")]
+    assert [round(number, 1) for number in saved] == [1.4, 1.6]
 
 
 def test_curves_are_those_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
