@@ -7,8 +7,8 @@ batch of 32 sentences of one length, an LSTM, a linear layer to all words, cross
 an encoder LSTM before it. Both are at the size of PTB, and both take steps on the same batches in turns: texts of the
 lengths that PTB has most of. The models are the same: with equal weights and without dropout their losses are equal,
 which is checked before anything is timed. Ours is timed in float32, as the plain form is, and in bfloat16 where the
-device has it; on a GPU both also as CUDA graphs. With ``--side-by-side n`` also n processes of ours at once, as rows
-of a table are trained, on a GPU as graphs, beside one of the plain form.
+device has it; on a GPU both also as CUDA graphs; GAVAM's steps are of AdamW, as in training. With ``--side-by-side n``
+also n processes of ours at once, as rows of a table are trained, on a GPU as graphs, beside one of the plain form.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from bench.methods.base import Method
 from bench.passes import Passes
 from bench.schema import Backbone, MethodSpec, Training
 from bench.sgd import SparseSGD, sparse_embeddings
+from bench.training import ADAPTIVE
 from bench.vocabulary import BOS, EOS
 
 LENGTHS = (12, 17, 21, 25, 33)  # words of a text: the middle of each fifth of PTB's training set
@@ -118,9 +119,18 @@ def loss(method: Method, batch: Batch) -> Tensor:
     return objectives.loss(method.stages()[0].terms(batch, 1.0), 1.0, "sum")
 
 
-def stepper(model: nn.Module, loss: Callable[[Batch], Tensor], sparse: bool = False) -> Callable[[Batch], None]:
+def stepper(
+    model: nn.Module, loss: Callable[[Batch], Tensor], sparse: bool = False, adaptive: bool = False
+) -> Callable[[Batch], None]:
     parameters = list(model.parameters())
-    optimiser = SparseSGD(parameters, RATE) if sparse else torch.optim.SGD(parameters, lr=RATE, fused=True)
+    optimiser: torch.optim.Optimizer
+    if adaptive:
+        on_gpu = parameters[0].is_cuda  # where steps may be recorded
+        optimiser = torch.optim.AdamW(parameters, lr=ADAPTIVE["learning_rate"], fused=True, capturable=on_gpu)
+    elif sparse:
+        optimiser = SparseSGD(parameters, RATE)
+    else:
+        optimiser = torch.optim.SGD(parameters, lr=RATE, fused=True)
     sparse_embeddings(model, sparse)
 
     def step(batch: Batch) -> None:
@@ -145,7 +155,8 @@ def our_stepper(name: str, device: str, form: str) -> Callable[[Batch], None]:
         with passes:
             return loss(method, batch)
 
-    step = stepper(method, lowered, sparse=device == "cpu")
+    adaptive = method.stages()[0].adaptive
+    step = stepper(method, lowered, sparse=device == "cpu" and not adaptive, adaptive=adaptive)
     if not form.endswith(GRAPHS):
         return step
     where = torch.device(device)
