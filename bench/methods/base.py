@@ -53,11 +53,15 @@ class MethodOptions:
     bow: NonNegativeFloat = 0.0
 
 
+def changed(options: MethodOptions, names: Iterable[str]) -> list[str]:
+    """Those of these options that are not their defaults."""
+    return [name for name in names if getattr(options, name) != getattr(type(options), name)]
+
+
 def refuse(options: MethodOptions, names: Iterable[str], why: str) -> None:
     """Raise where one of these options is not its default: nothing would read it, and the row would say it is there."""
-    for name in names:
-        if getattr(options, name) != getattr(type(options), name):
-            raise BenchError(f"options ask for {name}; {why}")
+    if found := changed(options, names):
+        raise BenchError(f"options ask for {found[0]}; {why}")
 
 
 def linear(inputs: int, outputs: int, bias: bool = True, std: float = 0.02) -> nn.Linear:

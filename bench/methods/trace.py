@@ -35,6 +35,7 @@ from bench.methods.base import (
     Method,
     MethodOptions,
     Posterior,
+    changed,
     linear,
     only_present,
     split_gaussian,
@@ -118,20 +119,14 @@ class Trace(Method):
     def __init__(self, backbone: Backbone, options: TraceOptions) -> None:
         assert isinstance(backbone, DecoderOnly)
         recurrent, independent = options.dependence == "recurrent", options.dependence == "independent"
-        of_recurrence = (
-            options.parallel,
-            options.residual,
-            options.normalisation,
-            options.normalised,
-            options.gamma,
-            options.spectral,
-        )
-        unscaled = options.normalisation == "none" and (options.normalised, options.gamma) != ("mean", 3.0)
+        of_normalisation = ("normalised", "gamma")
+        of_recurrence = ("parallel", "residual", "normalisation", *of_normalisation, "spectral")
         for wrong, what in (
             (options.bow, "bow, a bag of the whole text's words: each of its latent variables is of one segment"),
-            (not recurrent and of_recurrence != (False, True, "layer", "mean", 3.0, False),
+            (not recurrent and changed(options, of_recurrence),
              f"what is for recurrent dependence, and have '{options.dependence}'"),
-            (unscaled, "normalised or gamma, of a normalisation that there is not"),
+            (options.normalisation == "none" and changed(options, of_normalisation),
+             "normalised or gamma, of a normalisation that there is not"),
             (options.parallel and not options.residual,
              "parallel sampling of posteriors that are not residual: Eq. 12-14 are of residual ones"),
             (options.normalisation == "batch" and not options.residual,
@@ -163,11 +158,6 @@ class Trace(Method):
     def segmented(self, batch: Batch) -> Segments:
         """The texts with [SEP]s."""
         return Segments.of(batch, self.breaks(batch), self.separator)
-
-    @property
-    def fewest_texts(self) -> int:
-        """What is normalised over a batch are segments, of which one text may have one alone."""
-        return 2 if self.options.normalisation == "batch" else 1
 
     def used(self, batch: Batch) -> Tensor:
         return self.separators(batch) + 1

@@ -216,8 +216,8 @@ def _compute(inputs: TextInputs, options: Mapping[str, Any]) -> dict[str, Value]
         "len": scorer.max_length,
         **scorer.space,
     }
-    note = f"{unscored} of {n} pairs have a text without a token that weighs anything, and score 0"
-    note = (note + " before rescaling" * (path is not None)) * (unscored > 0)
+    score = "score 0" if path is None else "score 0 before rescaling"
+    note = f"{unscored} of {n} pairs have a text without a token that weighs anything, and {score}" * (unscored > 0)
     return {
         f"bertscore_{form}": measured.signed(n, signature("bertscore", METRIC.version, form=form, **parts), note)
         for form, measured in zip(FORMS, resampling.means(rescaled(scores, path, scorer.layer)), strict=True)
