@@ -75,6 +75,8 @@ def test_which_groups_are_trained_on(kl_reduction: str, expected: float) -> None
     assert objectives.loss(Terms(REC, KL[:, :0]), 0.5, kl_reduction) == pytest.approx(4), "a plain language model"
     with_auxiliary = Terms(REC, KL, torch.tensor([1.0, 3.0]))
     assert objectives.loss(with_auxiliary, 0.5, kl_reduction) == pytest.approx(6 + 0.5 * expected), "not weighted"
+    with_length = Terms(REC, KL, length=torch.tensor([2.0, 4.0]))
+    assert objectives.loss(with_length, 0.5, kl_reduction) == pytest.approx(7 + 0.5 * expected), "nor is this"
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,18 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
             {"metrics": {"mauve": {"alpha": 9}}},
             "'metrics.mauve': unknown option 'alpha'; allowed: batch_size, buckets, ",
         ),
+        (
+            {"generation": {"decoding": {"words": 5}}},
+            "decoding of 5 words: bbe is no unconditional dataset with tokenizer: words",
+        ),
+        (
+            {
+                "methods": ["lstm-lm"],
+                "backbone": {"kind": "lstm", "layers": 1, "tokenizer": "words", "max_tokens": 11},
+                "generation": {"decoding": {"words": 10}},
+            },
+            "decoding of 10 words: max_tokens of bbe is 11, with BOS and EOS",
+        ),
     ],
 )
 def test_mistakes_are_one_line_that_names_file_key_and_value(write, changes: dict, message: str) -> None:
@@ -344,6 +356,7 @@ def test_decoding_signature() -> None:
     assert Decoding().signature == "top_k(50)"
     assert Decoding(strategy="greedy").signature == "greedy()"
     assert Decoding(strategy="beam", k=10, repetition_penalty=1.2).signature == "beam(10,rep=1.2)"
+    assert Decoding(strategy="sample", temperature=0.5, words=20).signature == "sample(T=0.5,words=20)"
 
 
 def test_a_method_from_a_file_is_added_by_its_spec(write, tmp_path: Path) -> None:

@@ -198,9 +198,13 @@ def test_mutual_information_of_independent_groups_adds_up() -> None:
     assert mi.METRIC.compute(stats, {})["mi"].value == pytest.approx(known, abs=0.15)
 
 
+@pytest.mark.parametrize("at_once", [likelihood.PAIRS_AT_ONCE, 5_000], ids=["one block", "blocks"])
 @pytest.mark.parametrize(("segments", "ragged"), [(1, False), (3, True)])
-def test_matrix_product_and_pairs_agree(segments: int, ragged: bool) -> None:
+def test_matrix_product_and_pairs_agree(
+    segments: int, ragged: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fast, _ = measure(LinearGaussian(0.3, 0.8, segments), n=150, k=2, ragged=ragged)
+    monkeypatch.setattr(likelihood, "PAIRS_AT_ONCE", at_once)
     slow, _ = measure(Pairwise(0.3, 0.8, segments), n=150, k=2, ragged=ragged)
     for name in ("log_q", "log_q_full", "log_q_batch"):
         np.testing.assert_allclose(getattr(fast, name), getattr(slow, name), rtol=0, atol=1e-9)
