@@ -353,15 +353,21 @@ class Run:
                 lambda: aggressive.mutual_information(self.method, self.valid, self.plan.batch_size, self.seed)
             )
             progress.aggressive, progress.mutual_information = now >= progress.mutual_information, now
-        return self.halving and self._halve()
+        return self.halving and self._settled and self._halve()
+
+    @property
+    def _settled(self) -> bool:
+        """Whether the stage is what it is about, and not on its way there."""
+        settled = self.stage.settled
+        return settled is None or settled(self.progress.step, self._period, self.total)
 
     def _keep(self) -> None:
         """Keep the weights whose validation bound, in the last row, is the best so far; count the rows since.
 
-        Not while a stage is still on its way to what it is about.
+        Not where the stage is on its way to what it is about.
         """
         progress, row = self.progress, self.progress.rows[-1]
-        if self.stage.settled and progress.step < self.stage.settled(self._period, self.total):
+        if not self._settled:
             return
         value = row["valid_rec"] if self.stage.judged == "rec" else row["valid_nelbo"]
         if value < progress.best or not self.best:  # the first, were it that of a model that diverged: nan

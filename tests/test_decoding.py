@@ -122,8 +122,12 @@ def test_beams_are_the_same_however_many_are_held(task: str, at_once: int, monke
     z = method.sample_prior(len(batch), condition)
     together = method.decode(z, Decoding(strategy="beam", k=3), 8, condition)
     monkeypatch.setitem(decodings.BEAMS_AT_ONCE, "cpu", at_once)
-    blocks = []
-    of_block = decodings._beam
-    monkeypatch.setattr(decodings, "_beam", lambda method, z, *more: blocks.append(len(z)) or of_block(method, z, *more))
+    blocks, of_block = [], decodings._beam
+
+    def noted(method: Method, z: Tensor, *more: Any) -> list[list[int]]:
+        blocks.append(len(z))
+        return of_block(method, z, *more)
+
+    monkeypatch.setattr(decodings, "_beam", noted)
     assert method.decode(z, Decoding(strategy="beam", k=3), 8, condition) == together
     assert blocks == {1: [1, 1, 1, 1], 4: [1, 1, 1, 1], 7: [2, 2]}[at_once]

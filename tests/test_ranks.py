@@ -96,7 +96,8 @@ def test_an_interrupt_ends_all(tmp_path: Path) -> None:
         [sys.executable, "-c", INTERRUPTED, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
     noted = [tmp_path / str(rank) for rank in range(2)]
-    while first.poll() is None and not all(file.exists() for file in noted):
+    until = time.monotonic() + 120
+    while first.poll() is None and not all(file.exists() for file in noted) and time.monotonic() < until:
         time.sleep(0.1)
     first.send_signal(signal.SIGINT)
     try:

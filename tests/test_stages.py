@@ -28,6 +28,7 @@ from bench.paths import CellPaths
 from bench.schema import MethodSpec, Suite, Training
 from bench.suite import Cell
 from tests.interrupted import Nowhere, every, saved_steps, stop
+from tests.methods.conftest import TASKS, build
 
 SMALL = {"codes": 5, "latent": 4, "prior_layers": 2, "prior_width": 6}
 SUITE = Suite.model_validate(
@@ -230,7 +231,7 @@ def test_validation_counts_what_a_length_costs(name: str) -> None:
 class Descent(Method):
     """One weight, whose gradient is 1: each step of SGD takes the learning rate off it."""
 
-    def __init__(self, stages: int = 1, settled: Callable[[int, int], int] | None = None) -> None:
+    def __init__(self, stages: int = 1, settled: Callable[[int, int, int], bool] | None = None) -> None:
         super().__init__(None, MethodOptions())  # type: ignore[arg-type]
         self.weight, self.count, self.settled = torch.nn.Parameter(torch.zeros(())), stages, settled
 
@@ -308,7 +309,7 @@ def test_plateau(values: list[float], decay_from: int, patience: int, halvings: 
         epochs=len(values), batch_size=1, optimiser="sgd", learning_rate=1.0, decay="plateau", decay_from=decay_from,
         patience=patience, halvings=halvings, clip=9.0, annealing_period=settled,
     )  # fmt: skip
-    method, data, seen = Descent(settled=lambda period, total: period), Sequences([[0, 5, 1]] * steps), []
+    method, data, seen = Descent(settled=lambda step, period, _: step >= period), Sequences([[0, 5, 1]] * steps), []
     with pytest.MonkeyPatch.context() as patch:
         scripted(values, patch.setattr, seen)
         rows = training.fit(method, data, data, plan, 1, Nowhere(), Meter())
@@ -321,6 +322,28 @@ def test_plateau_by_hand() -> None:
     at, rates, kept = plainly([5, 4, 6, 6, 6, 3, 4, 4, 4, 9], steps=1, decay_from=5, patience=2, halvings=2)
     assert at == [0, -1, -2, -3, -4, -5, -2.5, -3, -3.5, -2.5] and kept == -2.5
     assert rates == [1, 1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_a_cycle_that_begins_anew_halves_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound that is worse while beta rises again, and better than ever where it is whole: there is no plateau."""
+    (cyclic,) = build("lstm-vae+cyclic", TASKS["lstm"]).stages()
+    of_cycle = {0: 9.0, 1: 8.0, 2: 1.0, 3: 0.5}  # epochs in a cycle of four; the first two are of beta below 1
+    values = [of_cycle[epoch % 4] - 0.01 * epoch for epoch in range(16)]
+
+    def rates(values: list[float], settled: Any, decay_from: int = 1) -> list[float]:
+        scripted(values, monkeypatch.setattr)
+        plan = Training(
+            epochs=len(values), batch_size=1, optimiser="sgd", learning_rate=1.0, decay="plateau", patience=2,
+            decay_from=decay_from, halvings=5, clip=9.0, annealing_period=4,
+        )  # fmt: skip
+        data = Sequences([[0, 5, 1]])
+        rows = training.fit(Descent(settled=settled), data, data, plan, 1, Nowhere(), Meter())
+        return [row["lr"] for row in rows]
+
+    assert set(rates(values, cyclic.settled)) == {1.0} and min(rates(values, None)) < 0.2
+    # two that are worse than the third, before the ninth may halve: the eleventh does, where beta is whole again
+    waiting = [9.0, 8.0, 1.0, 2.0, 9.0, 9.0, 2.0, 2.0, 9.0, 9.0, 2.0, 0.8]
+    assert rates(waiting, cyclic.settled, decay_from=9)[1:13] == [1.0] * 11 + [0.5]
 
 
 def test_every_stage_has_the_whole_schedule(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -416,8 +439,6 @@ def test_two_stages_resume_to_the_same_bytes(
 ) -> None:
     cell = Cell("bbe", request.node.callspec.params["undisturbed"], 1)
     for where, after in TWO_STAGES.items():
-        if after < checkpoints:
-            continue
         with monkeypatch.context() as patch:
             steps = resumed(cell, patch, after, checkpoints, end=2 * STAGE)
         assert hashes(cell) == undisturbed, where

@@ -221,8 +221,8 @@ class Stage:
     begin: called with the training sequences and the device before the first step.
     adaptive: trained by AdamW where the suite trains by SGD: at the rate of 1 that suits an LSTM others diverge.
     ahead: parts trained alone before each step, for as long as it makes z say more of x; see bench/aggressive.py.
-    settled: (annealing period, total) -> the step before which ``terms`` are not yet what the stage is about, and no
-        weights are kept for how they validate.
+    settled: (steps done, annealing period, total) -> whether ``terms`` are by then what the stage is about. Elsewhere
+        no weights are kept for how they validate, nor is the rate halved; None: they always are.
     validated: batch -> the parts of the bound that this stage changes, 0 for the others; None: all of it.
     """
 
@@ -234,7 +234,7 @@ class Stage:
     begin: Callable[[Sequences, torch.device], None] | None = None
     adaptive: bool = False
     ahead: Sequence[str] = ()
-    settled: Callable[[int, int], int] | None = None
+    settled: Callable[[int, int, int], bool] | None = None
     validated: Callable[[Batch], Terms] | None = None
 
 

@@ -18,11 +18,12 @@ from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import initialise
 from bench.batch import Batch, Sequences, training_batches
 from bench.methods.base import Condition, MethodOptions, Stage, Terms, groups_present, linear, mark_absent, refuse
-from bench.methods.codebook import Choice, Codebook, Codes
+from bench.methods.codebook import SMALLEST, Choice, Codebook, Codes
 from bench.methods.lstm_vae import last_state
-from bench.methods.stepwise import Lengths, PixelCNN, Stepwise, StepwiseOptions, steps_of
+from bench.methods.stepwise import Lengths, PixelCNN, Stepwise, StepwiseOptions, Walk, steps_of
 
 INITIAL_STATES = 20_000  # of the encoder, from which k-means makes the first codebook
+PARTICLES = 64  # sequences of which one is a draw of so many steps
 
 
 @dataclass(frozen=True)
@@ -130,33 +131,60 @@ class Davam(Stepwise):
         self, n: int, condition: Condition | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
         """n draws, [n, longest T, D], NaN after the end of each."""
-        longest = self.backbone.max_tokens - 1
-        used = None if self.lengths is None else self.lengths.sample(n, generator)
-        return self._sequences(n, longest if used is None else int(used.max()), used, generator)
+        if self.lengths is None:
+            index, used = self._to_their_ends(n, generator)
+        else:
+            used = self.lengths.sample(n, generator)
+            index = self._of_length(n, int(used.max()), generator)  # whose first codes do not know it
+        return mark_absent(self.codebook.vectors[index], groups_present(used, index.shape[1]))
 
     def sample_prior_for(self, n: int, tokens: int, generator: torch.Generator | None = None) -> Tensor:
-        return self._sequences(n, tokens + 1, torch.full((n,), tokens + 1), generator)
+        return self.codebook.vectors[self._of_length(n, tokens + 1, generator)]
 
-    def _sequences(self, n: int, longest: int, used: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        """Codes one after the other, each sequence to its end code, or to its length where that is given."""
-        vectors, end = self.codebook.vectors, self.options.codes
-        index = torch.zeros(n, longest, dtype=torch.long, device=vectors.device)
-        ended = torch.full((n,), longest, device=vectors.device) if used is None else used.to(vectors.device)
-        rows = torch.arange(n, device=vectors.device)  # sequences that go on
+    def _to_their_ends(self, n: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """n draws of codes up to the end code, [n, longest T], and how many each has, [n]."""
+        walk, longest = self._walk(n), self.backbone.max_tokens - 1
+        index = torch.zeros(n, longest, dtype=torch.long, device=self.codebook.vectors.device)
+        used, rows = torch.full_like(index[:, 0], longest), torch.arange(n, device=index.device)
         for step in range(longest):
-            gamma = self.gamma.next(index[rows, :step]).softmax(-1)
-            if used is not None or step == 0:  # there is always a z_1
-                gamma = gamma[:, :end]
+            gamma = walk.parameters.softmax(-1)[:, : self.options.codes + (step > 0)]  # there is always a z_1
             drawn = torch.multinomial(gamma, 1, generator=generator)[:, 0]
-            if used is None:
-                ended[rows[drawn == end]] = step
-            goes = ended[rows] > step
-            index[rows[goes], step] = drawn[goes]
-            rows = rows[ended[rows] > step + 1] if used is not None else rows[goes]
+            goes = (drawn < self.options.codes).nonzero()[:, 0]
+            used[rows[drawn == self.options.codes]] = step
+            rows, drawn = rows[goes], drawn[goes]
             if not len(rows):
                 break
-        steps = int(ended.max())
-        return mark_absent(vectors[index[:, :steps]], groups_present(ended, steps))
+            index[rows, step] = drawn
+            walk.select(goes)
+            walk.read(drawn)
+        return index[:, : int(used.max())], used
+
+    def _of_length(self, n: int, steps: int, generator: torch.Generator | None) -> Tensor:
+        """n draws from p(z_1 ... z_T | T), [n, T].
+
+        Where an end code says T, that is not p(z) with the end left out: codes after which a text would be over do not
+        go on. Each draw is one of a particle filter: of sequences that go on as p(z_t | z_<t, no end) says, those are
+        continued that p(no end | z_<t) chooses, and in the end p(end | z_1 ... z_T) chooses one.
+        """
+        particles, codes = PARTICLES if self.end else 1, self.options.codes
+        walk = self._walk(n * particles)
+        index = torch.zeros(n * particles, 0, dtype=torch.long, device=self.codebook.vectors.device)
+        for step in range(steps + 1):
+            gamma = walk.parameters.softmax(-1)
+            if self.end and step > 0:
+                weights = (gamma[:, codes] if step == steps else gamma[:, :codes].sum(-1)).view(n, particles)
+                chosen = resampled(weights, 1 if step == steps else particles, generator)
+                index, gamma = index[chosen], gamma[chosen]
+                walk.select(chosen)
+            if step < steps:
+                drawn = torch.multinomial(gamma[:, :codes], 1, generator=generator)
+                index = torch.cat([index, drawn], 1)
+                walk.read(drawn[:, 0])
+        return index
+
+    def _walk(self, n: int) -> Walk:
+        assert isinstance(self.gamma, PixelCNN)
+        return Walk(self.gamma, n)
 
     # Training ----------------------------------------------------------------------------------------------------
 
@@ -175,7 +203,7 @@ class Davam(Stepwise):
                 trained,
                 judged="rec",
                 begin=self._first_codebook,
-                settled=lambda period, total: 2 * _within(period, total),
+                settled=lambda step, period, total: step >= 2 * _within(period, total),
                 validated=self._rec_terms,
             ),
             Stage(
@@ -237,6 +265,19 @@ class Davam(Stepwise):
         self.codebook.begin(torch.cat(found), len(found))
 
 
+def resampled(weights: Tensor, draws: int, generator: torch.Generator | None) -> Tensor:
+    """Rows of ``weights`` [N, P], flattened, each chosen as often as it weighs among its P: [N * draws].
+
+    Systematic resampling (Carpenter et al. 1999): evenly spaced from one uniform number, so that equal weights are all
+    kept.
+    """
+    n, particles = weights.shape
+    shares = (weights + SMALLEST).cumsum(1)
+    even = torch.arange(draws, device=weights.device) + torch.rand(n, 1, generator=generator, device=weights.device)
+    at = torch.searchsorted(shares, even / draws * shares[:, -1:]).clamp(max=particles - 1)
+    return (at + particles * torch.arange(n, device=weights.device)[:, None]).flatten()
+
+
 def _within(period: int, total: int) -> int:
     """An annealing period of which two leave a third of the steps, at least."""
     return max(1, min(period, total // 3))
@@ -271,7 +312,9 @@ class DavamQ(Davam):
     def sample_prior(
         self, n: int, condition: Condition | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
-        return self._sequences(n, 1, torch.ones(n, dtype=torch.long), generator)
+        assert isinstance(self.gamma, OneChoice)
+        index = torch.multinomial(self.gamma.scores.softmax(-1), n, replacement=True, generator=generator)
+        return self.codebook.vectors[index[:, None]]
 
     def sample_prior_for(self, n: int, tokens: int, generator: torch.Generator | None = None) -> Tensor:
         return self.sample_prior(n, generator=generator)
@@ -287,7 +330,3 @@ class OneChoice(nn.Module):
     def forward(self, index: Tensor) -> Tensor:
         """Codes [N, T], which do not matter -> [N, T + 1, K]."""
         return self.scores.expand(len(index), index.shape[1] + 1, -1)
-
-    def next(self, index: Tensor) -> Tensor:
-        """Codes [N, T], which do not matter -> [N, K]."""
-        return self.scores.expand(len(index), -1)

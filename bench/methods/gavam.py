@@ -29,6 +29,7 @@ from bench.methods.stepwise import (
     SequencePosterior,
     Stepwise,
     StepwiseOptions,
+    Walk,
     steps_of,
 )
 
@@ -74,14 +75,12 @@ class VAEAttn(Stepwise):
         return self._sequences(torch.full_like(self.lengths.log_p[:1], tokens + 1).long().expand(n), generator)
 
     def _sequences(self, used: Tensor, generator: torch.Generator | None) -> Tensor:
-        z = self.lengths.log_p.new_zeros(len(used), int(used.max()), self.options.latent)
-        for step in range(z.shape[1]):
-            z[:, step] = self._next(z[:, :step]).sample(generator)
-        return mark_absent(z, groups_present(used, z.shape[1]))
+        longest = int(used.max())
+        return mark_absent(self._draws(len(used), longest, generator), groups_present(used, longest))
 
-    def _next(self, z: Tensor) -> Gaussian:
-        """p(z_{T+1} | z_1 ... z_T), [N, D]."""
-        return standard_normal(z.new_zeros(len(z), self.options.latent))
+    def _draws(self, n: int, steps: int, generator: torch.Generator | None) -> Tensor:
+        """n draws of z_1 ... z_T, [n, T, D]."""
+        return standard_normal(self.lengths.log_p.new_zeros(n, steps, self.options.latent)).sample(generator)
 
     def stages(self) -> Sequence[Stage]:
         (whole,) = super().stages()
@@ -121,5 +120,9 @@ class Gavam(VAEAttn):
         gaussian = split_gaussian(parameters, self.options.clamp)
         return gaussian if condition is None else only_present(steps_of(condition, z.shape[-2]), gaussian)
 
-    def _next(self, z: Tensor) -> Gaussian:
-        return split_gaussian(self.pixelcnn.next(z), self.options.clamp)
+    def _draws(self, n: int, steps: int, generator: torch.Generator | None) -> Tensor:
+        walk, z = Walk(self.pixelcnn, n), []
+        for _ in range(steps):
+            z.append(split_gaussian(walk.parameters, self.options.clamp).sample(generator))
+            walk.read(z[-1])
+        return torch.stack(z, 1)

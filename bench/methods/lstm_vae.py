@@ -7,7 +7,7 @@ variants differ in training alone, as the public code of He et al. (2019) and of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -83,12 +83,15 @@ class LSTMVAE(Method):
 
     def stages(self) -> Sequence[Stage]:
         (whole,) = super().stages()
+        beta = whole.beta
+        if self.options.annealing == "half_cycles":  # on the way from 0 the bound is worse, and no sign of a plateau
+            whole = replace(whole, settled=lambda step, *of: beta(step - 1, *of) == 1)
         if self.options.aggressive:
-            return (Stage(whole.terms, whole.beta, ahead=("encoder", "to_latent")),)
+            return (replace(whole, ahead=("encoder", "to_latent")),)
         if not self.options.pretraining:
             return (whole,)
         autoencoder = Stage(whole.terms, lambda step, period, total: 0.0, "autoencoder", judged="rec")
-        return (autoencoder, Stage(whole.terms, whole.beta, "vae", begin=self._forget_decoder))
+        return (autoencoder, replace(whole, name="vae", begin=self._forget_decoder))
 
     def _forget_decoder(self, sequences: Sequences, device: torch.device) -> None:
         initialise(self.backbone)

@@ -135,22 +135,50 @@ class PixelCNN(nn.Module):
         """z_1 ... z_T [N, T, ...] -> parameters of z_1 ... z_{T+1}, each from those before it, [N, T + 1, outputs]."""
         return self._pass(torch.cat([self.start.expand(len(z), 1, -1), self.read(z)], 1))
 
-    def next(self, z: Tensor) -> Tensor:
-        """The parameters of z_{T+1} alone, [N, outputs], from the last steps, which are all it depends on."""
-        field = len(self.gates) * (self.kernel - 1)
-        if z.shape[1] <= field:
-            return self(z)[:, -1]
-        return self._pass(self.read(z[:, -field - 1 :]))[:, -1]
-
     def _pass(self, x: Tensor) -> Tensor:
         steps = x.shape[1]
-        for gates, mix in zip(self.gates, self.mix, strict=True):
+        for layer in range(len(self.gates)):
             before = F.pad(x, (0, 0, self.kernel - 1, 0))
-            window = torch.cat([before[:, start : start + steps] for start in range(self.kernel)], -1)
-            filtered, gate = gates(window).chunk(2, -1)
-            x = x + mix(filtered.tanh() * gate.sigmoid())
+            x = self.layer(layer, x, torch.cat([before[:, at : at + steps] for at in range(self.kernel)], -1))
         parameters: Tensor = self.write(x)
         return parameters
+
+    def layer(self, layer: int, x: Tensor, window: Tensor) -> Tensor:
+        """One gated convolution: x [..., width], and it and what was before it [..., kernel * width]."""
+        filtered, gate = self.gates[layer](window).chunk(2, -1)
+        mixed: Tensor = self.mix[layer](filtered.tanh() * gate.sigmoid())
+        return x + mixed
+
+
+class Walk:
+    """N latent sequences that are drawn step by step, and what the layers of a :class:`PixelCNN` remember of them.
+
+    Attributes
+    ----------
+    parameters: of the next z_t, [N, outputs].
+    """
+
+    parameters: Tensor
+
+    def __init__(self, prior: PixelCNN, n: int) -> None:
+        self.prior = prior
+        self.memory = [prior.start.new_zeros(n, prior.kernel - 1, len(prior.start)) for _ in prior.gates]
+        self._go_on(prior.start.expand(n, -1))
+
+    def read(self, z: Tensor) -> None:
+        """The z_t that were drawn, [N, ...]."""
+        self._go_on(self.prior.read(z))
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with these sequences."""
+        self.memory, self.parameters = [before[rows] for before in self.memory], self.parameters[rows]
+
+    def _go_on(self, x: Tensor) -> None:
+        for layer, before in enumerate(self.memory):
+            window = torch.cat([before, x[:, None]], 1)
+            self.memory[layer] = window[:, 1:]
+            x = self.prior.layer(layer, x, window.flatten(1))
+        self.parameters = self.prior.write(x)
 
 
 class Lengths(nn.Module):

@@ -21,7 +21,8 @@ from bench.batch import Sequences, collate
 from bench.errors import BenchError
 from bench.methods.base import Method
 from bench.methods.codebook import DEAD, DECAY, Choice, Codebook, Codes
-from bench.methods.stepwise import Attention, Lengths, PixelCNN, StepwiseOptions
+from bench.methods.davam import resampled
+from bench.methods.stepwise import Attention, Lengths, PixelCNN, StepwiseOptions, Walk
 from bench.schema import Backbone, MethodSpec
 
 from .conftest import known_options, perturb
@@ -257,8 +258,8 @@ def test_weights_of_a_commitment_that_is_still_small_are_not_kept() -> None:
     codes, prior = method.stages()
     assert codes.settled is not None and prior.settled is None
     for period, total in ((10, 100), (1000, 30), (7, 22)):
-        step = codes.settled(period, total)
-        assert method._beta(step - 1, period, total) == 5.0 > method._beta(step - 2, period, total)
+        kept = [step for step in range(1, total + 1) if codes.settled(step, period, total)]
+        assert kept == [step for step in range(1, total + 1) if method._beta(step - 1, period, total) == 5.0]
 
 
 # PixelCNN and attention -------------------------------------------------------------------------------------------
@@ -459,11 +460,53 @@ def test_draws_are_the_generators(name: str) -> None:
     assert first.shape != other.shape or not torch.equal(first.nan_to_num(), other.nan_to_num())
 
 
-def test_the_next_step_from_a_window_is_that_of_the_whole_sequence() -> None:
-    """Shorter than the receptive field, as long, and longer."""
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+def test_step_by_step_is_the_whole_sequence(kernel: int) -> None:
+    """Up to longer than the receptive field; and of the sequences selected, in their order."""
     torch.manual_seed(0)
-    options = StepwiseOptions(prior_layers=3, prior_width=8, prior_kernel=3)
-    net = PixelCNN(nn.Linear(4, 8), 5, options)
-    for steps in (0, 1, 5, 6, 7, 8, 20):
-        z = torch.randn(2, steps, 4)
-        torch.testing.assert_close(net.next(z), net(z)[:, -1])
+    net = PixelCNN(nn.Linear(4, 8), 5, StepwiseOptions(prior_layers=3, prior_width=8, prior_kernel=kernel))
+    z = torch.randn(3, 12, 4)
+    walk, expected = Walk(net, 3), net(z)
+    for step in range(12):
+        torch.testing.assert_close(walk.parameters, expected[:, step])
+        if step == 5:
+            rows = torch.tensor([2, 0, 0])
+            walk.select(rows)
+            z, expected = z[rows], expected[rows]
+        walk.read(z[:, step])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_draws_of_one_length_are_of_the_prior_given_that_length(steps: int) -> None:
+    """Every sequence of two codes, listed: prod_t gamma_t * p(end), normalised; not gamma without its end."""
+    method = build("davam-k128", codes=2, prior_layers=2)
+    generator = torch.Generator().manual_seed(5)  # of a prior whose end depends much on the codes
+    with torch.no_grad():
+        for parameter in method.gamma.parameters():
+            parameter.copy_(0.4 * torch.randn(parameter.shape, generator=generator))
+    sequences = torch.tensor(list(itertools.product(range(2), repeat=steps)))
+    with torch.no_grad():
+        log_gamma = method.log_gamma(sequences).double()
+        of_codes = log_gamma[:, :-1].gather(-1, sequences[..., None])[..., 0].sum(1)
+        p = (of_codes + log_gamma[:, -1, 2]).softmax(0).numpy()
+        blind = log_gamma[:, :-1, :2].log_softmax(-1).gather(-1, sequences[..., None])[..., 0].sum(1).exp().numpy()
+        torch.manual_seed(1)
+        drawn = method._of_length(4000, steps, None)
+    counts = np.bincount((drawn * 2 ** torch.arange(steps - 1, -1, -1)).sum(1), minlength=2**steps)
+    assert chisquare(counts, p * 4000).pvalue > 0.01
+    assert abs(p - blind).sum() > 0.2, "it makes a difference"
+
+
+def test_systematic_resampling() -> None:
+    """Equal weights are all kept; others as often as they weigh, to within one; and each draw on average so."""
+    torch.manual_seed(0)
+    equal = resampled(torch.full((3, 8), 0.2), 8, None)
+    assert torch.equal(equal, torch.arange(24))
+    weights = torch.tensor([[0.0, 1.0, 3.0, 0.0], [0.7, 0.1, 0.1, 0.1]]).repeat(2000, 1)
+    counts = torch.bincount(resampled(weights, 4, None), minlength=weights.numel()).view(-1, 4).double()
+    shares = 4 * weights / weights.sum(1, keepdim=True)
+    assert ((counts - shares).abs() < 1).all()
+    torch.testing.assert_close(counts.view(2000, 2, 4).mean(0), shares[:2].double(), atol=0.05, rtol=0)
+    one = torch.bincount(resampled(weights, 1, None) % 4 + 4 * (torch.arange(4000) % 2), minlength=8).view(2, 4)
+    torch.testing.assert_close(one / 2000, shares[:2] / 4, atol=0.04, rtol=0)
+    assert resampled(torch.zeros(2, 4), 4, None).tolist() == list(range(8)), "no way to go on: any"

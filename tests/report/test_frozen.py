@@ -13,6 +13,8 @@ import fake_run
 import pytest
 
 from bench import suite as suites
+from bench.data import known
+from bench.data.base import SPLITS
 from bench.errors import BenchError
 from bench.freeze import Release, freeze, load_release
 from bench.report import figures, frozen
@@ -38,9 +40,10 @@ def lines(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("- **Code**")]
 
 
-def test_table1_as_it_came_from_the_run(embedded: Suite, tmp_path: Path) -> None:
-    frozen.render(embedded, "table1", ["embedded-2026.11.5"], tmp_path / "table1.md")
-    assert lines(tmp_path / "table1.md") == lines(ROOT / "docs/table1.md")
+@pytest.mark.parametrize("report", ["table1", "trace/table2", "trace/table3"])
+def test_tables_as_they_came_from_the_run(report: str, embedded: Suite, tmp_path: Path) -> None:
+    frozen.render(embedded, report, ["embedded-2026.11.5"], tmp_path / "table.md")
+    assert lines(tmp_path / "table.md") == lines(ROOT / f"docs/{report}.md")
     assert {path.suffix for path in tmp_path.iterdir()} == {".md", ".csv", ".tex", ".html"}
 
 
@@ -55,6 +58,13 @@ def test_table2_of_penn_treebank_from_several_releases(tmp_path: Path) -> None:
     releases = [f"ptb-2026.11.{n}" for n in (2, 3, 4, 5, 7, 9)]
     frozen.render(suite, "davam/table2", releases, tmp_path / "table2.md")
     assert lines(tmp_path / "table2.md") == lines(ROOT / "docs/davam/ptb-table2.md")
+
+
+def test_penn_treebank_is_the_one_of_the_releases() -> None:
+    """What the data stage knows of it: counts and checksums of the files that trained the frozen rows."""
+    splits = load_release(PTB).manifest["data"]["ptb"]["manifest"]["splits"]
+    assert {part: of["sha256"] for part, of in splits.items()} == known.KNOWN["ptb"].sha256
+    assert tuple(splits[part]["texts"] for part in SPLITS) == known.KNOWN["ptb"].texts
 
 
 def split(release: Release, *methods: str) -> tuple[Release, Release]:

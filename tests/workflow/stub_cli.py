@@ -1,7 +1,8 @@
 """Takes the place of ``bench/cli.py`` in a copied tree: every verb writes its outputs at once, small and deterministic.
 
 ``fail.txt`` in the working directory, holding a verb, makes that verb fail the way the real ones do. Every call is
-noted in ``calls.txt`` with the times at which it began and ended; ``slow.txt`` holds seconds to spend between the two.
+noted in ``calls.txt`` with the times at which it began and ended; ``slow.txt`` holds seconds to spend between the two,
+``together.txt`` how many calls have to have begun before one of them ends.
 """
 
 import argparse
@@ -29,12 +30,22 @@ def main() -> int:
         print(f"bench: {given.verb} of {given.dataset} failed as asked", file=sys.stderr)
         return 2
     time.sleep(float(_text("slow.txt") or 0))
+    _wait_for(int(_text("together.txt") or 0))
     for path in _outputs(given):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{given.verb} {given.dataset} {given.method} {given.seed} {given.family} {given.report}\n")
     with open("calls.txt", "a") as stream:
         stream.write(f"{given.verb} {began} {time.time()} {' '.join(sys.argv[2:])}\n")
     return 0
+
+
+def _wait_for(others: int) -> None:
+    """Until so many calls have begun, or it is clear that they will not."""
+    with open("begun.txt", "a") as stream:
+        stream.write("1\n")
+    until = time.monotonic() + 60
+    while _text("begun.txt").count("1") < others and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def _outputs(given: argparse.Namespace) -> list[Path]:
