@@ -130,7 +130,7 @@ class Sequences:
 
 
 def host(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """The same from where a GPU can fetch it without being waited for: pinned memory, where it is one and on no GPU."""
+    """For a GPU the same in pinned memory, from which it copies without being waited for; else the tensor itself."""
     return tensor.pin_memory() if torch.device(device).type == "cuda" and not tensor.is_cuda else tensor
 
 

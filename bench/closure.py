@@ -36,9 +36,9 @@ PACKAGE = Path(__file__).parent
 HARNESS = frozenset(
     f"bench.{name}"
     for name in (
-        "cli", "closure", "cost", "cpus", "dag", "energy", "errors", "files", "integrity", "metrics", "paths",
-        "pretrained", "progress", "provenance", "registry", "report", "report.catalogue", "schema", "strict_yaml",
-        "suite", "validation", "__main__",
+        "cli", "closure", "cost", "cpus", "dag", "digests", "energy", "errors", "files", "integrity", "metrics",
+        "paths", "pretrained", "progress", "provenance", "registry", "report", "report.catalogue", "schema",
+        "strict_yaml", "suite", "suite_checks", "validation", "verbs", "__main__",
     )
 )  # fmt: skip
 

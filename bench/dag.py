@@ -1,6 +1,7 @@
 """What the Snakefile knows about a suite: its targets, the inputs of each job, and the parameters that re-run it.
 
-Everything here is plain lookup in a validated suite: no data is read and nothing heavy imported while the DAG is built.
+Everything here is plain lookup in a validated suite and in what releases hold: no data of a dataset is read and nothing
+heavy imported while the DAG is built.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bench import closure, pretrained, registry
+from bench import closure, digests, pretrained, registry
 from bench import suite as suites
 from bench.errors import BenchError, suggest
 from bench.paths import DECODING, FROZEN, PUBLISHED, RENDERED, SUITE, CellPaths, releases
@@ -25,7 +26,7 @@ from bench.suite import UNTRAINED, Cell
 DEFAULTS: Mapping[str, Any] = {
     "suite": SUITE,
     "method": [],  # specs of methods from outside the suite
-    "frozen": [],  # releases to compare with; the newest where none is given
+    "frozen": [],  # releases to compare with; where none is given the newest, or all parts of a suite frozen in parts
     "device": "cpu",
     "gpus": 1,  # of one training
 }
@@ -151,9 +152,9 @@ class Dag:
     def compared(self) -> list[str]:
         """Records and per-example statistics of what is compared: the methods given from outside, or else all."""
         cells = suites.compared(self.suite, [name for name, _ in map(suites.named_spec, self.uses)])
-        paths = [self.paths(cell) for cell in cells]
-        measured = any("likelihood" in self.families(cell.dataset, cell.method).values() for cell in cells)
-        return [str(cell.record) for cell in paths] + [str(cell.likelihood) for cell in paths if measured]
+        measured = [cell for cell in cells if "likelihood" in self.families(cell.dataset, cell.method).values()]
+        records = [self.paths(cell).record for cell in cells]
+        return [*map(str, records), *(str(self.paths(cell).likelihood) for cell in measured)]
 
     def manifests(self, report: str) -> list[str]:
         """The data of a report's cells."""
@@ -204,13 +205,13 @@ class Dag:
 
     def settings(self, stage: str, **part: str) -> str:
         """The hash of a stage's settings; see :func:`bench.suite.settings`."""
-        return f"settings:{suites.settings(self.suite, stage, **part)}"
+        return f"settings:{digests.settings(self.suite, stage, **part)}"
 
     def order(self, report: str = "") -> str:
         """What a report shows, in the order of the YAML, which no hash of settings sees."""
         suite = self.suite
         shown = suites.select(suite, report) if report else None
-        return f"order:{suites.digest(list(suite.datasets), list(suite.methods), list(suite.metrics), shown)}"
+        return f"order:{digests.digest(list(suite.datasets), list(suite.methods), list(suite.metrics), shown)}"
 
     def render(self, report: str, out: str) -> str:
         """The options of the verb that makes one report."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import digests
 from bench import suite as suites
 from bench.errors import BenchError, suggest
 from bench.files import atomic_directory, check, read_json, sha256, write_json
@@ -121,7 +122,7 @@ def _check(suite: Suite, records: Sequence[Record], allow_dirty: bool, root: Pat
 def check_settings(suite: Suite, record: Record, name: str, remedy: str = "") -> None:
     """:class:`BenchError` where a stage of a record ran under other settings than the suite has."""
     for stage, digest in record.provenance.settings.items():
-        if digest != suites.settings(suite, stage, record.dataset, record.method):
+        if digest != digests.settings(suite, stage, record.dataset, record.method):
             raise BenchError(f"{name}: stage '{stage}' ran under settings the suite no longer has{remedy}")
 
 
@@ -177,7 +178,12 @@ def _manifest(
     return {
         "schema": SCHEMA,
         "release": release,
-        "suite": {"name": suite.name, "yaml": text, "digest": suites.digest(suite), "resolved": _resolved(suite)},
+        "suite": {
+            "name": suite.name,
+            "yaml": text,
+            "digest": digests.digest(suite),
+            "resolved": suite.model_dump(mode="json"),
+        },
         "cells": listed,
         **({"unfinished": [f"{cell.dataset}/{cell.method}/seed{cell.seed}" for cell in missing]} if missing else {}),
         "data": {name: _data(suite, name, records, root) for name in suite.datasets if name in recorded},
@@ -185,10 +191,6 @@ def _manifest(
         "versions": {package: sorted(found) for package, found in versions.items()},
         "git": [{"sha": sha, "dirty": dirty} for sha, dirty in sorted(commits)],
     }
-
-
-def _resolved(suite: Suite) -> Any:
-    return suite.model_dump(mode="json")
 
 
 def _data(suite: Suite, dataset: str, records: Sequence[Record], root: Path) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from bench import provenance, registry
 from bench import suite as suites
 from bench.closure import stage_fingerprint
 from bench.dag import Dag
+from bench.digests import digest, settings
 from bench.errors import BenchError, first_line
 from bench.files import check, claimed, read_json, seal, sha256, write_json
 from bench.paths import CellPaths
 from bench.schema import Suite, Training
-from bench.suite import UNTRAINED, Cell, digest, settings, training_of
+from bench.suite import UNTRAINED, Cell, training_of
 
 
 @contextmanager

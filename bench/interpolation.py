@@ -20,7 +20,8 @@ from bench.data.prepare import read_split
 from bench.data.sequences import read_sequences
 from bench.errors import BenchError
 from bench.files import write_json
-from bench.methods.base import Method, groups_present, mark_absent
+from bench.methods.base import Method
+from bench.methods.gaussian import groups_present, mark_absent
 from bench.paths import CellPaths
 from bench.schema import Decoding, Suite
 from bench.suite import Cell, backbone_of

@@ -21,7 +21,8 @@ from bench.batch import Batch, Sequences, sorted_batches
 from bench.cost import measured
 from bench.data.sequences import read_sequences, words_kept
 from bench.files import atomic
-from bench.methods.base import Gaussian, IndependentPosterior, Method, Posterior, standard_normal
+from bench.methods.base import Method
+from bench.methods.gaussian import Gaussian, IndependentPosterior, Posterior, standard_normal
 from bench.metrics import aggregate
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.paths import CellPaths

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench import closure, provenance
+from bench.digests import settings
 from bench.files import read_json, sha256
 from bench.paths import CellPaths
 from bench.record_schema import SCHEMA, Cost, parse_record, write_record
 from bench.schema import FRESH, Suite
-from bench.suite import UNTRAINED, Cell, backbone_of, families_of, settings, trained_stages
+from bench.suite import UNTRAINED, Cell, backbone_of, families_of, trained_stages
 
 
 def record(suite: Suite, cell: Cell) -> None:

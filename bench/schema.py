@@ -189,7 +189,7 @@ class Likelihood(Section):
 
 
 class Generation(Section):
-    """Unconditional samples from the prior."""
+    """Texts from the prior: so many, or of a conditional dataset one for each of the first so many sources."""
 
     samples: PositiveInt = 1000
     decoding: Decoding = Decoding()

@@ -28,7 +28,7 @@ from bench.progress import progress
 from bench.samples import half_a_character, texts_of
 
 ALL = "all"
-WIDTH = 160  # of the table at least: a number is rather wrapped by a narrow terminal than cut
+WIDTH = 160  # of the table at least: a narrow terminal wraps its lines, so that no number is cut
 
 
 @dataclass(frozen=True)

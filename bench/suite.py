@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel
-
-from bench import pretrained, registry, strict_yaml
+from bench import registry, strict_yaml
 from bench.errors import BenchError, suggest
 from bench.registry import MetricSource
 from bench.report import catalogue
@@ -63,13 +59,15 @@ def load(path: str | Path, methods: tuple[str, ...] = ()) -> Suite:
 
 @cache
 def _resolved(text: str, path: str, methods: tuple[str, ...]) -> Suite:
+    from bench import suite_checks  # which looks at cells and plans, as below
+
     raw = strict_yaml.parse(text, f"suite {path}")
     if not isinstance(raw, dict):
         raise BenchError(f"suite {path}: expected a mapping at the top, found {type(raw).__name__}")
     suite: Suite = validate(Suite, raw, f"suite {path}")
     added = _added(suite, methods)
     suite = suite.model_copy(update={"methods": {**suite.methods, **added}})
-    _resolve_names(suite, f"suite {path}")
+    suite_checks.check(suite, f"suite {path}")
     if added and suite.reports:
         if (first := _first_with_values(suite)) is None:
             raise BenchError(f"suite {path}: none of its reports shows values, which '{next(iter(added))}' could join")
@@ -105,83 +103,6 @@ def named_spec(spec: str) -> tuple[str, str]:
     return (registry.describe(spec).name, spec) if ":" in spec else (spec, spec)
 
 
-def _resolve_names(suite: Suite, where: str) -> None:
-    try:
-        for name, spec in suite.methods.items():
-            if name in (*UNTRAINED, *RESERVED):
-                of = "a row without a model" if name in UNTRAINED else "a folder beside those of methods"
-                raise BenchError(f"'methods.{name}': that is the name of {of}")
-            registry.describe(spec.use or name)
-        for dataset in suite.datasets:
-            registry.dataset(dataset)
-            plan = training_of(suite, dataset)
-            if plan.warmup_steps and plan.decay == "plateau":
-                raise BenchError("'training.warmup_steps' has no effect: 'decay: plateau' begins at the whole rate")
-        paired = any(registry.dataset(dataset).conditional for dataset in suite.datasets)
-        for metric, given in suite.metrics.items():
-            if registry.metric(metric).paired and not paired:
-                raise BenchError(
-                    f"metric '{metric}' pairs each generated text with a reference of its own, and the datasets of "
-                    "this suite are unconditional; `python -m bench score` computes it on any two files"
-                )
-            for key in given:
-                if key not in (options := registry.metric_options(metric)):
-                    raise BenchError(f"'metrics.{metric}': unknown option '{key}'{suggest(key, options)}")
-        for name in suite.models:
-            if name in RESERVED:
-                raise BenchError(f"'models.{name}': that is the name of a folder beside those of models")
-            pretrained.kind_of(suite, name)
-        augmented = any("augmentation" in catalogue.find(name).reads for name in suite.reports)
-        if augmented and (model := suite.augmentation.model) not in suite.methods:
-            raise BenchError(f"'augmentation.model': no method '{model}' in the suite{suggest(model, suite.methods)}")
-        for name, selection in suite.reports.items():
-            about = catalogue.find(name).conditional
-            if selection.decodings and not catalogue.find(name).decodings:
-                raise BenchError(f"'reports.{name}.decodings': the report shows the datasets' own decoding alone")
-            for kind, chosen, known in (
-                ("dataset", selection.datasets, suite.datasets), ("method", selection.methods, suite.methods),
-                ("decoding", selection.decodings, suite.decodings),
-            ):  # fmt: skip
-                missing = next((item for item in chosen if item not in known), None)
-                if missing or not (chosen or kind == "decoding"):
-                    what = f"no {kind} '{missing}' in the suite{suggest(missing, known)}" if missing else f"no {kind}"
-                    raise BenchError(f"'reports.{name}': {what}")
-            wrong = [d for d in selection.datasets if about is not None and registry.dataset(d).conditional != about]
-            if wrong:
-                kind = "conditional" if about else "unconditional"
-                raise BenchError(f"'reports.{name}': dataset '{wrong[0]}' is not {kind}, as the report is")
-            if not cells(suite, name):
-                raise BenchError(f"'reports.{name}': no cell, since none of its methods is of its datasets' backbone")
-        for cell in cells(suite):
-            size = backbone_of(suite, cell.dataset, cell.method)
-            kind, conditional = size.kind, registry.dataset(cell.dataset).conditional
-            for model in pretrained_of(suite, cell.dataset, cell.method):
-                found = pretrained.kind_of(suite, model)
-                if model == size.weights and kind != found:
-                    raise BenchError(
-                        f"{cell.method} on {cell.dataset}: weights '{model}' are of kind {found}, not {kind}"
-                    )
-            if kind == "bart" and not conditional:
-                raise BenchError(f"{cell.method} on {cell.dataset}: backbone bart attends to a condition; it has none")
-            kinds = registry.describe(spec_of(suite, cell.method).use).backbones
-            if kind not in kinds:
-                raise BenchError(f"{cell.method} on {cell.dataset}: its backbone is {' or '.join(kinds)}, not {kind}")
-            plan = training_of(suite, cell.dataset, cell.method)
-            if kind == "lstm" and plan.compile:
-                raise BenchError(f"{cell.method} on {cell.dataset}: compile is of blocks; lstm has none")
-            if kind != "lstm" and plan.graphs:
-                raise BenchError(f"{cell.method} on {cell.dataset}: graphs are of steps of LSTMs, not of {kind}")
-            if kind == "lstm" and conditional:
-                raise BenchError(f"{cell.method} on {cell.dataset}: backbone lstm reads no condition; it has one")
-        for name in suite.reports or [""]:
-            for cell in drawn(suite, name) if name else cells(suite):
-                check_words(suite, cell.dataset, generation_of(suite, cell.dataset, cell.decoding).decoding)
-                if name and "augmentation" in catalogue.find(name).reads:
-                    check_words(suite, cell.dataset, suite.augmentation.decoding)
-    except BenchError as error:
-        raise BenchError(f"{where}: {error}") from None
-
-
 def check_words(suite: Suite, dataset: str, decoding: Decoding) -> None:
     """A number of words can be had where tokens are words, the texts unconditional, and the limit is above it."""
     words, size = decoding.words, backbone_of(suite, dataset)
@@ -199,13 +120,13 @@ def augmented_parts(suite: Suite) -> dict[str, tuple[int, float]]:
     return {f"{size}x{factor:g}": (size, factor) for size in plan.sizes for factor in plan.factors}
 
 
-STAGE_OF = {"likelihood": "likelihood", "generate": "texts"}  # stage -> the metrics computed from what it makes
+SOURCE_OF = {"likelihood": "likelihood", "generate": "texts"}  # stage -> what it makes for metrics
 
 
 def trained_stages(suite: Suite, dataset: str, method: str, decoding: str = "") -> list[str]:
     """The stages of a trained cell that its record knows of: what its metrics are computed from, and training."""
     of = families_of(suite, dataset, method, decoding).values()
-    return ["train", *(stage for stage, source in STAGE_OF.items() if source in of)]
+    return ["train", *(stage for stage, source in SOURCE_OF.items() if source in of)]
 
 
 def select(suite: Suite, report: str) -> Selection:
@@ -306,26 +227,12 @@ def families_of(
     return {source.family: "texts" if source.from_texts else "likelihood" for source in sources}
 
 
-def digest(*parts: Any) -> str:
-    """A short hash of JSON-able or pydantic values: what a stage of a cell depends on besides its code and inputs."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, BaseModel):
-            return value.model_dump(mode="json")
-        return dict(value) if isinstance(value, Mapping) else str(value)
-
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=plain).encode()).hexdigest()[:16]
-
-
 def spec_of(suite: Suite, method: str) -> MethodSpec:
     """The spec of one method of the suite, its registered name filled in."""
     spec = suite.methods[method]
     return spec if spec.use else spec.model_copy(update={"use": method})
 
 
-OWN_PLANS = {"backbone", "learning_rate", "epochs", "threads", "importance_examples"}  # of a method: in other settings
-# of a plan, where they are off: no part of its digest
-OFF_BY_DEFAULT = ("keep", "precision", "batch_tokens", "tokens_at_once", "compile")
 TRAINING = {"epochs", "batch_size", "learning_rate", "warmup_steps"}  # parts of the plan that a dataset may have
 
 
@@ -373,66 +280,3 @@ def pretrained_of(suite: Suite, dataset: str, method: str = "") -> list[str]:
     size = backbone_of(suite, dataset, method)
     weights = [size.weights] if method and size.weights != FRESH else []
     return sorted({*weights, *([size.tokenizer] if size.tokenizer not in FITTED else [])})
-
-
-def _backbone_settings(suite: Suite, dataset: str, method: str) -> dict[str, Any]:
-    """What a cell's model depends on: an unconditional dataset has no sources to cut."""
-    size = backbone_of(suite, dataset, method)
-    unread = set() if registry.dataset(dataset).conditional else {"max_source_tokens"}
-    own = {"layers", "width", "heads", "kv_heads", "embedding"}  # of pretrained weights
-    unread |= {"weights"} if size.weights == FRESH else own
-    unread |= {"vocabulary"} if size.tokenizer not in FITTED else set()
-    unread |= set() if size.kv_heads else {"kv_heads"}
-    return size.model_dump(mode="json", exclude=unread)
-
-
-def settings(
-    suite: Suite,
-    stage: str,
-    dataset: str = "",
-    method: str = "",
-    family: str = "",
-    report: str = "",
-    decoding: str = "",
-    model: str = "",
-) -> str:
-    """The digest of exactly those suite settings that one stage of one cell depends on.
-
-    Editing the YAML then re-runs what the edit concerns and nothing else.
-    """
-    part = suite.datasets.get(dataset)
-    match stage:
-        case "prepare":
-            assert part is not None
-            size = backbone_of(suite, dataset)
-            sources = [size.max_source_tokens] if registry.dataset(dataset).conditional else []
-            sentences = [part.sentences] if part.sentences else []
-            vocabulary = size.vocabulary if size.tokenizer in FITTED else None
-            limits = (part.train, part.valid, part.test, part.data_dir, vocabulary, size.max_tokens)
-            kind = [size.tokenizer] if size.tokenizer != "bpe" else []
-            return digest(*limits, *sources, *sentences, *kind)
-        case "pretrained":
-            return digest(pretrained.source_of(suite, model))
-        case "train":
-            spec = spec_of(suite, method).model_dump(exclude=OWN_PLANS)
-            plan, plain = training_of(suite, dataset, method), Training()
-            unread = {key for key in OFF_BY_DEFAULT if getattr(plan, key) == getattr(plain, key)}
-            unread.add("graphs")  # says how a device computes, as the device itself does, and that is no setting
-            built = _backbone_settings(suite, dataset, method)
-            return digest(spec, built, plan.model_dump(mode="json", exclude=unread))
-        case "likelihood":
-            return digest(likelihood_of(suite, dataset, method), suite.training.threads)
-        case "generate":
-            return digest(generation_of(suite, dataset, decoding), suite.training.threads)
-        case "interpolate" | "attention":
-            return digest(suite.training.threads)
-        case "augment":
-            trained = settings(suite, "train", dataset, suite.augmentation.model)
-            return digest(trained, suite.augmentation.decoding)
-        case "untrained":
-            return digest(suite.generation.samples)
-        case "score":
-            wanted = {name: given for name, given in suite.metrics.items() if registry.metric(name).family == family}
-            return digest(wanted)
-        case _:
-            return digest(suite)

@@ -29,11 +29,7 @@ CELL = re.compile(r"(?:(?P<release>[^:]+):)?(?P<dataset>[^/]+)/(?P<method>[^/]+)
 
 def ls(suite: Suite, dataset: str = "", method: str = "", root: Path = Path()) -> None:
     """Print a line a cell: how far it is, its main values, and what it took."""
-    wanted = [
-        cell
-        for cell in suites.cells(suite)
-        if not cell.decoding and dataset in ("", cell.dataset) and method in ("", cell.method)
-    ]
+    wanted = [cell for cell in suites.cells(suite) if dataset in ("", cell.dataset) and method in ("", cell.method)]
     if not wanted:
         raise BenchError(f"suite '{suite.name}' has no such cells")
     states = {cell: state(suite, cell, root) for cell in wanted}
@@ -89,7 +85,7 @@ def show(suite: Suite, name: str, everything: bool = False, root: Path = Path())
         )
     _print(("quantity", "value", "95 % of examples", "n", "unit", "signature"), rows, numbers=1, left=(4, 5))
     made = record.provenance
-    git = f"{made.git.sha[:12]}{' with uncommitted changes' if made.git.dirty else ''}" if made.git else "none"
+    git = f"{made.git.sha[:12] or 'none'}{' with uncommitted changes' if made.git.dirty else ''}"
     print(f"\ncommit {git}; data {made.data[:12]}; {made.device}; {made.parameters:,} parameters")
     for what, found in (("code", made.code), ("settings", made.settings), ("versions", made.versions)):
         print(f"{what}: " + ", ".join(f"{key} {value}" for key, value in found.items()))

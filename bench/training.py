@@ -1,4 +1,4 @@
-"""The one training loop. Every method of a suite gets the same batches, optimiser and schedule.
+"""The one training loop. Every method of a suite gets the same batches and, but for what it says itself, schedule.
 
 A method is trained in stages (``Method.stages``), nearly always one. All randomness of step s comes from (seed, s), so
 that a run killed anywhere and resumed is the undisturbed run.
@@ -440,7 +440,7 @@ def validation_terms(
 
 
 def _written(held: float | Tensor, number: float) -> float | Tensor:
-    """The number of a step; of a recorded one in the tensor where it has it from."""
+    """The number, or where steps are recorded the tensor that they read, holding it."""
     return held.fill_(number) if isinstance(held, Tensor) else number
 
 

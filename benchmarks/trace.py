@@ -24,7 +24,7 @@ from bench import model as models
 from bench import objectives
 from bench.batch import Batch, Sequences
 from bench.methods.base import Method
-from bench.methods.trace import RecurrentPosterior
+from bench.methods.recurrent import RecurrentPosterior
 from bench.schema import Backbone, MethodSpec
 from bench.vocabulary import BOS, EOS
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import registry
+from bench import digests, registry
 from bench import suite as suites
 from bench.files import sha256, write_json
 from bench.paths import CellPaths
@@ -129,7 +129,7 @@ def record(root: Path, suite: Suite, cell: Cell) -> dict[str, Any]:
             "code": {stage: f"{stage}-code" for stage in stages},
             "data": sha256(manifest),
             "settings": {
-                stage: suites.settings(suite, stage, cell.dataset, cell.method, decoding=cell.decoding)
+                stage: digests.settings(suite, stage, cell.dataset, cell.method, decoding=cell.decoding)
                 for stage in stages
             },
             "versions": {"torch": "2.13.0", "numpy": "2.4.6"},

@@ -19,7 +19,8 @@ from bench import aggressive, training
 from bench import model as models
 from bench.batch import Batch, Sequences
 from bench.cost import Meter
-from bench.methods.base import IndependentPosterior, Method
+from bench.methods.base import Method
+from bench.methods.gaussian import IndependentPosterior
 from bench.schema import Backbone, MethodSpec, Training
 from tests.interrupted import Nowhere
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import augmentation, dag
+from bench import augmentation, dag, digests
 from bench import closure as code
 from bench import model as models
 from bench import suite as suites
@@ -133,13 +133,13 @@ def test_a_figure_reads_every_part_of_its_generators(paths: CellPaths) -> None:
 
 def test_what_re_runs_it(paths: CellPaths) -> None:
     suite = suites.load("augmented.yaml")
-    before = suites.settings(suite, "augment", "bbe")
+    before = digests.settings(suite, "augment", "bbe")
     more = suite.augmentation.model_copy(update={"factors": [0, 8]})
-    assert suites.settings(suite.model_copy(update={"augmentation": more}), "augment", "bbe") == before
+    assert digests.settings(suite.model_copy(update={"augmentation": more}), "augment", "bbe") == before
     other = suite.augmentation.model_copy(update={"decoding": Decoding(strategy="greedy")})
-    assert suites.settings(suite.model_copy(update={"augmentation": other}), "augment", "bbe") != before
+    assert digests.settings(suite.model_copy(update={"augmentation": other}), "augment", "bbe") != before
     longer = suite.training.model_copy(update={"epochs": 3})
-    assert suites.settings(suite.model_copy(update={"training": longer}), "augment", "bbe") != before
+    assert digests.settings(suite.model_copy(update={"training": longer}), "augment", "bbe") != before
 
 
 def test_its_code_is_the_generators_and_the_models(paths: CellPaths) -> None:

@@ -18,7 +18,8 @@ from bench.cost import Meter
 from bench.device import has_bfloat16
 from bench.errors import BenchError
 from bench.methods import base
-from bench.methods.base import Gaussian, Method
+from bench.methods.base import Method
+from bench.methods.gaussian import Gaussian
 from bench.passes import Passes
 from bench.schema import Training
 from bench.training import Run, fit

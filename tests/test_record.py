@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import closure, provenance
+from bench import closure, digests, provenance
 from bench import suite as suites
 from bench.cli import main
 from bench.cost import measured
@@ -162,10 +162,10 @@ def test_a_record_states_the_code_and_settings_that_its_stages_began_with(
             monkeypatch.setattr("bench.closure.stage_fingerprint", lambda *_: "edited")
         paths().history.write_text("step\n0\n")
     edited = suites.load("trained.yaml")
-    assert suites.settings(edited, "train", "bbe", "embed") != suites.settings(suite, "train", "bbe", "embed")
+    assert digests.settings(edited, "train", "bbe", "embed") != digests.settings(suite, "train", "bbe", "embed")
     found = recorded(edited, "").provenance
     assert found.code == {"train": code, "generate": "edited"}
-    assert found.settings == {stage: suites.settings(suite, stage, "bbe", "embed") for stage in ("train", "generate")}
+    assert found.settings == {stage: digests.settings(suite, stage, "bbe", "embed") for stage in ("train", "generate")}
     with pytest.raises(BenchError, match="stage 'train' ran under settings the suite no longer has"):
         freeze("trained.yaml", "r1", allow_dirty=True, finished=True)
     Path("trained.yaml").write_text(text)

@@ -23,7 +23,8 @@ from bench.cost import Meter
 from bench.data.prepare import prepare
 from bench.errors import BenchError
 from bench.files import sha256
-from bench.methods.base import Condition, IndependentPosterior, Method, MethodOptions, Stage, Terms
+from bench.methods.base import Condition, Method, MethodOptions, Stage, Terms
+from bench.methods.gaussian import IndependentPosterior
 from bench.paths import CellPaths
 from bench.schema import MethodSpec, Suite, Training
 from bench.suite import Cell

@@ -11,9 +11,10 @@ import yaml
 
 from bench import pretrained, registry, suite
 from bench.cli import main
+from bench.digests import settings
 from bench.errors import BenchError
 from bench.schema import Decoding
-from bench.suite import Cell, cells, load, settings
+from bench.suite import Cell, cells, load
 
 GOOD = {
     "name": "mine",

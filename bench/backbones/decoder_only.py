@@ -92,7 +92,7 @@ class DecoderOnly(Backbone):
         return injection.after(x)
 
     def encode(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
-        """See :meth:`Backbone.encode`; after the block, before the final normalisation; padding's are meaningless.
+        """See :meth:`Backbone.encode`: the states after each block, not yet normalised; those of padding mean nothing.
 
         Of a pretrained model they are normalised, as its blocks read them too: a few units of its states are thousands
         of times as large as the rest (at BOS above all), and so would be the posteriors made of them.

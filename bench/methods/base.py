@@ -1,4 +1,4 @@
-"""The contract every method fulfils, and the Gaussian arithmetic its latent variables share.
+"""The contract every method fulfils; the arithmetic of its Gaussians is in bench/methods/gaussian.py.
 
 Shapes throughout: B examples of a batch, K samples of z an example, G latent groups (layers, segments, steps), D dims
 a group, T positions, d hidden size, V vocabulary. A latent is one tensor ``z[..., B, G, D]``; a plain language model
@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from bench.backbones.base import Backbone, Context, Injection
 from bench.batch import Batch, Sequences
 from bench.decoding import Steering, decode
 from bench.errors import BenchError
+from bench.methods.gaussian import Gaussian, Posterior, standard_normal
 from bench.nll import linear_nll
 from bench.registry import BACKBONES
 
@@ -74,116 +75,6 @@ def linear(inputs: int, outputs: int, bias: bool = True, std: float = 0.02) -> n
     if bias:
         nn.init.zeros_(layer.bias)
     return layer
-
-
-@dataclass(frozen=True)
-class Gaussian:
-    """A diagonal Gaussian over the last dimension: ``mean`` and ``logvar`` [..., D]."""
-
-    mean: Tensor
-    logvar: Tensor
-
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Reparameterised draw, [..., D]."""
-        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
-        return self.mean + noise * (0.5 * self.logvar).exp()
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """log N(z; mean, exp(logvar)), nats, summed over D: [...]."""
-        squared = (z - self.mean) ** 2 * torch.exp(-self.logvar)
-        return -0.5 * (squared + self.logvar + math.log(2 * math.pi)).sum(-1)
-
-    def kl_dims(self, other: Gaussian) -> Tensor:
-        """KL(self || other) of each dimension in closed form, nats: [..., D]."""
-        ratio = self.logvar - other.logvar
-        scaled = (self.mean - other.mean) ** 2 * torch.exp(-other.logvar)
-        return 0.5 * (ratio.exp() + scaled - 1 - ratio)
-
-    def kl(self, other: Gaussian) -> Tensor:
-        """KL(self || other) in closed form, nats, summed over D: [...]."""
-        return self.kl_dims(other).sum(-1)
-
-
-def split_gaussian(parameters: Tensor, clamp: float | None = None) -> Gaussian:
-    """[..., 2D] -> mean and logvar halves; logvar clamped to [-clamp, clamp] where asked."""
-    mean, logvar = parameters.chunk(2, dim=-1)
-    return Gaussian(mean, logvar if clamp is None else logvar.clamp(-clamp, clamp))
-
-
-def standard_normal(z: Tensor) -> Gaussian:
-    """N(0, I) in the shape of z."""
-    return Gaussian(torch.zeros_like(z), torch.zeros_like(z))
-
-
-def groups_present(used: Tensor, groups: int) -> Tensor:
-    """[B, G], True at the groups (segments, steps) that each text has, of ``used`` [B] how many."""
-    return torch.arange(groups, device=used.device) < used[:, None]
-
-
-def mark_absent(z: Tensor, present: Tensor) -> Tensor:
-    """NaN in z [..., B, G, D] at the groups that [B, G] says are not there."""
-    return torch.where(present[..., None], z, torch.nan)
-
-
-def only_present(present: Tensor, gaussian: Gaussian) -> Gaussian:
-    """N(0, I) where [B, G] says that a text has no such group: the same under prior and posterior, so it adds 0."""
-    mean, logvar = (torch.where(present[..., None], part, 0) for part in (gaussian.mean, gaussian.logvar))
-    return Gaussian(mean, logvar)
-
-
-class Posterior(Protocol):
-    """q(z|x) = prod_g q(z_g | z_<g, x) for the B examples of one batch.
-
-    Its Gaussians may be another family's distributions with the same methods (bench/methods/codebook.py).
-    """
-
-    def sample(self, k: int, generator: torch.Generator | None = None) -> Tensor:
-        """K ancestral draws, [K, B, G, D], reparameterised."""
-        ...
-
-    def conditional(self, z: Tensor) -> Gaussian:
-        """The Gaussians q(z_g | z_<g, x) at the given z [..., B, G, D] (z may broadcast over B)."""
-        ...
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """log q(z_g | z_<g, x), [..., B, G]."""
-        ...
-
-    @property
-    def mean(self) -> Tensor:
-        """[B, G, D] conditional means, lower groups at their means."""
-        ...
-
-    @property
-    def logvar(self) -> Tensor:
-        """[B, G, D] conditional log-variances, lower groups at their means."""
-        ...
-
-
-@dataclass(frozen=True)
-class IndependentPosterior:
-    """Groups that do not depend on each other: one Gaussian [B, G, D]."""
-
-    gaussian: Gaussian
-
-    def sample(self, k: int, generator: torch.Generator | None = None) -> Tensor:
-        shape = (k, *self.gaussian.mean.shape)
-        return Gaussian(self.gaussian.mean.expand(shape), self.gaussian.logvar.expand(shape)).sample(generator)
-
-    def conditional(self, z: Tensor) -> Gaussian:
-        shape = torch.broadcast_shapes(z.shape, self.gaussian.mean.shape)
-        return Gaussian(self.gaussian.mean.expand(shape), self.gaussian.logvar.expand(shape))
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        return self.gaussian.log_prob(z)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.gaussian.mean
-
-    @property
-    def logvar(self) -> Tensor:
-        return self.gaussian.logvar
 
 
 @dataclass(frozen=True)

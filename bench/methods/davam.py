@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import initialise
 from bench.batch import Batch, Sequences, training_batches
-from bench.methods.base import Condition, MethodOptions, Stage, Terms, groups_present, linear, mark_absent, refuse
+from bench.methods.base import Condition, MethodOptions, Stage, Terms, linear, refuse
 from bench.methods.codebook import SMALLEST, Choice, Codebook, Codes
+from bench.methods.gaussian import groups_present, mark_absent
 from bench.methods.lstm_vae import last_state
 from bench.methods.stepwise import Lengths, PixelCNN, Stepwise, StepwiseOptions, Walk, steps_of
 

@@ -16,21 +16,14 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from bench.backbones.base import Backbone, Injection, make_pooling
 from bench.batch import Batch
 from bench.errors import BenchError
-from bench.methods.base import (
-    Condition,
-    Gaussian,
-    Method,
-    MethodOptions,
-    linear,
-    refuse,
-    split_gaussian,
-    standard_normal,
-)  # fmt: skip
+from bench.methods.base import Condition, Method, MethodOptions, linear, refuse
+from bench.methods.gaussian import Gaussian, split_gaussian, standard_normal
 
 
 @dataclass(frozen=True)
@@ -58,8 +51,8 @@ class DellaOptions(MethodOptions):
     start: int = 1
     end: int = 0
     first_prior: Literal["standard", "learned"] = "standard"
-    clamp: float = 5.0
-    rank: int = 4
+    clamp: PositiveFloat = 5.0
+    rank: PositiveInt = 4
     product: Literal["paper", "liu"] = "paper"
     initialisation: Literal["identity", "paper"] = "identity"
     untied: bool = False

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from bench.backbones.base import Backbone, Injection
 from bench.batch import Batch
-from bench.methods.base import Condition, Gaussian, IndependentPosterior, Method, linear
+from bench.methods.base import Condition, Method, linear
+from bench.methods.gaussian import Gaussian, IndependentPosterior
 from bench.methods.single import SingleEncoder, SingleOptions
 
 
@@ -21,6 +22,7 @@ class Embed(Method):
         "embed+bow": {"annealing": "constant", "bow": 0.2},
         "embed+annealing+bow": {"bow": 0.2},
         "embed+annealing+bn": {"batch_norm": True},
+        "no-recurrence": {},  # what TRACE's Sec. 5.3 calls it
     }
     Options = SingleOptions
 

@@ -12,17 +12,8 @@ from torch import Tensor, nn
 
 from bench.backbones.base import Backbone
 from bench.batch import Batch, Sequences
-from bench.methods.base import (
-    Condition,
-    Gaussian,
-    MethodOptions,
-    Stage,
-    groups_present,
-    mark_absent,
-    only_present,
-    split_gaussian,
-    standard_normal,
-)
+from bench.methods.base import Condition, MethodOptions, Stage
+from bench.methods.gaussian import Gaussian, groups_present, mark_absent, only_present, split_gaussian, standard_normal
 from bench.methods.stepwise import (
     Lengths,
     PixelCNN,
@@ -72,7 +63,7 @@ class VAEAttn(Stepwise):
         return self._sequences(self.lengths.sample(n, generator), generator)
 
     def sample_prior_for(self, n: int, tokens: int, generator: torch.Generator | None = None) -> Tensor:
-        return self._sequences(torch.full_like(self.lengths.log_p[:1], tokens + 1).long().expand(n), generator)
+        return self._sequences(torch.full((n,), tokens + 1, device=self.lengths.log_p.device), generator)
 
     def _sequences(self, used: Tensor, generator: torch.Generator | None) -> Tensor:
         longest = int(used.max())

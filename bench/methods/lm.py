@@ -10,7 +10,8 @@ from torch import Tensor
 from bench.backbones.base import NOTHING, Backbone, Injection
 from bench.batch import Batch
 from bench.errors import BenchError
-from bench.methods.base import Condition, IndependentPosterior, Method, MethodOptions, refuse, standard_normal
+from bench.methods.base import Condition, Method, MethodOptions, refuse
+from bench.methods.gaussian import IndependentPosterior, standard_normal
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,8 @@ from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import LSTM, LSTMEncoder, initialise
 from bench.batch import Batch, Sequences
 from bench.errors import BenchError
-from bench.methods.base import (
-    Condition,
-    Gaussian,
-    IndependentPosterior,
-    Method,
-    MethodOptions,
-    Stage,
-    linear,
-    split_gaussian,
-)
+from bench.methods.base import Condition, Method, MethodOptions, Stage, linear
+from bench.methods.gaussian import Gaussian, IndependentPosterior, split_gaussian
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from bench.backbones.base import Backbone, Injection
 from bench.backbones.gpt2 import GPT2
 from bench.batch import Batch
 from bench.errors import BenchError
-from bench.methods.base import Condition, IndependentPosterior, Method, MethodOptions, linear, split_gaussian
+from bench.methods.base import Condition, Method, MethodOptions, linear
 from bench.methods.embed import to_embedding
+from bench.methods.gaussian import IndependentPosterior, split_gaussian
 from bench.methods.memory import ToMemory
 from bench.vocabulary import PAD
 

@@ -11,15 +11,8 @@ from torch import Tensor, nn
 from bench.backbones.base import Backbone, make_pooling
 from bench.batch import Batch
 from bench.errors import BenchError
-from bench.methods.base import (
-    Condition,
-    Gaussian,
-    IndependentPosterior,
-    MethodOptions,
-    linear,
-    split_gaussian,
-    standard_normal,
-)
+from bench.methods.base import Condition, MethodOptions, linear
+from bench.methods.gaussian import Gaussian, IndependentPosterior, split_gaussian, standard_normal
 
 
 @dataclass(frozen=True)

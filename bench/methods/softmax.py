@@ -10,7 +10,8 @@ from torch import Tensor
 
 from bench.backbones.base import Backbone, Injection
 from bench.batch import Batch
-from bench.methods.base import Condition, Gaussian, IndependentPosterior, Method, linear
+from bench.methods.base import Condition, Method, linear
+from bench.methods.gaussian import Gaussian, IndependentPosterior
 from bench.methods.single import SingleEncoder, SingleOptions
 
 

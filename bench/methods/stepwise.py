@@ -19,7 +19,8 @@ from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import LSTM, LSTMEncoder
 from bench.batch import Batch, Sequences
 from bench.errors import BenchError
-from bench.methods.base import Condition, IndependentPosterior, Method, MethodOptions, groups_present, mark_absent
+from bench.methods.base import Condition, Method, MethodOptions
+from bench.methods.gaussian import IndependentPosterior, groups_present, mark_absent
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Stepwise(Method):
 
 
 def steps_of(condition: Condition, steps: int) -> Tensor:
-    """[B, T], the same of a condition that :meth:`Stepwise.condition` made."""
+    """[B, T], True at the steps each text has, by a condition that :meth:`Stepwise.condition` made."""
     assert isinstance(condition, Steps)
     return groups_present(condition.used, steps)
 

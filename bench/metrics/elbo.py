@@ -1,6 +1,7 @@
 """rec, KL and -ELBO of the exact protocol: the KL is summed over latent groups, as the bound needs.
 
-Where the number of groups is a part of z (the latent sequences of DAVAM), -log p(G_i) is in it; elsewhere it is 0.
+Where the number of groups is a part of z (the latent sequences of DAVAM) its price is in it: -log p(G_i), or that of an
+end code after the others, whose part in the price of the number is then in the groups' KL. Elsewhere it is 0.
 The KL a group is reported beside it: the mean over the groups an example uses, and in its note every group's own, each
 over the examples that use it.
 """
@@ -54,8 +55,8 @@ METRIC = Metric(
                  (0, inf), "DELLA Eq. 6"),
         Quantity("kl_per_group", "KL/group", "none", "mean_i (1/G_i) sum_g KL(q(z_g|z_<g,x_i) || p(z_g|z_<g))",
                  "nats/example/group", (0, inf), "as kl, over the G_i groups of an example"),
-        Quantity("length", "Length", "none", "mean_i -log p(G_i)", "nats/example", (0, inf),
-                 "the part of kl that says how long a latent sequence is"),
+        Quantity("length", "Length", "none", "mean_i -log p(G_i), or of an end code -log p(end|z_i)",
+                 "nats/example", (0, inf), "the part of kl that no group has"),
         Quantity("nelbo", "-ELBO", "down", "rec + kl", "nats/example", (0, inf), "DELLA Eq. 2"),
     ),
     compute=_compute,

@@ -40,7 +40,8 @@ class LikelihoodFile:
     log_q_full: [N] log (1/N) sum_j q(z_i|x_j).
     log_q_batch: [N] the same over batches of ``mi_batch`` in test order.
     length: [N] -log p(G_i), what it costs to say how many groups there are where that is a part of z (latent
-        sequences): in every bound and in the KL of the whole z, and in no group's. 0 elsewhere.
+        sequences), or -log p(end|z_1 ... z_G) where an end code says it: in every bound and in the KL of the whole z,
+        and in no group's. 0 elsewhere.
     mean, logvar: [N, G, D] posterior means and log-variances, averaged over ``draws`` of the lower groups. Of a
         conditional model the means are those of q(z_g|z_<g, x, c) minus those of p(z_g|z_<g, c): what x adds.
     noise: [G, D] what the averages ``mean`` vary by from one such average to the next, for want of more draws: the
@@ -82,12 +83,14 @@ class LikelihoodFile:
         conditional: bool = False,
     ) -> LikelihoodFile:  # fmt: skip
         """Zero-filled arrays of the right shapes; every example uses every group."""
-        vector, counts = (lambda: np.zeros(n)), (lambda: np.zeros(n, dtype=np.int64))
-        return cls(
-            vector(), np.zeros((n, groups)), np.zeros((m, k)), np.zeros((m, k)), vector(), vector(), vector(), vector(),
-            np.zeros((n, groups, latent)), np.zeros((n, groups, latent)), np.zeros((groups, latent)),
-            counts(), counts(), np.full(n, groups, dtype=np.int64), counts(), samples, mi_batch, draws, conditional,
-        )  # fmt: skip
+        sizes = {"N": n, "M": m, "K": k, "G": groups, "D": latent}
+        arrays: dict[str, Any] = {
+            name: np.zeros([sizes[axis] for axis in axes], np.int64 if name in COUNTS else np.float64)
+            for name, axes in AXES.items()
+            if axes
+        }
+        arrays["used"][:] = groups
+        return cls(**arrays, samples=samples, mi_batch=mi_batch, draws=draws, conditional=conditional)
 
     def write(self, stream: IO[bytes]) -> None:
         """As .npz; posterior means and log-variances in float32, everything that is summed in float64."""

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from bench.data import kjv2bbe, local, papers, sotu_story
 from bench.data.base import SPLITS, distinct_pairs, split, split_pairs
 from bench.data.prepare import prepare, read_split
+from bench.digests import settings
 from bench.errors import BenchError
 from bench.files import read_json
 from bench.schema import Backbone, Dataset, Suite
-from bench.suite import settings
 from bench.vocabulary import encode, load_tokenizer
 
 TINY = Backbone(layers=1, width=8, heads=1, vocabulary=300, max_tokens=6, max_source_tokens=8)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from bench import suite as suites
+from bench import digests
 from bench.data.prepare import fit_tokenizer, prepare
 from bench.files import read_json, sha256
 from bench.report.notes import data_notes
@@ -128,8 +128,8 @@ def test_the_tokenizer_is_part_of_what_prepared_data_depend_on() -> None:
                 "backbone": backbone,
             }
         )
-        return suites.settings(suite, "prepare", "bbe")
+        return digests.settings(suite, "prepare", "bbe")
 
     assert prepared("bpe") != prepared("words")
     # What suites with BPE had before there was another tokenizer: train, valid, test, data_dir, vocabulary, max_tokens.
-    assert prepared("bpe") == suites.digest(None, None, None, None, 500, 256)
+    assert prepared("bpe") == digests.digest(None, None, None, None, 500, 256)

@@ -22,7 +22,8 @@ from bench import likelihood
 from bench.backbones.base import NOTHING, Injection
 from bench.batch import Batch, Sequences, collate
 from bench.likelihood import importance_weights, statistics
-from bench.methods.base import Condition, Gaussian, IndependentPosterior, Method, MethodOptions
+from bench.methods.base import Condition, Method, MethodOptions
+from bench.methods.gaussian import Gaussian, IndependentPosterior
 from bench.metrics import au, elbo, iw, mi, paper_davam, paper_della, paper_trace
 from bench.metrics.bootstrap import mean_ci
 from bench.metrics.likelihood_file import LikelihoodFile, importance_weighted_nll

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from bench.batch import collate
-from bench.methods.base import BagOfWords, Gaussian
+from bench.methods.base import BagOfWords
+from bench.methods.gaussian import Gaussian
 from bench.vocabulary import EOS
 
 from .conftest import SEQUENCES

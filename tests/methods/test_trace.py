@@ -14,7 +14,8 @@ from bench.batch import Batch, Sequences
 from bench.decoding import _allowed
 from bench.errors import BenchError
 from bench.likelihood import statistics
-from bench.methods.trace import Normalise, Trace, TraceOptions
+from bench.methods.recurrent import Normalise
+from bench.methods.trace import Trace, TraceOptions
 from bench.schema import Backbone, Likelihood, MethodSpec
 from bench.vocabulary import BOS, EOS
 

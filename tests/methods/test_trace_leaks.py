@@ -11,7 +11,8 @@ from torch import Tensor
 from bench.backbones.base import Cache
 from bench.batch import Batch
 from bench.decoding import Steering, decode
-from bench.methods.base import Condition, Gaussian
+from bench.methods.base import Condition
+from bench.methods.gaussian import Gaussian
 from bench.methods.trace import SegmentSteering, Trace
 from bench.segments import Segments
 from bench.vocabulary import BOS, EOS

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.batch import Batch, Sequences
-from bench.methods.trace import Reading, Trace, parallel_samples
+from bench.methods.recurrent import Reading, parallel_samples
+from bench.methods.trace import Trace
 from bench.segments import Segments
 from bench.vocabulary import BOS, EOS
 

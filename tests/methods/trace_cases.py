@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench import model as models
 from bench.batch import Batch
-from bench.methods.base import Gaussian
+from bench.methods.gaussian import Gaussian
 from bench.methods.trace import Trace
 from bench.schema import Decoding, MethodSpec
 
