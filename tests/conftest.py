@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -26,6 +27,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "method_name" in metafunc.fixturenames:
         names = [*registry.methods(), *metafunc.config.getoption("--method")]
         metafunc.parametrize("method_name", names)
+
+
+@pytest.fixture(autouse=True)
+def torch_as_it_was() -> Iterator[None]:
+    """Threads and determinism are the process's: what one test sets is no other's, and each draws from seed 0."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.manual_seed(0)
+    yield
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode(mode)
+    torch.utils.deterministic.fill_uninitialized_memory = fill
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from bench.batch import Sequences
 from bench.likelihood import importance_weights
 from bench.methods.base import Method
 from bench.schema import Backbone, Decoding, MethodSpec
-from benchmarks import generation, likelihood, speed, training
+from benchmarks import generation, likelihood, lstm, speed, trace, training
 from benchmarks.plain import PlainDella, PlainLM, padded
 from benchmarks.speed import Setting, Size
 
@@ -109,3 +109,46 @@ def test_every_benchmark_runs(benchmark: ModuleType) -> None:
     for equal in (True, False):
         lines = list(speed.table(benchmark.FORMS, Setting(TURN, "cpu", equal), 1, 1e12, lambda name: 0.0))
         assert len(lines) == 6 and all(line.endswith(") |") for line in lines[3::2]), "ratios are in the rows of ours"
+
+
+WORDS = Backbone(
+    kind="lstm", layers=1, width=8, embedding=6, dropout=0.5, tokenizer="words", vocabulary=50, max_tokens=40
+)
+
+
+@pytest.mark.parametrize(("name", "latent"), [("lstm-lm", 0), ("lstm-vae", lstm.LATENT)])
+def test_plain_lstms_have_the_same_loss_and_gradients(name: str, latent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lstm, "SIZE", WORDS)
+    method = models.build(MethodSpec(use=name), WORDS, seed=0).eval()
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    plain, batch = lstm.plain_like(method, latent).eval(), lstm.texts("cpu")[0]
+    losses = []
+    for loss in (lambda: lstm.loss(method, batch), lambda: plain(batch.ids)):
+        torch.manual_seed(2)
+        losses.append(loss())
+        losses[-1].backward()
+    torch.testing.assert_close(*losses)
+    assert len(list(plain.parameters())) == len(list(method.parameters()))
+    of_ours = dict(method.named_parameters())
+    for part, parameter in plain.named_parameters():
+        where, _, rest = part.partition(".")
+        torch.testing.assert_close(parameter.grad, of_ours[f"{lstm.NAMES[where]}.{rest}"].grad, atol=1e-5, rtol=1e-4)
+    with pytest.raises(SystemExit, match="not the same model"), torch.no_grad():
+        plain.output.weight.mul_(2)
+        lstm.same_loss(method, plain, batch)
+
+
+def test_the_benchmarks_of_recurrent_latents_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lstm, "SIZE", WORDS)
+    monkeypatch.setattr(lstm, "LENGTHS", (3, 5))
+    rows = list(lstm.lines("cpu", 1, 1, 1))
+    forms = len(lstm.forms("cpu"))
+    assert [row.split(" | ")[0] for row in rows[2:]] == [
+        f"| {name}" for name in ("lstm-lm", "lstm-vae", *lstm.OURS_ALONE) for _ in range(forms)
+    ]
+    monkeypatch.setattr(trace, "LENGTHS", (1, 5))
+    table = trace.table(trace.Size("tiny", layers=1, width=8, batch=2, tokens=12), 1)
+    assert sum(line.startswith(("| 1 |", "| 5 |")) for line in table) == 2

@@ -152,6 +152,54 @@ def test_a_full_disk_while_weights_are_written_is_one_clear_line(tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("bound", "code"), [("nan", 2), ("12.5", None)])
+def test_a_training_that_diverged_is_named_where_its_model_is_read(
+    bound: str, code: int | None, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    """No text can be drawn of weights that are not numbers; where its last bound is finite that is an error of ours."""
+    import torch
+
+    from bench import model as models
+    from bench.files import read_json
+    from bench.paths import CellPaths
+    from tests import trained_cell
+
+    monkeypatch.chdir(tmp_path)
+    trained_cell.write_cell(tmp_path, "bbe", "embed")
+    paths = CellPaths("trained", "bbe", "embed", 1)
+    broken = models.load(paths.model)
+    with torch.no_grad():
+        broken.project.weight.fill_(float("nan"))
+    models.save(broken, read_json(paths.model / "config.json"), paths.model)
+    paths.history.write_text(f"step,valid_nelbo\n0,30.0\n9,{bound}\n")
+    call = ["generate", "--suite", "trained.yaml", "--dataset", "bbe", "--method", "embed", "--seed", "1"]
+    if code is None:
+        with pytest.raises(RuntimeError, match="probability tensor contains"):
+            main(call)
+    else:
+        assert main(call) == code
+        assert f"{paths.history}: the training diverged (generate: " in (error := capsys.readouterr().err)
+        assert error.count("\n") == 1
+    assert not paths.samples.exists()
+
+
+def test_what_metrics_and_methods_list(capsys) -> None:
+    from bench import registry
+
+    for name in registry.metrics():
+        assert main(["metrics", name]) == 0
+        listed, metric = capsys.readouterr().out, registry.load_metric(name)
+        for quantity in metric.quantities:
+            assert f"  {quantity.key}: {quantity.formula}\n" in listed and quantity.source in listed
+        assert all(f"signature: {signature}" in listed for signature in metric.signatures)
+        assert all(f"{option}={value}" in listed for option, value in metric.defaults.items())
+    assert main(["metrics", "blue"]) == 2
+    assert "did you mean 'bleu'?" in capsys.readouterr().err
+    assert main(["methods"]) == 0
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert rows == [*registry.methods(), *registry.datasets()]
+
+
 def test_a_reader_that_leaves_is_no_error_message() -> None:
     command = f"{sys.executable} -m bench metrics | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)

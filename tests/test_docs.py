@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import dag
 from bench.cli import _parser
 from bench.paths import releases
 from bench.report import catalogue
@@ -46,12 +48,39 @@ def test_every_command_a_document_gives_is_one(document: Path, capsys: pytest.Ca
             assert {*getattr(given, "frozen", ())} <= {*releases(ROOT)}
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_target_a_document_asks_snakemake_for_is_one(document: Path) -> None:
+    """A report, a rule of the Snakefile or a file of a run; and what it configures can be configured."""
+    rules = set(re.findall(r"^rule (\w+):", (ROOT / "Snakefile").read_text(encoding="utf-8"), re.M))
+    for words in _lines(document.read_text(encoding="utf-8"), "snakemake "):
+        configured = words[words.index("--config") + 1 :] if "--config" in words else []
+        for setting in itertools.takewhile(lambda word: "=" in word, configured):
+            assert setting.partition("=")[0] in dag.DEFAULTS, f"{document.name}: {setting}"
+        targets = words[words.index("--") + 1 :] if "--" in words else [w for w in words if w.startswith("reports/")]
+        for target in targets:
+            name = re.sub(r"^reports/|\.\w+$", "", target)
+            known = target in rules or target.startswith("results/runs/") or name in ("compare", "compare-pareto")
+            assert known or catalogue.find(name), f"{document.name}: {target}"
+
+
+def test_there_are_commands_to_look_at() -> None:
+    """Or the tests above would hold of nothing."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(_commands(text)) > 10 and len(_lines(text, "snakemake ")) > 15
+
+
 def _commands(text: str) -> list[list[str]]:
-    """What follows ``python -m bench``, in a block or a line's own ticks, as a shell would split it."""
+    """What follows ``python -m bench``, in a block or a line's own ticks."""
+    return [words[3:] for words in _lines(text, "python -m bench ")]
+
+
+def _lines(text: str, start: str) -> list[list[str]]:
+    """The commands that start so, in a block or a line's own ticks, as a shell would split them."""
     fence = re.compile(r"^```.*?^```", re.M | re.S)
     blocks = "\n".join(fence.findall(text)).replace("\\\n", " ").splitlines()
     lines = [line.strip() for line in blocks] + [" ".join(span.split()) for span in INLINE.findall(fence.sub("", text))]
-    return [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m bench ")]
+    each = [part.strip() for line in lines for part in line.split("&&")]
+    return [shlex.split(line, comments=True) for line in each if line.startswith(start)]
 
 
 def _is_there(link: str, document: Path) -> bool:

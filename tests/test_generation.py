@@ -125,6 +125,22 @@ def test_rows_without_a_model(suite: Suite) -> None:
     assert [row["text"] for row in samples("human", 0)] == valid.texts[:DRAWN]
 
 
+def test_fewer_human_texts_than_samples(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("trained.yaml").read_text().replace(f"samples: {DRAWN}", "samples: 10")
+    Path("trained.yaml").write_text(text)
+    where = ["--suite", "trained.yaml", "--dataset", "sotu-story"]
+    data = CellPaths("trained", "sotu-story", "human", 0).data
+    pairs = [f"{letter} source\t{letter} text" for letter in "abcdefghijkl"]  # ten sources, but of nine references
+    (data / "test.txt").write_text("".join(f"{pair}\n" for pair in pairs))
+    manifest = json.loads((data / "manifest.json").read_text())
+    manifest["splits"]["test"]["sha256"] = sha256(data / "test.txt")
+    write_json(data / "manifest.json", manifest)
+    assert main(["untrained", *where, "--row", "human"]) == 2
+    error = capsys.readouterr().err
+    assert "dataset 'sotu-story': the human row needs 10 validation texts (generation.samples), there are 9" in error
+    assert error.count("\n") == 1 and not CellPaths("trained", "sotu-story", "human", 0).samples.exists()
+
+
 def test_a_text_is_scored_against_the_reference_of_its_source(suite: Suite) -> None:
     """The copied sources, by the standalone scorer and by the cell's: the same number."""
     run("untrained", row="copy")

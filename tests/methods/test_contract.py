@@ -90,7 +90,7 @@ def test_only_what_says_so_is_left_out() -> None:
     for name in registry.methods():
         for task_name, task in TASKS.items():
             try:
-                models.build(MethodSpec(use=name), task.size, 0, task.conditional)
+                models.build(MethodSpec(use=name, options=debug_options(name)), task.size, 0, task.conditional)
             except BenchError as error:
                 assert f"method '{name}'" in str(error)
                 refused.add((name, task_name))

@@ -13,6 +13,7 @@ from bench.metrics import bootstrap as module
 from bench.metrics import cnd, distinct, entropy, jaccard, self_bleu
 from bench.metrics.base import Metric, TextInputs
 from bench.metrics.bootstrap import Bootstrap, Examples, mean_ci, resample_counts, resolve_options, whole_number
+from tests.metrics import oracles
 
 
 def coverage(interval: Callable[[np.random.Generator], tuple[float, float]], truth: float, trials: int) -> float:
@@ -129,19 +130,13 @@ def test_the_interval_of_a_ratio_draws_both_parts_of_an_example_together() -> No
     assert interval == pytest.approx((low, high), rel=1e-12)
 
 
-def random_texts(rng: np.random.Generator, n: int) -> list[str]:
-    """Zipf words, lengths 3..24: texts that differ in how much they contribute."""
-    p = 1 / np.arange(1, 301)
-    return [" ".join(map(str, rng.choice(300, rng.integers(3, 25), p=p / p.sum()))) for _ in range(n)]
-
-
 @pytest.mark.parametrize(
     ("metric", "keys"),
     [
         (distinct.METRIC, ["dist1", "dist2", "dist3"]),
         (entropy.METRIC, ["ent1", "ent2"]),
         (cnd.METRIC, ["cnd_logcos1", "cnd_norm2", "cnd_cr3"]),
-        (jaccard.METRIC, ["js1", "js2"]),
+        (jaccard.METRIC, ["js1", "js2", "js_max"]),
         (self_bleu.METRIC, ["self_bleu2", "self_bleu4"]),
     ],
     ids=lambda parameter: getattr(parameter, "name", ""),
@@ -149,8 +144,8 @@ def random_texts(rng: np.random.Generator, n: int) -> list[str]:
 def test_intervals_of_whole_set_metrics_cover_the_expectation_at_this_n(metric: Metric, keys: list[str]) -> None:
     """Nominal 95 %; 120 samples of 100 texts, the expectation taken as their mean."""
     rng = np.random.default_rng(11)
-    references = random_texts(rng, 100)
-    samples = [TextInputs(random_texts(rng, 100), references) for _ in range(120)]
+    references = oracles.zipf_texts(rng, 100)
+    samples = [TextInputs(oracles.zipf_texts(rng, 100), references) for _ in range(120)]
     results = [metric.compute(sample, {"resamples": 300}) for sample in samples]
     for key in keys:
         expectation = np.mean([values[key].value for values in results])

@@ -110,13 +110,3 @@ def test_two_texts_have_a_value_but_no_interval_and_one_text_has_neither() -> No
     assert module.METRIC.compute(TextInputs(["a b c", "a b c"], []), {})["js_max"].ci95 is None
     with pytest.raises(Undefined, match="jaccard: needs at least 2 generated texts, got 1"):
         module.METRIC.compute(TextInputs(["a b"], ["z"]), {})
-
-
-def test_the_interval_of_the_maximum_covers_its_expectation_at_this_n() -> None:
-    """Nominal 95 %; 120 samples of 100 texts, the expectation taken as their mean."""
-    rng = np.random.default_rng(11)
-    samples = [TextInputs(oracles.zipf_texts(rng, 100)) for _ in range(120)]
-    values = [module.METRIC.compute(sample, {"resamples": 300})["js_max"] for sample in samples]
-    expectation = np.mean([value.value for value in values])
-    ends = [value.ci95 or (np.inf, np.inf) for value in values]
-    assert 0.85 <= np.mean([low <= expectation <= high for low, high in ends]) <= 0.995

@@ -71,8 +71,3 @@ def test_signatures_agree_in_every_part() -> None:
     assert signatures.difference("bleu|n:4|v:1", "bleu|n:4|v:2") == "v is 1, not 2"
     assert signatures.difference("bleu|v:1", "bleu|n:4|v:1") == "n is absent, not 4"
     assert signatures.difference("mauve|v:1", "mauve_star|v:1") == "the metric is mauve, not mauve_star"
-
-
-def test_a_columns_signature_is_the_majoritys() -> None:
-    assert signatures.prevailing(["a|N:1", "a|N:2", "a|N:1"]) == "a|N:1"
-    assert signatures.prevailing(["a|N:2", "a|N:1"]) == "a|N:2"

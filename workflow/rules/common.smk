@@ -16,7 +16,7 @@ from bench.errors import BenchError, one_line
 try:
     dag = dags.load(config)
 except BenchError as error:  # a WorkflowError would come with a traceback into this file
-    print(f"bench: {one_line(error)}", file=sys.stderr)
+    print(f"bench: {one_line(str(error))}", file=sys.stderr)
     sys.exit(2)
 
 # A DAG is millions of objects that live until the end: looking for garbage among them takes a fifth of a dry run.
