@@ -18,7 +18,7 @@ from bench.batch import Sequences, sorted_batches
 
 if TYPE_CHECKING:
     from bench.methods.base import Method
-    from bench.training import Work
+    from bench.stepper import Work
 
 STEPS = 99  # of the encoder at most, before one of the decoder
 WINDOW = 15  # steps whose mean loss a word is compared with that of the steps before

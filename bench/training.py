@@ -7,37 +7,32 @@ that a run killed anywhere and resumed is the undisturbed run.
 from __future__ import annotations
 
 import csv
-import itertools
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.parametrize import ParametrizationList
 
-from bench import aggressive, graphs, objectives, ranks
+from bench import aggressive, objectives, ranks
 from bench import device as devices
 from bench import model as models
-from bench.batch import Batch, Sequences, cut, length_batches, sorted_batches, token_batches, training_batches
+from bench.batch import Batch, Sequences, length_batches, sorted_batches, token_batches, training_batches
 from bench.checkpoint import Checkpoint, Progress, Saved
 from bench.cost import Meter, measured
 from bench.data.sequences import read_sequences
 from bench.errors import BenchError
 from bench.files import atomic, atomic_directory
-from bench.graphs import Graphs
 from bench.methods.base import Method, Stage, Terms
-from bench.passes import Passes
 from bench.paths import CellPaths
 from bench.progress import progress as shown
 from bench.ranks import ALONE, Ranks
 from bench.schema import Suite, Training
-from bench.sgd import SparseSGD, sparse_embeddings
+from bench.stepper import Stepper, Work
 from bench.suite import Cell, backbone_of, spec_of, training_of
 
 COLUMNS = (
@@ -121,28 +116,11 @@ def fit(
                 began = time.perf_counter()
                 run.settle()
                 meter.steps_s += time.perf_counter() - began
-                checkpoint.save(method, run.optimiser, run.best, progress, meter.spent)
-        run.graphs = None  # which hold memory, and the run that holds them
+                checkpoint.save(method, run.stepper.optimiser, run.best, progress, meter.spent)
+        run.stepper.graphs = None  # which hold memory, and the stepper that holds them
         progress, saved = progress.next_stage(), None
     method.requires_grad_(True)
     return progress.rows
-
-
-@dataclass(frozen=True)
-class Work:
-    """A batch as one process works through it.
-
-    Attributes
-    ----------
-    parts: the texts of its share, all at once or some at a time.
-    counted: False where its share is empty; the texts of ``parts`` are then another's, and weigh nothing.
-    texts, tokens: of the whole batch: how many, and how many tokens they predict.
-    """
-
-    parts: Sequence[Batch]
-    counted: bool
-    texts: int
-    tokens: int
 
 
 class Run:
@@ -153,7 +131,7 @@ class Run:
         progress: Progress, own: Ranks = ALONE,
     ) -> None:  # fmt: skip
         self.method, self.stage, self.sequences, self.seed, self.progress = method, stage, sequences, seed, progress
-        self.ranks, self.sizes = own, sequences.sizes
+        self.ranks = own
         self.plan = plan.model_copy(update=ADAPTIVE) if stage.adaptive and plan.optimiser == "sgd" else plan
         self.halving = self.plan.decay == "plateau"
         self.valid = valid if self.halving else valid.first(self.plan.valid_examples)
@@ -168,16 +146,9 @@ class Run:
                 f"a step needs {method.fewest_texts} texts, for {method.of_whole_batches}, and there is a batch of "
                 f"{smallest} (batches: {plan.batches}, batch_size: {plan.batch_size})"
             )
-        self.beta: float | Tensor = 0.0
-        self.graphs: Graphs | None = None
-        if self.plan.graphs and (recorder := graphs.recorder(self.device)) is not None:
-            if own.size > 1:
-                raise BenchError("training.graphs: steps are recorded where one process trains, not several")
-            self.graphs = Graphs(self._recorded, recorder)
-            self.beta = torch.zeros((), device=self.device)
+        self.stepper = Stepper(method, stage, sequences, self.plan, own)
+        self.stepper.sums.copy_(torch.tensor(progress.sums, dtype=torch.float64))
         self.best: dict[str, Tensor] = {}  # weights of the best validation bound
-        self.tokens = 0  # predicted in training, also while the encoder is ahead
-        self.sums = torch.tensor(progress.sums, dtype=torch.float64, device=self.device)
 
     def steps(self, saved: Saved | None) -> Iterator[tuple[int, float]]:
         """Run the steps that are left, yielding the tokens each predicted and the seconds it took, validation apart.
@@ -194,8 +165,8 @@ class Run:
             epoch = step // self.per_epoch
             if epoch not in batches:
                 batches = {epoch: self._batches(epoch)}
-            began, before = time.perf_counter(), self.tokens
-            self._step(self._work(batches[epoch][step % self.per_epoch]), batches[epoch])
+            began, before = time.perf_counter(), self.stepper.tokens
+            self._step(self.stepper.work(batches[epoch][step % self.per_epoch]), batches[epoch])
             whole = progress.step % self.per_epoch == 0
             if logged := whole if self.halving else progress.step in log_at:
                 self.settle()
@@ -205,7 +176,7 @@ class Run:
                 if plan.keep == "best" or self.halving:
                     self._keep()
             ended = whole and self._end_epoch()
-            yield self.tokens - before, seconds
+            yield self.stepper.tokens - before, seconds
             if ended:
                 break
         if self.best:
@@ -213,123 +184,43 @@ class Run:
             self._row()
 
     @property
-    def sparse(self) -> bool:
-        """Whether gradients of embeddings are: by SGD on the CPU, where it costs nothing to ask how long they are."""
-        return self.plan.optimiser == "sgd" and self.ranks.size == 1 and self.device.type == "cpu"
-
-    @property
     def _label(self) -> str:
         return f"train {self.stage.name}".strip()
 
     def _batches(self, epoch: int) -> list[np.ndarray[Any, Any]]:
         if self.plan.batch_tokens:
-            return token_batches(self.sizes, self.plan.batch_tokens, self.seed, epoch)
+            return token_batches(self.sequences.sizes, self.plan.batch_tokens, self.seed, epoch)
         make = {"pools": training_batches, "lengths": length_batches}[self.plan.batches]
         return make(self.sequences.lengths, self.plan.batch_size, self.seed, epoch)
 
-    def _work(self, rows: np.ndarray[Any, Any]) -> Work:
-        """What this process has to do of a batch of these texts."""
-        share, at_once = self.ranks.share(rows), self.plan.tokens_at_once
-        taken = share if len(share) else rows[:1]  # so that the same parameters have gradients in every process
-        parts = [taken] if at_once is None else cut(taken, self.sizes, at_once)
-        tokens = int(self.sizes[rows, 0].sum()) - len(rows)
-        return Work([self.sequences.batch(part) for part in parts], len(share) > 0, len(rows), tokens)
-
     def _begin(self, saved: Saved | None) -> None:
         """What comes before the first step, or what a checkpoint has of it."""
-        progress, stage, plan = self.progress, self.stage, self.plan
-        if progress.step == 0 and stage.begin is not None:
+        progress, begin = self.progress, self.stage.begin
+        if progress.step == 0 and begin is not None:
             _seed(self.seed, progress.before)
-            stage.begin(self.sequences, self.device)
-        self.method.requires_grad_(not stage.trained)
-        for name in stage.trained:
-            self.method.get_submodule(name).requires_grad_(True)
-        parameters = [p for p in self.method.parameters() if p.requires_grad]
-        self.optimiser: torch.optim.Optimizer
-        rate = torch.tensor(plan.learning_rate, device=self.device) if self.graphs else plan.learning_rate
-        sparse_embeddings(self.method, self.sparse)
-        if self.sparse:
-            self.optimiser = SparseSGD(parameters, plan.learning_rate)
-        elif plan.optimiser == "sgd":
-            self.optimiser = torch.optim.SGD(parameters, lr=rate, fused=True)
-        else:
-            self.optimiser = torch.optim.AdamW(
-                parameters, lr=rate, weight_decay=plan.weight_decay, fused=True, capturable=bool(self.graphs)
-            )
-        self.passes = Passes(self.method, plan)
+            begin(self.sequences, self.device)
+        self.stepper.begin()
         if saved is not None:
             self.best = saved.best
             named = dict(self.method.named_parameters())
             for name, moments in saved.moments.items():
-                self.optimiser.state[named[name]] = moments
+                self.stepper.optimiser.state[named[name]] = moments
         if progress.step == 0:
-            progress.rate = plan.learning_rate
+            progress.rate = self.plan.learning_rate
             self._row()
 
     def _step(self, work: Work, batches: list[np.ndarray[Any, Any]]) -> None:
         """One optimiser step on a batch, one of those of this epoch."""
-        progress, method = self.progress, self.method
+        progress, ahead = self.progress, self.stage.ahead if self.progress.aggressive else ()
         _seed(self.seed, progress.before + progress.step, self.ranks.rank)
-        self.beta = _written(self.beta, self._beta(progress.step))
-        for group in self.optimiser.param_groups:
-            group["lr"] = _written(group["lr"], self._rate(progress.step))
-        ahead = self.stage.ahead if progress.aggressive else ()
-        if ahead:
-            drawn = np.random.default_rng([self.seed, progress.before + progress.step])
-            others = (self._work(batches[i]) for i in _endless(drawn, len(batches)))
-            aggressive.train_ahead(method, ahead, itertools.chain([work], others), self._backward, self._apply)
-        if self.graphs is None or ahead:
-            self._whole(work, ahead)
-        else:
-            self.graphs(work.parts[0], self.device)
-            self.tokens += work.tokens
+        drawn = np.random.default_rng([self.seed, progress.before + progress.step])
+        others = (self.stepper.work(batches[i]) for i in _endless(drawn, len(batches)))
+        self.stepper.take(work, self._beta(progress.step), self._rate(progress.step), ahead, others)
         progress.step += 1
-        self.sums[2] += work.texts
-
-    def _whole(self, work: Work, ahead: Sequence[str] = ()) -> None:
-        """A step of all parts but those that are ``ahead`` of it."""
-        self.sums[:2] += self._backward(work)[1:]
-        self._apply(kept=ahead)
-
-    def _recorded(self, batch: Batch) -> None:
-        """The same of a batch that is a whole one; what it predicts is counted as often as it runs."""
-        self._whole(Work([batch], True, len(batch), 0))
 
     def settle(self) -> None:
         """Wait for the steps so far to end, and take note of their terms."""
-        self.progress.sums = self.sums.tolist()
-
-    def _backward(self, work: Work) -> Tensor:
-        """The gradients of a batch's loss, left in the parameters; that loss, and the sums of rec and KL: [3]."""
-        method, beta, options = self.method, self.beta, self.method.options
-        method.train()
-        self.tokens += work.tokens
-        found = torch.zeros(3, dtype=torch.float64, device=self.device)
-        for batch in work.parts:
-            with self.passes:
-                terms = self.stage.terms(batch.to(self.device), beta)
-            weight = work.counted * len(batch) / work.texts
-            loss = weight * objectives.loss(terms, beta, options.kl_reduction, options.free_bits)
-            loss.backward()
-            found[0] += loss.detach()
-            found[1:] += work.counted * torch.stack([terms.rec.detach().sum(), terms.kl.detach().sum()])
-            if len(work.parts) > 1:
-                _hold_norms(method)
-        gradients = [p.grad for p in method.parameters() if p.grad is not None]
-        self.ranks.add_up(gradients)
-        self.ranks.add_up([found])
-        return found
-
-    def _apply(self, kept: Sequence[str] = ()) -> None:
-        """Clip all gradients and take a step, but with the parts named in ``kept``."""
-        if isinstance(self.optimiser, SparseSGD):
-            self.optimiser.clip(self.plan.clip)
-        else:
-            torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.plan.clip)
-        for name in kept:
-            self.method.get_submodule(name).zero_grad()
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        self.progress.sums = self.stepper.sums.tolist()
 
     def _beta(self, step: int) -> float:
         return self.stage.beta(step, self._period, self.total)
@@ -390,7 +281,7 @@ class Run:
         progress = self.progress
         rec, kl, n = progress.sums
         progress.sums = [0.0, 0.0, 0.0]
-        self.sums.zero_()
+        self.stepper.sums.zero_()
         valid = self.ranks.of_first(
             lambda: validation_terms(
                 self.method, self.valid, self.plan.batch_size, self.seed, self.device, self.stage.validated
@@ -439,22 +330,10 @@ def validation_terms(
     return rec / len(sequences), kl / len(sequences), cost / len(sequences)
 
 
-def _written(held: float | Tensor, number: float) -> float | Tensor:
-    """The number, or where steps are recorded the tensor that they read, holding it."""
-    return held.fill_(number) if isinstance(held, Tensor) else number
-
-
 def _endless(drawn: np.random.Generator, n: int) -> Iterator[int]:
     """Indices below n, each drawn anew."""
     while True:
         yield int(drawn.integers(n))
-
-
-def _hold_norms(method: Method) -> None:
-    """Until the next step: a spectral norm takes one power iteration a step, in however many parts."""
-    for part in method.modules():
-        if isinstance(part, ParametrizationList):
-            part.eval()
 
 
 def _seed(seed: int, step: int, rank: int = 0) -> None:

@@ -22,6 +22,7 @@ from bench.cost import Meter
 from bench.methods.base import Method
 from bench.methods.gaussian import IndependentPosterior
 from bench.schema import Backbone, MethodSpec, Training
+from bench.stepper import Stepper, Work
 from tests.interrupted import Nowhere
 
 SIZE = Backbone(kind="lstm", layers=1, width=6, embedding=5, vocabulary=260, max_tokens=12)
@@ -61,7 +62,7 @@ def test_the_encoder_alone_is_trained_ahead_and_the_rest_alone_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While it lasts; then all of it together."""
-    method, train_ahead, apply = tiny(), aggressive.train_ahead, training.Run._apply
+    method, train_ahead, apply = tiny(), aggressive.train_ahead, Stepper.apply
     within: list[set[str]] = []
     after: list[set[str]] = []
     inside = [False]
@@ -72,17 +73,17 @@ def test_the_encoder_alone_is_trained_ahead_and_the_rest_alone_after_it(
         inside[0] = False
         within.append(moved(of, before))
 
-    def watched_apply(run: training.Run, kept: Sequence[str] = ()) -> None:
-        before = weights(run.method)
-        apply(run, kept)
+    def watched_apply(stepper: Stepper, kept: Sequence[str] = ()) -> None:
+        before = weights(stepper.method)
+        apply(stepper, kept)
         if not inside[0]:
-            after.append(moved(run.method, before))
-        assert all(p.grad is None for p in run.method.parameters())
+            after.append(moved(stepper.method, before))
+        assert all(p.grad is None for p in stepper.method.parameters())
 
     mutual_information = iter([0.5, 0.7, 0.6])
-    monkeypatch.setattr(aggressive, "STEPS", 4)
+    monkeypatch.setattr(aggressive, "STEPS", 3)
     monkeypatch.setattr(aggressive, "train_ahead", watched_ahead)
-    monkeypatch.setattr(training.Run, "_apply", watched_apply)
+    monkeypatch.setattr(Stepper, "apply", watched_apply)
     monkeypatch.setattr(aggressive, "mutual_information", lambda *_: next(mutual_information))
     fit(method, tmp_path)
     assert within == [set(PARTS)] * 9, "three epochs of three steps"
@@ -230,14 +231,14 @@ def test_tokens_of_the_encoder_ahead_are_counted_with_its_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or ``tokens_per_s`` would be a hundredth of what is processed."""
-    backward, worked, meter = training.Run._backward, [], Meter()
+    backward, worked, meter = Stepper.backward, [], Meter()
 
-    def watched(run: training.Run, work: training.Work) -> Tensor:
+    def watched(stepper: Stepper, work: Work) -> Tensor:
         worked.append(work.tokens)
-        return backward(run, work)
+        return backward(stepper, work)
 
-    monkeypatch.setattr(aggressive, "STEPS", 4)
-    monkeypatch.setattr(training.Run, "_backward", watched)
+    monkeypatch.setattr(aggressive, "STEPS", 3)
+    monkeypatch.setattr(Stepper, "backward", watched)
     monkeypatch.setattr(aggressive, "mutual_information", lambda *_: 1.0)
     fit(tiny(), tmp_path, meter)
     assert meter.tokens == sum(worked) and len(worked) == 9 * 4, "three steps ahead, and one of all"

@@ -25,6 +25,7 @@ from bench.errors import BenchError
 from bench.methods.base import Method
 from bench.ranks import Ranks
 from bench.schema import Backbone, MethodSpec, Training
+from bench.stepper import Stepper
 from bench.training import Run
 from tests.fetches import fetch
 from tests.interrupted import Nowhere
@@ -113,7 +114,7 @@ def test_a_recorded_training_is_the_training(name: str, monkeypatch: pytest.Monk
     AdamW has its rate and steps in single precision where it is recorded.
     """
     torch.set_num_threads(1)
-    monkeypatch.setattr(Run, "sparse", False)  # as on a GPU
+    monkeypatch.setattr(Stepper, "sparse", False)  # as on a GPU
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)  # what its LSTM hands to its gradients gets lost
     monkeypatch.setattr(aggressive, "STEPS", 3)
     monkeypatch.setattr(aggressive, "mutual_information", lambda *rest: -1.0)  # for one epoch the encoder is ahead

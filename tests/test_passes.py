@@ -46,7 +46,7 @@ def gradients(run: Run, rows: Any) -> tuple[Tensor, Tensor]:
     """Loss and terms, and all gradients as one vector."""
     run.method.zero_grad()
     torch.manual_seed(0)
-    found = run._backward(run._work(np.asarray(rows)))
+    found = run.stepper.backward(run.stepper.work(np.asarray(rows)))
     return found, torch.cat([p.grad.flatten() for p in run.method.parameters() if p.grad is not None])
 
 
@@ -106,7 +106,7 @@ def test_an_encoder_that_is_not_trained_gives_the_codes_that_validation_has() ->
     for stage in (codes, prior):
         run = Run(method, stage, data, data, LOW, 1, Progress())
         run._begin(None)
-        with torch.no_grad(), run.passes:
+        with torch.no_grad(), run.stepper.passes:
             lowered.append(method.encoder(batch))
     with torch.no_grad():
         full = method.encoder(batch)

@@ -60,7 +60,7 @@ def test_words_that_were_not_read_stay() -> None:
 
 
 def test_the_scale_is_of_the_gradients_there_were_and_the_step_of_those_there_are() -> None:
-    """As ``Run._apply`` has it where some parts do not take the step: they count in the norm."""
+    """As ``Stepper.apply`` has it where some parts do not take the step: they count in the norm."""
     model, expected = Model(), Model(sparse=False)
     for each in (model, expected):
         each.loss(0).backward()

@@ -13,6 +13,7 @@ from bench import training
 from bench.checkpoint import Progress
 from bench.methods.base import Method, Stage
 from bench.schema import Training
+from bench.stepper import Stepper
 from bench.training import Run
 from tests.methods.conftest import TASKS, build
 
@@ -63,13 +64,13 @@ def test_a_step_minimises_what_its_stage_says(name: str, step: int, monkeypatch:
     """With the beta of that step, which is a fraction where there is annealing."""
     task = TASKS["lstm" if name.startswith(("lstm", "vae-attn", "gavam", "davam")) else "gpt2"]
     method = build(name, task)
-    monkeypatch.setattr(Run, "_apply", lambda run, kept=(): None)  # so that gradients stay
+    monkeypatch.setattr(Stepper, "apply", lambda stepper, kept=(): None)  # so that gradients stay
     for stage in method.stages():
         run = Run(method, stage, task.sequences, task.sequences, PLAN, SEED, Progress(step=step, aggressive=False))
         run._begin(None)
         begun = {key: tensor.clone() for key, tensor in method.state_dict().items()}
         method.zero_grad()
-        run._step(run._work(TEXTS), [])
+        run._step(run.stepper.work(TEXTS), [])
         found = gradients(method)
         method.load_state_dict(begun)
         method.zero_grad()
@@ -106,12 +107,12 @@ def test_steps_are_those_of_the_optimiser(kind: str, plan: dict[str, Any], clip:
         run._begin(None)
         if ours:
             for rate in rates:
-                run._step(run._work(TEXTS), [])
-                assert run.optimiser.param_groups[0]["lr"] == pytest.approx(rate)
+                run._step(run.stepper.work(TEXTS), [])
+                assert run.stepper.optimiser.param_groups[0]["lr"] == pytest.approx(rate)
         else:
             parts = list(method.parameters())
             sgd = made.optimiser == "sgd"
-            assert not sgd or run.sparse
+            assert not sgd or run.stepper.sparse
             theirs: torch.optim.Optimizer = (
                 torch.optim.SGD(parts) if sgd else torch.optim.AdamW(parts, weight_decay=made.weight_decay)
             )

@@ -37,7 +37,7 @@ def the_same_noise(size: Any, **more: Any) -> Tensor:
 def gradients(run: Run) -> tuple[Tensor, dict[str, Tensor | None]]:
     run._begin(None)
     run.method.zero_grad()
-    found = run._backward(run._work(np.arange(4)))
+    found = run.stepper.backward(run.stepper.work(np.arange(4)))
     return found, {name: None if p.grad is None else p.grad.clone() for name, p in run.method.named_parameters()}
 
 
@@ -51,7 +51,7 @@ def test_gradients_are_those_of_the_whole_batch(method: Method, task: Task, monk
         for plan in (PLAN, IN_PARTS):
             method.load_state_dict(begun)
             run = Run(method, stage, task.sequences, task.sequences, plan, 1, Progress(aggressive=False))
-            assert (len(run._work(np.arange(4)).parts) > 1) == (plan is IN_PARTS)
+            assert (len(run.stepper.work(np.arange(4)).parts) > 1) == (plan is IN_PARTS)
             found.append((*gradients(run), {name: t.clone() for name, t in method.named_buffers()}))
         torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
 
@@ -85,6 +85,6 @@ def test_a_spectral_norm_takes_one_power_iteration_a_step() -> None:
     run._begin(None)
     seen = []
     for _ in range(2):
-        run._step(run._work(np.arange(4)), [])
+        run._step(run.stepper.work(np.arange(4)), [])
         seen.append({name: tensor.clone() for name, tensor in method.named_buffers() if name.endswith("_u")})
     assert all(not seen[0][name].equal(seen[1][name]) for name in seen[0]) and seen[0]

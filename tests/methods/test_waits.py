@@ -14,6 +14,7 @@ from bench.methods.base import Method
 from bench.methods.optimus import Optimus
 from bench.methods.trace import Trace
 from bench.schema import Training
+from bench.stepper import Stepper
 from bench.training import Run
 from tests.fetches import fetch
 
@@ -53,13 +54,13 @@ def fetches_nothing(
     """
     if isinstance(method, (Trace, Optimus)):
         pytest.skip("it asks for sizes")
-    monkeypatch.setattr(Run, "sparse", False)  # as on a GPU
+    monkeypatch.setattr(Stepper, "sparse", False)  # as on a GPU
     plan = Training(epochs=1, batch_size=2, optimiser=optimiser)
     for stage in method.stages():
         run = Run(method, stage, task.sequences, task.sequences, plan, 1, Progress(aggressive=False))
         run._begin(None)
         rows = np.arange(len(task.sequences))
-        work = run._work(rows)  # on the host
+        work = run.stepper.work(rows)  # on the host
         with Fetches() as fetches:
             run._step(work, [rows])
         assert not fetches.lines, stage.name
