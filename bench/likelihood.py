@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 from torch import Tensor
 
 from bench import device as devices
@@ -48,8 +49,8 @@ def measure(suite: Suite, cell: Cell, device: str = "cpu") -> None:
     with measured(paths.cost("likelihood")) as meter:
         meter.device = devices.describe(target)
         result = statistics(method, sequences, likelihood_of(suite, cell.dataset, cell.method), cell.seed, target)
-        passes = len(result.log_px) * result.log_px.shape[1]
-        meter.tokens = int(result.predicted.mean() * (passes + len(sequences)))
+        each = result.log_px.shape[1] if (listed := method.every_z()) is None else len(listed[0])
+        meter.tokens = int(result.predicted.mean() * (len(result.log_px) * each + len(sequences)))
     with atomic(paths.likelihood, "wb") as stream:
         replace(result, words=words_kept(paths.data, "test", backbone)).write(stream)
 
@@ -61,7 +62,8 @@ def statistics(
     """All statistics of N test sequences; see :class:`LikelihoodFile` for shapes and units.
 
     The first M = ``plan.importance_examples`` get K = ``plan.importance_samples`` importance weights. A plain
-    language model, or a posterior of one point, has one weight whatever K is. G is the most groups any sequence has.
+    language model, or a posterior of one point, has one weight whatever K is; where every z can be listed, it is p(x).
+    G is the most groups any sequence has.
     """
     n = len(sequences)
     used, separators = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -124,12 +126,22 @@ def importance_weights_of(
 
 
 def importance_weights(method: Method, batch: Batch, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The two parts of log w_k = log p(x|z_k) + sum_g [log p(z_g) - log q(z_g|x)], z_k ~ q(z|x): each [B, K], nats."""
+    """The two parts of log w_k = log p(x|z_k) + sum_g [log p(z_g) - log q(z_g|x)], z_k ~ q(z|x): each [B, K], nats.
+
+    Where every z can be listed the one weight is p(x) = sum_z p(z) p(x|z), all of it in the first part: each [B, 1].
+    """
     condition = method.condition(batch)
+    listed = method.every_z()
     posterior = method.posterior(batch, condition)
     read = batch.ids.numel() + (0 if batch.condition is None else batch.condition.ids.numel())
     at_once = max(1, POSITIONS_AT_ONCE[batch.ids.device.type] // read)
     px, pz_qz = [], []
+    if listed is not None:
+        for z, log_p in zip(*(part.split(at_once) for part in listed), strict=True):
+            px.append(_array(method.log_likelihood(batch, z[:, None].expand(-1, len(batch), -1, -1), condition)))
+            pz_qz.append(_array(log_p))
+        marginal = logsumexp(np.concatenate(px) + np.concatenate(pz_qz)[:, None], axis=0)[:, None]
+        return marginal, np.zeros_like(marginal)
     for start in range(0, k, at_once):
         z = posterior.sample(min(at_once, k - start))
         px.append(_array(method.log_likelihood(batch, z, condition)))

@@ -263,6 +263,10 @@ class Method(nn.Module, ABC):
         """What is trained, one stage after the other; by default everything, on the ELBO, in one."""
         return (Stage(lambda batch, beta: self.terms(batch), partial(objectives.beta, self.options.annealing)),)
 
+    def every_z(self) -> tuple[Tensor, Tensor] | None:
+        """All z there are, [S, G, D], and log p(z), [S], where they can be listed: p(x) is then their sum, exactly."""
+        return None
+
     def length_nll(self, batch: Batch) -> Tensor | None:
         """[B], nats of -log p(T), or of the end code after z_1 ... z_T, where the latent sequence has a length.
 

@@ -310,12 +310,15 @@ class DavamQ(Davam):
     def inject(self, z: Tensor) -> Injection:
         return Injection(inputs=z, cell=self.to_cell(z[:, 0]))
 
+    def every_z(self) -> tuple[Tensor, Tensor]:
+        assert isinstance(self.gamma, OneChoice)
+        return self.codebook.vectors[:, None], self.gamma.scores.log_softmax(-1)
+
     def sample_prior(
         self, n: int, condition: Condition | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
-        assert isinstance(self.gamma, OneChoice)
-        index = torch.multinomial(self.gamma.scores.softmax(-1), n, replacement=True, generator=generator)
-        return self.codebook.vectors[index[:, None]]
+        z, log_p = self.every_z()
+        return z[torch.multinomial(log_p.exp(), n, replacement=True, generator=generator)]
 
     def sample_prior_for(self, n: int, tokens: int, generator: torch.Generator | None = None) -> Tensor:
         return self.sample_prior(n, generator=generator)

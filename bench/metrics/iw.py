@@ -3,7 +3,8 @@
     log w_k = log p(x|z_k) + sum_g [log p(z_g) - log q(z_g)],  NLL_K = -(logsumexp_k log w_k - log K)
 
 NLL_K is an upper bound of -log p(x) for every K and decreases with K to it: a finite K is a bound, not the value.
-A plain language model has one weight, which is exact, so its NLL_K is -log p(x) for every K.
+A plain language model has one weight, which is exact, so its NLL_K is -log p(x) for every K; so has a model whose z can
+all be listed. A posterior of one point has one weight too, which is its ELBO: more would be the same.
 Burda et al. 2016, Eq. 8; DELLA A.3, Eq. 13.
 
 A point of the curve averages over disjoint blocks of K weights, so its signature holds K and of how many weights.
@@ -46,7 +47,11 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
     m, nll = stats.importance_examples, stats.nll
     tokens: Floats = stats.predicted[:m].astype(np.float64)
     words: Floats = stats.words[:m].astype(np.float64) + 1  # and EOS
-    note = f"K = {stats.samples}" if stats.groups else "exact: no latent variable"
+    note = f"K = {stats.samples}"
+    if stats.exact:
+        note = "exact: every z is counted" if stats.groups else "exact: no latent variable"
+    elif stats.log_w.shape[1] < stats.samples:
+        note = "a bound: by the one z that q(z|x) has"
     values = {
         "ppl": measured_perplexity(nll, tokens, bootstrap).signed(
             m, _signature("ppl", stats, stats.samples, per="token", tokens="x+eos"), note

@@ -34,7 +34,7 @@ class LikelihoodFile:
     ----------
     rec: [N] -log p(x|z) at one posterior sample.
     kl: [N, G] KL(q(z_g|z_<g, x) || p(z_g|z_<g)), closed form along that sample.
-    log_px: [M, K] log p(x|z_k), z_k ~ q(z|x).
+    log_px: [M, K] log p(x|z_k), z_k ~ q(z|x); [M, 1] log p(x) where there is no z, or every z was listed.
     log_pz_qz: [M, K] sum over groups of log p(z_g|.) - log q(z_g|.); a mean over groups is this divided by G.
     log_q: [N] log q(z_i|x_i), groups summed, at one sample z_i.
     log_q_full: [N] log (1/N) sum_j q(z_i|x_j).
@@ -127,6 +127,11 @@ class LikelihoodFile:
     def log_w(self) -> Floats:
         """[M, K] log importance weights of the bound: groups summed, and their number coded."""
         return self.log_px + self.log_pz_qz - self.length[: self.importance_examples, None]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the one weight that each example has is p(x): there is no z, or all were summed."""
+        return self.log_px.shape[1] == 1 and not self.log_pz_qz.any() and not self.length.any()
 
     @property
     def kl_total(self) -> Floats:

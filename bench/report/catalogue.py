@@ -1,4 +1,4 @@
-"""Every report there is: its name, how it is written, what it reads, and the module that makes it. Light: no imports.
+"""Every report there is: its name, how it is written, what it reads, and the module that makes it, by name alone.
 
 A report is named after what it reproduces: ``della/table2`` is Table 2 of the DELLA paper. Which cells it shows is the
 suite's to say (``reports:`` of a suite YAML). Its module has ``render(suite, report, out, root)``, which writes every
@@ -130,11 +130,34 @@ _ALL = (
     Report("trace/theorem1", "table", ("statistics", "models"), "bench.report.trace.theorem", conditional=False),
     Report("davam/table1", "table", (), "bench.report.davam.data"),
     *_tables("davam.tables", "davam/table2", shows=("likelihood",), conditional=False),
-    Report("davam/table3", "table", ("records", "samples"), "bench.report.davam.samples", ("texts",), False, True),
-    Report("davam/table4", "table", ("records", "statistics"), "bench.report.davam.lengths", ("texts",), False, True),
+    Report(
+        "davam/table3",
+        "table",
+        ("records", "samples"),
+        "bench.report.davam.samples",
+        ("texts",),
+        conditional=False,
+        decodings=True,
+    ),
+    Report(
+        "davam/table4",
+        "table",
+        ("records", "statistics"),
+        "bench.report.davam.lengths",
+        ("texts",),
+        conditional=False,
+        decodings=True,
+    ),
     *_tables("davam.lengths", "davam/table5", shows=("texts",), conditional=False, decodings=True),
     *(
-        Report(f"davam/figure4{part}", "figure", ("records",), "bench.report.davam.sweep", ("likelihood",), False)
+        Report(
+            f"davam/figure4{part}",
+            "figure",
+            ("records",),
+            "bench.report.davam.sweep",
+            ("likelihood",),
+            conditional=False,
+        )
         for part in "abc"
     ),
     Report("davam/figure3", "figure", ("augmentation",), "bench.report.davam.augmentation", conditional=False),
