@@ -263,25 +263,29 @@ def load(config: Mapping[str, Any]) -> Dag:
     if type(given["gpus"]) is not int or given["gpus"] < 1 or (given["gpus"] > 1 and given["device"] != "cuda"):
         raise BenchError(f"--config: 'gpus' is {given['gpus']!r}: expected 1, or with device=cuda a larger number")
     suite = suites.load(str(given["suite"]), tuple(uses))
-    frozen = _releases([str(name) for name in named if name], suite.name)
+    frozen = _releases([str(name) for name in named if name], suite)
     return Dag(str(given["suite"]), tuple(uses), suite, frozen, given["device"], given["gpus"])
 
 
-def _releases(names: Sequence[str], suite: str) -> tuple[str, ...]:
+def _releases(names: Sequence[str], suite: Suite) -> tuple[str, ...]:
     """Frozen releases by name. Where none is named, the newest of the suite, or of any suite where it has none.
 
     A suite may be frozen in parts, as it is trained: with the newest come those before it that have other methods than
-    all that are newer. The newest is so by name, numbers compared as numbers.
+    all that are newer. One whose rows are all of other reports than a new method joins is left out. The newest is so by
+    name, numbers compared as numbers.
     """
     known = sorted(releases(), key=_natural, reverse=True)
     if unknown := next((name for name in names if name not in known), None):
         raise BenchError(f"--config: 'frozen' is '{unknown}': no such release in {FROZEN}{suggest(unknown, known)}")
     if names:
         return tuple(names)
+    joined = {(cell.dataset, cell.method) for cell in suites.compared(suite)}
+    elsewhere = {(cell.dataset, cell.method) for cell in suites.cells(suite)} - joined
     chosen, held = [], set[tuple[str, str]]()
     for name in known:
         of, methods = _contents(name)
-        if of == suite and not held & methods:
+        beside = not methods or bool(methods - elsewhere)
+        if of == suite.name and beside and not held & methods:
             chosen.append(name)
             held |= methods
     return tuple(reversed(chosen or known[:1]))

@@ -281,6 +281,25 @@ def test_a_suite_frozen_in_parts_is_compared_with_all_of_them() -> None:
             shutil.rmtree(Path("results/frozen", release))
 
 
+def test_a_release_of_other_reports_than_a_new_method_joins_is_not_compared_with() -> None:
+    """As the LSTMs of the embedded suite, which are in no table of values but DAVAM's."""
+    selected = "reports:\n  table1: {datasets: [bbe], methods: [gpt2]}\n"
+    selected += "  della/table4: {datasets: [bbe], methods: [della@paper]}\n"
+    Path("apart.yaml").write_text(Path("tiny.yaml").read_text() + selected)
+    folders = [Path("results/frozen", name) for name in ("v1.13", "v1.14")]
+    try:
+        for method, taken in (("della@paper", ["v1.13"]), ("of no suite", ["v1.13", "v1.14"]), ("gpt2", ["v1.14"])):
+            for folder, frozen in zip(folders, ("gpt2", method), strict=True):
+                folder.mkdir(exist_ok=True)
+                content = {"suite": {"name": "tiny"}, "cells": [{"dataset": "bbe", "method": frozen}]}
+                (folder / "manifest.json").write_text(json.dumps(content))
+            assert list(dag.load({"suite": "apart.yaml"}).frozen) == taken
+            assert dag.load({"suite": "apart.yaml", "frozen": "v1.14"}).frozen == ("v1.14",)
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder)
+
+
 def test_parameters_name_themselves_and_the_order_of_the_yaml_counts_in_reports() -> None:
     loaded = dag.load({"suite": "tiny.yaml"})
     assert loaded.code("train", dataset="bbe", method="gpt2").startswith("code:")

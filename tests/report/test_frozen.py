@@ -44,9 +44,17 @@ def lines(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("- **Code**")]
 
 
-@pytest.mark.parametrize("report", ["table1", "trace/table2", "trace/table3"])
-def test_tables_as_they_came_from_the_run(report: str, embedded: Suite, tmp_path: Path) -> None:
-    frozen.render(embedded, report, ["embedded-2026.11.5"], tmp_path / "table.md")
+@pytest.mark.parametrize(
+    ("report", "release"),
+    [
+        ("table1", "embedded-2026.11.5"),
+        ("trace/table2", "embedded-2026.11.5"),
+        ("trace/table3", "embedded-2026.11.5"),
+        ("davam/table2", "embedded-2026.11.6"),
+    ],
+)
+def test_tables_as_they_came_from_the_run(report: str, release: str, embedded: Suite, tmp_path: Path) -> None:
+    frozen.render(embedded, report, [release], tmp_path / "table.md")
     assert lines(tmp_path / "table.md") == lines(ROOT / f"docs/{report}.md")
     assert {path.suffix for path in tmp_path.iterdir()} == {".md", ".csv", ".tex", ".html"}
 
@@ -69,6 +77,35 @@ def test_penn_treebank_is_the_one_of_the_releases() -> None:
     splits = load_release(PTB).manifest["data"]["ptb"]["manifest"]["splits"]
     assert {part: of["sha256"] for part, of in splits.items()} == known.KNOWN["ptb"].sha256
     assert tuple(splits[part]["texts"] for part in SPLITS) == known.KNOWN["ptb"].texts
+
+
+def test_what_is_told_of_lstms_on_the_embedded_texts() -> None:
+    """Sentences of docs/davam.md: their numbers are the release's."""
+    held = load_release("embedded-2026.11.6").cells
+    of = {cell.method: {key: value.value for key, value in kept.record.values.items()} for cell, kept in held.items()}
+    lm = of["lstm-lm"]
+    told_of = [
+        (
+            "PPL of {:.0f} (K = 128) and {:.0f} (K = 512) beside {:.0f} of the LSTM-LM",
+            *(of[method]["paper:davam/ppl"] for method in ("davam-k128", "davam-k512", "lstm-lm")),
+        ),
+        ("cost {:.1f} and {:.1f} nats a text", of["davam-k128"]["kl"], of["davam-k512"]["kl"]),
+        ("save {:.1f} and {:.1f} of", *(lm["rec"] - of[method]["rec"] for method in ("davam-k128", "davam-k512"))),
+        ("its PPL is {:,.0f} and {:,.0f}.", of["davam-k128"]["ppl_word"], of["davam-k512"]["ppl_word"]),
+        ("worth {:.1f} nats", of["gavam"]["length"]),
+        ("{:.1f} nats below LSTM-LM's", lm["rec"] - of["gavam"]["rec"]),
+        ("VAE + Attn's {:.1f}: T", lm["rec"] - of["vae-attn"]["rec"]),
+        ("lowest PPL of all, {:.0f};", of["gavam"]["paper:davam/ppl"]),
+        ("it is {:.0f} and VAE + Attn's {:.0f}.", of["gavam"]["ppl_word"], of["vae-attn"]["ppl_word"]),
+        ("{:.1f}, and counting that one {:.1f}.", of["davam-q"]["ppl_word"], of["davam-q"]["paper:davam/ppl"]),
+        ("KL at {:.1f} and {:.1f} nats", of["lstm-vae+fbp"]["kl"], of["lstm-vae+pretraining+fbp"]["kl"]),
+        ("PPL {:.0f} and {:.0f}, where", of["lstm-vae+fbp"]["ppl_word"], of["lstm-vae+pretraining+fbp"]["ppl_word"]),
+    ]  # fmt: skip
+    for sentence, *numbers in told_of:
+        assert sentence.format(*numbers) in told()
+    assert min(of, key=lambda method: of[method]["paper:davam/ppl"]) == "gavam"
+    assert sorted(of, key=lambda method: of[method]["paper:davam/ppl"])[1:3] == ["davam-k128", "davam-k512"]
+    assert sorted(of, key=lambda method: of[method]["ppl_word"])[-3:] == ["davam-k128", "davam-k512", "davam-d8"]
 
 
 def told() -> str:
