@@ -17,6 +17,7 @@ from bench.paths import CellPaths
 from bench.schema import Suite
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.gridspec import SubplotSpec
@@ -241,6 +242,14 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return found
 
 
+def legend(figure: Figure, handles: Sequence[Artist], title: str, columns: int, **more: Any) -> None:
+    """What lines and marks stand for, above all panels, under a line or two that say what is shown."""
+    figure.legend(
+        handles=handles, loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2, title=title,
+        **{"alignment": "left", "title_fontsize": 8, **more},
+    )  # fmt: skip
+
+
 def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -254,5 +263,4 @@ def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
     title = "Log scales; KL is summed over latent groups, and its scale is linear below 0.1 nats" + (
         "; one line a seed" if seeds > 1 else ""
     )
-    figure.legend(handles=handles, loc="upper left", ncols=3, frameon=False, borderaxespad=0.2, title=title,
-                  alignment="left", title_fontsize=8)  # fmt: skip
+    legend(figure, handles, title, 3)

@@ -18,6 +18,7 @@ from bench.freeze import Release
 from bench.metrics.seeds import over_seeds
 from bench.report.collect import by_text, judge, measure, quantity
 from bench.report.compare.pairs import Method, Pair, decoding, frozen
+from bench.report.figures import legend
 from bench.report.model import Column, Note, number
 from bench.schema import Suite
 from bench.suite import HUMAN, generation_of
@@ -300,7 +301,4 @@ def _legend(figure: Figure, across: int) -> None:
         for kind, (marker, colour, size) in LOOK.items()
     ]
     handles.append(Line2D([], [], color=FRONT, linewidth=1.2, label="Pareto front of the models"))
-    figure.legend(
-        handles=handles, loc="upper left", ncols=2 * across, frameon=False, borderaxespad=0.2, alignment="left",
-        title="Means over seeds; bars from the lowest to the highest", title_fontsize=8,
-    )  # fmt: skip
+    legend(figure, handles, "Means over seeds; bars from the lowest to the highest", 2 * across)

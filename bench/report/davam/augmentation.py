@@ -13,7 +13,7 @@ from bench.files import read_json
 from bench.metrics.seeds import over_seeds
 from bench.paths import CellPaths
 from bench.report.davam.paper import alone
-from bench.report.figures import save
+from bench.report.figures import legend, save
 from bench.schema import Suite
 
 if TYPE_CHECKING:
@@ -124,5 +124,4 @@ def _legend(figure: Figure, colours: Mapping[int, str], panels: Panels) -> None:
         "Trained on the first n texts and on generated ones; 95 % intervals over test texts.\n"
         "The generator was trained on the whole training set."
     ) + (" A mark a seed, lines through their means." if seeds > 1 else "")
-    figure.legend(handles=handles, loc="upper left", ncols=len(handles), frameon=False, borderaxespad=0.2, title=title,
-                  alignment="left", title_fontsize=8)  # fmt: skip
+    legend(figure, handles, title, len(handles))

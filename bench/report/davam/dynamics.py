@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bench import suite as suites
 from bench.paths import CellPaths
 from bench.report.davam.paper import alone
-from bench.report.figures import DASHED, LINEAR_BELOW, Curve, read_history, save
+from bench.report.figures import DASHED, LINEAR_BELOW, Curve, legend, read_history, save
 from bench.schema import Suite
 
 if TYPE_CHECKING:
@@ -113,5 +113,4 @@ def _legend(figure: Figure, colours: Mapping[str, str], runs: Runs) -> None:
     seeds = max(len(of) for of in runs.values())
     title = "Validation set. KL: summed over the latent sequence; linear below 0.1 nats"
     title += "; a line a seed" if seeds > 1 else ""
-    figure.legend(handles=handles, loc="upper left", ncols=len(handles), frameon=False, borderaxespad=0.2, title=title,
-                  alignment="left", title_fontsize=8)  # fmt: skip
+    legend(figure, handles, title, len(handles))

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import registry
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.metrics.seeds import over_seeds
 from bench.report.collect import Results, gather
-from bench.report.figures import DASHED, save
-from bench.report.papers.lines import by_seed, class_of
+from bench.report.figures import DASHED, legend, save
+from bench.report.papers.lines import by_seed, class_of, options_of
 from bench.schema import Suite
 
 if TYPE_CHECKING:
@@ -71,8 +70,7 @@ def read_points(suite: Suite, report: str, option: str) -> list[Point]:
     for method in methods:
         if class_of(suite, method) != class_of(suite, methods[0]):
             raise BenchError(f"report '{report}': '{method}' and '{methods[0]}' are different methods, on no one line")
-        spec = suites.spec_of(suite, method)
-        options = {**DEFAULTS, **registry.describe(spec.use).options, **spec.options}
+        options = options_of(suite, method, DEFAULTS)
         value = options.pop(option)
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             raise BenchError(f"report '{report}': {option} of '{method}' is {value!r}, not a positive number")
@@ -140,5 +138,4 @@ def _legend(figure: Figure, results: Results) -> None:
     ]  # fmt: skip
     seeds = max(len(records) for records in results.records.values())
     title = "Rec and KL of the test set" + ("; a mark a seed, lines through their means" if seeds > 1 else "")
-    figure.legend(handles=handles, loc="upper left", ncols=2, frameon=False, borderaxespad=0.2, title=title,
-                  alignment="left", title_fontsize=8, handlelength=3)  # fmt: skip
+    legend(figure, handles, title, 2, handlelength=3)

@@ -11,7 +11,7 @@ from bench import suite as suites
 from bench.errors import BenchError
 from bench.files import read_json
 from bench.paths import CellPaths
-from bench.report.figures import DASHED, save
+from bench.report.figures import DASHED, legend, save
 from bench.schema import Suite
 from bench.validation import validate
 
@@ -197,5 +197,4 @@ def _legend(figure: Figure) -> None:
     names = {"average": "average over heads", "max": "head max", "min": "head min"}
     handles = [Line2D([], [], color=COLOURS[w], marker=MARKERS[w], markersize=4, label=names[w]) for w in SHOWN]
     handles.append(Line2D([], [], color="#5b6470", linestyle=DASHED, label="all positions alike"))
-    figure.legend(handles=handles, loc="upper left", ncols=4, frameon=False, borderaxespad=0.2, title=LEGEND,
-                  alignment="left", title_fontsize=7)  # fmt: skip
+    legend(figure, handles, LEGEND, 4, title_fontsize=7)

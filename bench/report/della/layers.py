@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bench import registry
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.metrics.seeds import over_seeds
 from bench.report.collect import Results, gather
-from bench.report.figures import DASHED, save
-from bench.report.papers.lines import by_seed, class_of
+from bench.report.figures import DASHED, legend, save
+from bench.report.papers.lines import by_seed, class_of, options_of
 from bench.schema import Suite
 
 if TYPE_CHECKING:
@@ -67,9 +66,8 @@ def read_points(suite: Suite, report: str, dataset: str) -> list[Point]:
 
 def _range(suite: Suite, method: str, layers: int) -> tuple[int, int]:
     """The first and last layer with a latent variable, counted from 1."""
-    spec = suites.spec_of(suite, method)
-    options = {**registry.describe(spec.use or method).options, **spec.options}
-    return options.get("start", 1), options.get("end", 0) or layers
+    options = options_of(suite, method, {"start": 1, "end": 0})
+    return options["start"], options["end"] or layers
 
 
 def draw(results: Results, points: Mapping[str, Sequence[Point]]) -> Figure:
@@ -124,5 +122,4 @@ def _legend(figure: Figure, results: Results) -> None:
         ]  # fmt: skip
     seeds = max(len(records) for records in results.records.values())
     title = "Layers with a latent variable" + ("; a mark a seed, lines through their means" if seeds > 1 else "")
-    figure.legend(handles=handles, loc="upper left", ncols=2, frameon=False, borderaxespad=0.2, title=title,
-                  alignment="left", title_fontsize=8, handlelength=3)  # fmt: skip
+    legend(figure, handles, title, 2, handlelength=3)

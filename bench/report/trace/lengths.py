@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import registry
 from bench import suite as suites
 from bench.errors import BenchError
+from bench.report.papers.lines import options_of
 from bench.report.trace.paper import DEFAULTS
 from bench.schema import Suite
 
@@ -36,8 +36,7 @@ def read_points(suite: Suite, report: str, lines: Collection[str]) -> list[Point
         spec = suites.spec_of(suite, method)
         if spec.use not in lines:
             raise BenchError(f"report '{report}': '{method}' is {spec.use}, not {' or '.join(lines)}")
-        options = {**DEFAULTS, **registry.describe(spec.use).options, **spec.options}
-        length = options["segment_length"]
+        length = options_of(suite, method, DEFAULTS)["segment_length"]
         if not isinstance(length, int) or length < 1:
             raise BenchError(f"report '{report}': segment_length of '{method}' is {length!r}, not a number of tokens")
         point = Point(spec.use, length, method)

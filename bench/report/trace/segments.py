@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.report.collect import Results, gather
-from bench.report.figures import DASHED, save
+from bench.report.figures import DASHED, legend, save
 from bench.report.trace.lengths import Point, length_axis, read_points
 from bench.schema import Suite
 from bench.suite import HUMAN
@@ -72,6 +72,4 @@ def _legend(figure: Figure) -> None:
         Line2D([], [], color=COLOUR, marker="o", markersize=5, label="TRACE-R, 95 % interval over texts"),
         Line2D([], [], color=GREY, linestyle=DASHED, label="human"),
     ]
-    figure.legend(handles=handles, loc="upper left", ncols=2, frameon=False, borderaxespad=0.2,
-                  title="Lower CND: nearer to test texts. Lower Self-BLEU: more diverse", alignment="left",
-                  title_fontsize=8)  # fmt: skip
+    legend(figure, handles, "Lower CND: nearer to test texts. Lower Self-BLEU: more diverse", 2)

@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.files import read_json
 from bench.metrics.seeds import over_seeds
 from bench.paths import CellPaths
-from bench.report.figures import save
+from bench.report.figures import legend, save
 from bench.report.published import Printed, load_published
 from bench.report.trace.lengths import Point, length_axis, read_points
 from bench.report.trace.paper import MODELS
@@ -94,8 +94,7 @@ def _legend(figure: Figure, measured: Mapping[str, Seconds], claims: Sequence[Pr
         "Mean wall time of a training step; ×: TRACE-R over TRACE-P" + ("; a mark a seed" if several else ""),
         *(f"Printed (TRACE, Sec. {row.table}): TRACE-P is {_claim(row)}" for row in claims),
     ]
-    figure.legend(handles=handles, loc="upper left", ncols=2, frameon=False, borderaxespad=0.2, title="\n".join(title),
-                  alignment="left", title_fontsize=8)  # fmt: skip
+    legend(figure, handles, "\n".join(title), 2)
 
 
 def _claim(row: Printed) -> str:
