@@ -31,6 +31,7 @@ from bench.progress import progress
 from bench.schema import Likelihood, Suite
 from bench.suite import Cell, backbone_of, likelihood_of
 
+EXAMPLES_AT_ONCE = 32  # texts whose posteriors are sampled; a part of a seed's values, as the next ones are
 # What the importance sampler takes at once: texts, and decoder positions a pass. Noise is drawn for them in turn, so
 # that these numbers are a part of a seed's values. As few as fit a CPU's caches would leave a GPU idle.
 TEXTS_AT_ONCE = {"cpu": 1, "cuda": 32}
@@ -67,7 +68,7 @@ def statistics(
     """
     n = len(sequences)
     used, separators = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-    for rows, batch in sorted_batches(sequences, 32):
+    for rows, batch in sorted_batches(sequences, EXAMPLES_AT_ONCE):
         used[rows], separators[rows] = method.used(batch), method.separators(batch)
     groups = int(used.max())
     m = min(n, plan.importance_examples or n)
@@ -77,42 +78,58 @@ def statistics(
     out = LikelihoodFile.empty(n, m, k, groups, latent, plan.importance_samples, plan.mi_batch, draws, conditional)
     out.predicted[:] = [len(text) - 1 for text in sequences.texts]
     out.used[:], out.separators[:] = used, separators
-    absent = torch.Generator().manual_seed(seed + 2)  # groups a text does not have are N(0, I), as part of z_i too
-    z = torch.randn(n, groups, latent, generator=absent).to(device)
-    torch.manual_seed(seed)
-    gaussians = Gaussian(torch.zeros_like(z), torch.zeros_like(z))  # q(z|x) where its groups are independent
-    for rows, batch in sorted_batches(sequences, 32):
-        batch = batch.to(device)
-        condition = method.condition(batch)
-        posterior = method.posterior(batch, condition)
-        drawn = posterior.sample(draws)  # [S, B, G', D], G' the most groups in this batch
-        given_lower, prior = posterior.conditional(drawn), method.prior(drawn, condition)
-        g = drawn.shape[2]
-        z[rows, :g] = drawn[0]
-        if independent := isinstance(posterior, IndependentPosterior):
-            gaussians.mean[rows, :g], gaussians.logvar[rows, :g] = posterior.mean, posterior.logvar
-        out.rec[rows] = _array(-method.log_likelihood(batch, drawn[0], condition))
-        out.kl[rows, :g] = _array(given_lower.kl(prior)[0])
-        if (length := method.length_nll(batch)) is not None:
-            out.length[rows] = _array(length)
-        # what varies with c alone is no activity: the means of q(z|x, c) count from those of p(z|c)
-        means = given_lower.mean - prior.mean if conditional else given_lower.mean
-        out.mean[rows, :g] = _array(means.mean(0))
-        if draws > 1 and g:
-            there = np.arange(g) < used[rows][:, None]
-            out.noise[:g] += (_array(means.double().var(0)) * there[..., None]).sum(0) / draws
-        out.logvar[rows, :g] = _array(given_lower.logvar.mean(0))
-    out.noise[:] /= (used[:, None] > np.arange(groups)).sum(0)[:, None]
+    z, gaussians, apart = _posteriors(method, sequences, out, seed, device)
     torch.manual_seed(seed + 1)
     for rows, log_px, log_pz_qz in importance_weights_of(method, sequences.first(m), k, device):
         out.log_px[rows], out.log_pz_qz[rows] = log_px, log_pz_qz
     if method.certain:
         _aggregate_points(z, out)
-    elif groups and independent:
-        _aggregate_gaussians(z, gaussians, out, apart=length is not None)
+    elif groups and gaussians is not None:
+        _aggregate_gaussians(z, gaussians, out, apart)
     elif groups:
         _aggregate_pairs(method, sequences, z, out, device)
     return out
+
+
+def _posteriors(
+    method: Method, sequences: Sequences, out: LikelihoodFile, seed: int, device: torch.device | str
+) -> tuple[Tensor, Gaussian | None, bool]:
+    """Into ``out`` what ``out.draws`` samples of each q(z|x) say.
+
+    Returns the first of them, z [N, G, D]; q(z|x) where its groups are independent; and whether the number of groups is
+    a part of z.
+    """
+    n, groups, latent = out.mean.shape
+    absent = torch.Generator().manual_seed(seed + 2)  # groups a text does not have are N(0, I), as part of z_i too
+    z = torch.randn(n, groups, latent, generator=absent).to(device)
+    torch.manual_seed(seed)
+    gaussians: Gaussian | None = Gaussian(torch.zeros_like(z), torch.zeros_like(z))
+    apart = False
+    for rows, batch in sorted_batches(sequences, EXAMPLES_AT_ONCE):
+        batch = batch.to(device)
+        condition = method.condition(batch)
+        posterior = method.posterior(batch, condition)
+        drawn = posterior.sample(out.draws)  # [S, B, G', D], G' the most groups in this batch
+        given_lower, prior = posterior.conditional(drawn), method.prior(drawn, condition)
+        g = drawn.shape[2]
+        z[rows, :g] = drawn[0]
+        if not isinstance(posterior, IndependentPosterior):
+            gaussians = None
+        elif gaussians is not None:
+            gaussians.mean[rows, :g], gaussians.logvar[rows, :g] = posterior.mean, posterior.logvar
+        out.rec[rows] = _array(-method.log_likelihood(batch, drawn[0], condition))
+        out.kl[rows, :g] = _array(given_lower.kl(prior)[0])
+        if (length := method.length_nll(batch)) is not None:
+            apart, out.length[rows] = True, _array(length)
+        # what varies with c alone is no activity: the means of q(z|x, c) count from those of p(z|c)
+        means = given_lower.mean - prior.mean if out.conditional else given_lower.mean
+        out.mean[rows, :g] = _array(means.mean(0))
+        if out.draws > 1 and g:
+            there = np.arange(g) < out.used[rows][:, None]
+            out.noise[:g] += (_array(means.double().var(0)) * there[..., None]).sum(0) / out.draws
+        out.logvar[rows, :g] = _array(given_lower.logvar.mean(0))
+    out.noise[:] /= (out.used[:, None] > np.arange(groups)).sum(0)[:, None]
+    return z, gaussians, apart
 
 
 def importance_weights_of(
