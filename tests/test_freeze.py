@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,7 @@ from bench.errors import BenchError
 from bench.freeze import freeze, load_release
 from bench.paths import CellPaths
 from bench.suite import Cell
-
-sys.path.insert(0, str(Path(__file__).parent))  # fake_run.py, under every import mode
-
-import fake_run
+from tests import fake_run
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +22,7 @@ from bench.report.table import build
 from bench.schema import Suite
 from bench.score import score
 from bench.suite import Cell
-
-sys.path.insert(0, str(Path(__file__).parent.parent))  # fake_run.py, under every import mode
-
-import fake_run
+from tests import fake_run
 
 CELL = Cell("bbe", "della", 1)
 

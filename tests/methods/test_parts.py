@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,17 +20,12 @@ from bench.methods.trace import Trace
 from bench.schema import Training
 from bench.training import Run, fit
 from tests.interrupted import Nowhere
+from tests.ranks_work import the_same_noise
 
 from .conftest import Task, build
 
 PLAN = Training(epochs=1, batch_size=4)
 IN_PARTS = PLAN.model_copy(update={"tokens_at_once": 12})  # of texts of 7, 4, 6 and 2 tokens
-
-
-def the_same_noise(size: Any, **more: Any) -> Tensor:
-    """Noise does not depend on how a batch is divided; what is drawn does."""
-    more.pop("generator", None)
-    return torch.full(tuple(size), 0.7, **more)
 
 
 def gradients(run: Run) -> tuple[Tensor, dict[str, Tensor | None]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator
 from functools import cache
@@ -22,13 +21,10 @@ from bench.errors import BenchError
 from bench.metrics import bertscore as module
 from bench.metrics.base import TextInputs, Undefined, Value
 from bench.metrics.bertscore import FORMS, METRIC, Scorer, rescaled
-from bench.metrics.pretrained import PACKAGED, Checkpoint, find, load
+from bench.metrics.pretrained import Checkpoint, find, load
 from tests.metrics import tiny_models
+from tests.metrics.tiny_models import needs_minilm
 
-needs_minilm = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGED["encoder"]["minilm"].module) is None,
-    reason="the packaged MiniLM encoder is not installed",
-)
 GENERATED = [
     "the cat sat on the mat", "a dog", "日本 naïve 🙂 e\u0301", "the", "the cat sat on the mat", "word " * 700,
     "x [SEP] y",

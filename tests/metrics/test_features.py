@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,10 @@ from hypothesis import strategies as st
 from bench.errors import BenchError
 from bench.metrics import features as features_module
 from bench.metrics.features import POOLINGS, Encoder, encode, features
-from bench.metrics.pretrained import PACKAGED, Checkpoint, find, load
+from bench.metrics.pretrained import Checkpoint, find, load
 from tests.metrics import tiny_models
+from tests.metrics.tiny_models import needs_minilm
 
-needs_minilm = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGED["encoder"]["minilm"].module) is None,
-    reason="the packaged MiniLM encoder is not installed",
-)
 TEXTS = ["the cat sat on the mat", "", "a dog", "prices rose 3 % in october , the board said", "a dog"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
@@ -13,12 +12,9 @@ from bench.errors import BenchError
 from bench.metrics import mauve as module
 from bench.metrics.base import TextInputs
 from bench.metrics.features import Encoder, features
-from bench.metrics.pretrained import PACKAGED, find
+from bench.metrics.pretrained import find
+from tests.metrics.tiny_models import needs_minilm
 
-needs_minilm = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGED["encoder"]["minilm"].module) is None,
-    reason="the packaged MiniLM encoder is not installed",
-)
 TEXTS = ["the cat sat on the mat", "", "a dog", "prices rose 3 % in october , the board said", "a dog"]
 
 

@@ -1,10 +1,15 @@
-"""Tiny pretrained models with random weights, made on the spot: a BERT, a RoBERTa, a Llama and a GPT-2."""
+"""Tiny pretrained models with random weights, made on the spot: a BERT, a RoBERTa, a Llama and a GPT-2.
+
+And whether the real one that is a package is here.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
@@ -21,6 +26,12 @@ from transformers import (
     RobertaTokenizer,
 )
 
+from bench.metrics.pretrained import PACKAGED
+
+needs_minilm = pytest.mark.skipif(
+    importlib.util.find_spec(PACKAGED["encoder"]["minilm"].module) is None,
+    reason="the packaged MiniLM encoder is not installed",
+)
 CORPUS = ["the cat sat on the mat", "a dog ran over the hill", "prices rose 3 % in october , the board said"]
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/fake_run.py, under every import mode
-
-import fake_run
+from tests import fake_run
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fake_run
 import pytest
 
 from bench import suite as suites
@@ -20,6 +19,7 @@ from bench.report.model import Cell, Report, Table
 from bench.report.published import Published, load_published
 from bench.report.table import build, render
 from bench.schema import Suite
+from tests import fake_run
 
 REPOSITORY = Path(__file__).parents[2]
 NOTHING = Published([])

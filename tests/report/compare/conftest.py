@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from bench.freeze import freeze
+from tests import fake_run
 
 PLUGIN = """
 class Mine:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import fake_run
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from bench.report.compare.pareto import FRONT, Panel, Point, Range, draw, front,
 from bench.report.figures import save
 from bench.report.layout import shown_columns
 from bench.report.model import Column
+from tests import fake_run
 
 numbers = st.integers(0, 4) | st.floats(-10, 10)
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fake_run
 import pytest
 
 from bench.errors import BenchError
@@ -17,6 +16,7 @@ from bench.freeze import freeze, load_release
 from bench.paths import CellPaths
 from bench.report.compare import pairs
 from bench.report.compare.report import compare
+from tests import fake_run
 from tests.browser import CHROMIUM, browser
 
 

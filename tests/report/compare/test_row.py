@@ -7,13 +7,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from bench import suite as suites
 from bench.freeze import freeze
 from bench.report import table
 from bench.report.compare.report import compare
+from tests import fake_run
 
 PLUGIN = 'class Own:\n    variants = {"my_own+bow": {}}\n'
 

@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import fake_run
 import pytest
 
 from bench import suite as suites
@@ -17,6 +16,7 @@ from bench.paths import CellPaths
 from bench.samples import write_samples
 from bench.schema import Suite
 from bench.suite import UNTRAINED, Cell
+from tests import fake_run
 
 YAML = """
 name: tiny

@@ -6,9 +6,7 @@ import json
 import math
 from pathlib import Path
 
-import fake_run
 import pytest
-from report_reading import sets
 
 from bench import dag
 from bench import suite as suites
@@ -20,6 +18,8 @@ from bench.report.davam import augmentation, dynamics, sweep
 from bench.report.davam.sweep import Point, read_points
 from bench.schema import MethodSpec, Selection, Suite
 from bench.suite import Cell
+from tests import fake_run
+from tests.report_reading import sets
 
 
 def reading(suite: Suite, methods: list[str], **more: MethodSpec) -> Suite:

@@ -6,9 +6,7 @@ import csv
 import json
 from pathlib import Path
 
-import fake_run
 import pytest
-from report_reading import cell, rows, sets
 
 from bench import suite as suites
 from bench.errors import BenchError
@@ -21,6 +19,8 @@ from bench.report.model import Report
 from bench.report.papers.tables import drawn_by
 from bench.report.published import Published, load_published
 from bench.schema import Suite
+from tests import fake_run
+from tests.report_reading import cell, rows, sets
 
 FORMATS = ("csv", "html", "md", "tex")
 NO_BREAK = "\N{NO-BREAK SPACE}"

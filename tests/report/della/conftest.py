@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from bench import suite as suites
 from bench.schema import Suite
+from tests import fake_run
 
 
 @pytest.fixture(scope="session")

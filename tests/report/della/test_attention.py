@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fake_run
 import numpy as np
 import pytest
 
@@ -15,6 +14,7 @@ from bench.files import write_json
 from bench.paths import CellPaths
 from bench.report.della.attention import Block, draw, read_blocks
 from bench.schema import Suite
+from tests import fake_run
 
 YAML = """
 name: tiny

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from bench.report.collect import gather
@@ -12,6 +11,7 @@ from bench.report.della.cost import build, render
 from bench.report.model import Report
 from bench.report.published import load_published
 from bench.schema import Suite
+from tests import fake_run
 
 
 def report(suite: Suite) -> Report:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from bench import suite as suites
@@ -14,6 +13,7 @@ from bench.paths import CellPaths
 from bench.report.collect import gather
 from bench.report.della.layers import COLOURS, Point, draw, read_points
 from bench.schema import Suite
+from tests import fake_run
 
 REPORT = "della/figure2"
 YAML = """

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import fake_run
 import pytest
-from report_reading import cell, rows, sets
 
 from bench.report.collect import gather
 from bench.report.della.paper import TABLES, row_label
@@ -15,6 +13,8 @@ from bench.report.della.tables import build, render
 from bench.report.model import Report
 from bench.report.published import Published, load_published
 from bench.schema import Selection, Suite
+from tests import fake_run
+from tests.report_reading import cell, rows, sets
 
 NUMBERS = ("1", "2", "4", "5", "8", "9")
 FORMATS = ("csv", "html", "md", "tex")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from bench.report.collect import Results, gather
 from bench.report.layout import PROTOCOLS
 from bench.report.notes import verdicts
 from bench.report.papers.findings import against, collapsed, highest_kl
+from tests import fake_run
 
 DELLA = next(protocol for protocol in PROTOCOLS if protocol.name == "della")
 

@@ -6,7 +6,6 @@ import csv
 import re
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from bench import suite as suites
@@ -15,6 +14,7 @@ from bench.paths import CellPaths
 from bench.report.papers.samples import SHOWN, render
 from bench.samples import write_samples
 from bench.schema import Suite
+from tests import fake_run
 
 REPORT = "della/figure4"
 YAML = """

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # site_run.py, under every import mode
-
-import site_run
-
 from tests.browser import CHROMIUM, Browser, browser
+from tests.report.site import site_run
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import hashlib
 import importlib
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from bench import suite as suites
@@ -15,6 +14,7 @@ from bench.paths import CellPaths
 from bench.report import catalogue
 from bench.report.site import contents
 from bench.samples import write_samples
+from tests import fake_run
 
 HOSTILE = [
     "</script><script>document.title = 'owned'</script>", "<img src=x onerror=\"document.title = 'owned'\">",

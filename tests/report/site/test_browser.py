@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from site_run import DECODED, HOSTILE, TRAINING, rendered
 
 from bench.report.site import texts
 from tests.browser import Browser
+from tests.report.site.site_run import DECODED, HOSTILE, TRAINING, rendered
 
 COLUMN = (
     "[...document.querySelectorAll('#tables tbody:nth-of-type(1) tr:not(.dataset)')].map(r => r.cells[{}].innerText)"

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from site_run import HOSTILE, ROOT, TRAINING, WRITTEN, rendered
 
 from bench import suite as suites
 from bench.errors import BenchError
@@ -24,6 +23,7 @@ from bench.report.model import Cell, Table
 from bench.report.published import load_published
 from bench.report.site import contents, neighbours, parts, texts
 from bench.report.site.costs import costs
+from tests.report.site.site_run import HOSTILE, ROOT, TRAINING, WRITTEN, rendered
 
 
 class Page(HTMLParser):

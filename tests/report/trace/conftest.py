@@ -7,7 +7,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import fake_run
 import numpy as np
 import pytest
 
@@ -16,6 +15,7 @@ from bench.files import write_json
 from bench.metrics.likelihood_file import LikelihoodFile
 from bench.paths import CellPaths
 from bench.schema import Suite
+from tests import fake_run
 
 YAML = """
 name: tiny

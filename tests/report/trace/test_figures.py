@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from bench import dag
@@ -17,6 +16,7 @@ from bench.report.trace import segments, speed
 from bench.report.trace.lengths import Point, read_points
 from bench.schema import MethodSpec, Selection, Suite
 from bench.suite import Cell
+from tests import fake_run
 
 
 def reading(suite: Suite, methods: list[str], datasets: list[str], **more: MethodSpec) -> Suite:

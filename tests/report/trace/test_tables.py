@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import fake_run
 import pytest
-from report_reading import cell, rows, sets
 
 from bench.report import catalogue
 from bench.report.collect import gather
@@ -18,6 +16,8 @@ from bench.report.trace.paper import DEFAULTS, TABLES
 from bench.report.trace.tables import build, render
 from bench.schema import Suite
 from bench.suite import select
+from tests import fake_run
+from tests.report_reading import cell, rows, sets
 
 FORMATS = ("csv", "html", "md", "tex")
 
