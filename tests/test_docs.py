@@ -63,6 +63,29 @@ def test_every_target_a_document_asks_snakemake_for_is_one(document: Path) -> No
             assert known or catalogue.find(name), f"{document.name}: {target}"
 
 
+def test_rows_of_tables_are_those_of_the_tables_they_are_from() -> None:
+    """docs/della.md shows parts of the tables beside it: each row, or some columns of it, as it is there."""
+    shown = _rows((ROOT / "docs/della.md").read_text(encoding="utf-8"))
+    there = [row for table in (ROOT / "docs/della").glob("table*.md") for row in _rows(table.read_text("utf-8"))]
+    assert len(shown) > 30
+    for row in shown:
+        assert any(_among(row, whole) for whole in there), row
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The cells of every row of numbers."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
+    ]
+    return [row for row in rows if any(re.search(r"\d\.\d", cell) for cell in row[1:])]
+
+
+def _among(some: list[str], cells: list[str]) -> bool:
+    """Whether these cells are among others, in their order."""
+    left = iter(cells)
+    return all(cell in left for cell in some)
+
+
 def test_there_are_commands_to_look_at() -> None:
     """Or the tests above would hold of nothing."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -51,6 +51,8 @@ def lines(path: Path) -> list[str]:
         ("trace/table2", (5,)),
         ("trace/table3", (5,)),
         ("trace/table5", (5, 7)),
+        ("della/table4", (5, 8)),
+        ("della/table5", (5, 8)),
         ("davam/table2", (6,)),
     ],
 )
