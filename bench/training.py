@@ -213,10 +213,14 @@ class Run:
         """One optimiser step on a batch, one of those of this epoch."""
         progress, ahead = self.progress, self.stage.ahead if self.progress.aggressive else ()
         _seed(self.seed, progress.before + progress.step, self.ranks.rank)
-        drawn = np.random.default_rng([self.seed, progress.before + progress.step])
-        others = (self.stepper.work(batches[i]) for i in _endless(drawn, len(batches)))
-        self.stepper.take(work, self._beta(progress.step), self._rate(progress.step), ahead, others)
+        self.stepper.take(work, self._beta(progress.step), self._rate(progress.step), ahead, self._others(batches))
         progress.step += 1
+
+    def _others(self, batches: list[np.ndarray[Any, Any]]) -> Iterator[Work]:
+        """Batches of this epoch, each drawn anew, for what is ahead of a step."""
+        drawn = np.random.default_rng([self.seed, self.progress.before + self.progress.step])
+        while True:
+            yield self.stepper.work(batches[int(drawn.integers(len(batches)))])
 
     def settle(self) -> None:
         """Wait for the steps so far to end, and take note of their terms."""
@@ -328,12 +332,6 @@ def validation_terms(
         rec, kl = rec + float(terms.rec.sum()), kl + float(terms.kl.sum())
         cost += 0.0 if terms.length is None else float(terms.length.sum())
     return rec / len(sequences), kl / len(sequences), cost / len(sequences)
-
-
-def _endless(drawn: np.random.Generator, n: int) -> Iterator[int]:
-    """Indices below n, each drawn anew."""
-    while True:
-        yield int(drawn.integers(n))
 
 
 def _seed(seed: int, step: int, rank: int = 0) -> None:
