@@ -42,8 +42,7 @@ def _export(arguments: argparse.Namespace) -> None:
     methods = [name.strip() for name in arguments.methods.split(",")]
     known = (*suite.methods, *UNTRAINED)
     for name, there, what in ((arguments.dataset, suite.datasets, "dataset"), *((m, known, "method") for m in methods)):
-        if name not in there:
-            raise BenchError(f"suite '{suite.name}' has no {what} '{name}'{suggest(name, there)}")
+        suites.one_of(suite, what, name, there)
     criteria = CRITERIA.get(arguments.criteria) or [name.strip() for name in arguments.criteria.split(",")]
     for name in criteria:
         if name not in QUESTIONS:

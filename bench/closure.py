@@ -76,7 +76,7 @@ Entries = tuple[tuple[str, ...], tuple[Path, ...], Mapping[str, Path], frozenset
 def stage_fingerprint(
     suite: Suite, stage: str, dataset: str = "", method: str = "", family: str = "", report: str = ""
 ) -> str:
-    """The code of one stage of one cell as a hash: the counterpart of :func:`bench.suite.settings`.
+    """The code of one stage of one cell as a hash: the counterpart of :func:`bench.digests.settings`.
 
     ``method`` counts where the stage computes with it, ``dataset`` where it is prepared or decides the backbone,
     ``family`` where it is scored, ``report`` where it is rendered, with the metrics whose values it may show.

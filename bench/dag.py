@@ -204,7 +204,7 @@ class Dag:
         return f"code:{closure.stage_fingerprint(self.suite, stage, **part)}"
 
     def settings(self, stage: str, **part: str) -> str:
-        """The hash of a stage's settings; see :func:`bench.suite.settings`."""
+        """The hash of a stage's settings; see :func:`bench.digests.settings`."""
         return f"settings:{digests.settings(self.suite, stage, **part)}"
 
     def order(self, report: str = "") -> str:

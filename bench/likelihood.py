@@ -148,17 +148,16 @@ def importance_weights(method: Method, batch: Batch, k: int) -> tuple[np.ndarray
     Where every z can be listed the one weight is p(x) = sum_z p(z) p(x|z), all of it in the first part: each [B, 1].
     """
     condition = method.condition(batch)
-    listed = method.every_z()
-    posterior = method.posterior(batch, condition)
     read = batch.ids.numel() + (0 if batch.condition is None else batch.condition.ids.numel())
     at_once = max(1, POSITIONS_AT_ONCE[batch.ids.device.type] // read)
     px, pz_qz = [], []
-    if listed is not None:
-        for z, log_p in zip(*(part.split(at_once) for part in listed), strict=True):
-            px.append(_array(method.log_likelihood(batch, z[:, None].expand(-1, len(batch), -1, -1), condition)))
-            pz_qz.append(_array(log_p))
-        marginal = logsumexp(np.concatenate(px) + np.concatenate(pz_qz)[:, None], axis=0)[:, None]
+    if (listed := method.every_z()) is not None:
+        every, log_p = listed
+        for z in every[:, None].expand(-1, len(batch), -1, -1).split(at_once):
+            px.append(_array(method.log_likelihood(batch, z, condition)))
+        marginal = logsumexp(np.concatenate(px) + _array(log_p)[:, None], axis=0)[:, None]
         return marginal, np.zeros_like(marginal)
+    posterior = method.posterior(batch, condition)
     for start in range(0, k, at_once):
         z = posterior.sample(min(at_once, k - start))
         px.append(_array(method.log_likelihood(batch, z, condition)))

@@ -71,7 +71,7 @@ class Provenance(Part):
     code: stage -> fingerprint of the source files it imports, as it began.
     data: sha256 of the prepared dataset's manifest, which holds the checksums of texts and tokenizer.
     pretrained: the model whose weights it started from, if any -> sha256 of its manifest, which says where it is from.
-    settings: stage -> digest of the suite settings it depends on (``bench.suite.settings``), likewise.
+    settings: stage -> digest of the suite settings it depends on (``bench.digests.settings``), likewise.
     versions: package -> version.
     parameters: trained parameters of the model; 0 for human text.
     tokens: token counts of the test set, by who counts them.

@@ -133,9 +133,14 @@ def select(suite: Suite, report: str) -> Selection:
     """The cells of one report; all of the suite's where it names no reports."""
     if not suite.reports:
         return Selection(datasets=list(suite.datasets), methods=list(suite.methods))
-    if report not in suite.reports:
-        raise BenchError(f"suite '{suite.name}' has no report '{report}'{suggest(report, suite.reports)}")
-    return suite.reports[report]
+    return suite.reports[one_of(suite, "report", report, suite.reports)]
+
+
+def one_of(suite: Suite, kind: str, name: str, known: Collection[str]) -> str:
+    """The name, which has to be that of something the suite has."""
+    if name not in known:
+        raise BenchError(f"suite '{suite.name}' has no {kind} '{name}'{suggest(name, known)}")
+    return name
 
 
 def cells(suite: Suite, report: str | None = None) -> list[Cell]:

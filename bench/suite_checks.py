@@ -28,7 +28,8 @@ def check(suite: Suite, where: str) -> None:
         _datasets(suite)
         _metrics(suite)
         _models(suite)
-        _augmentation(suite)
+        if any(map(_augments, suite.reports)):
+            check_augmentation(suite)
         for name, selection in suite.reports.items():
             _report(suite, name, selection)
         for cell in cells(suite):
@@ -75,9 +76,10 @@ def _models(suite: Suite) -> None:
         pretrained.kind_of(suite, name)
 
 
-def _augmentation(suite: Suite) -> None:
+def check_augmentation(suite: Suite) -> None:
+    """The language model that is trained on more texts is one of the suite's methods."""
     model = suite.augmentation.model
-    if any(_augments(name) for name in suite.reports) and model not in suite.methods:
+    if model not in suite.methods:
         raise BenchError(f"'augmentation.model': no method '{model}' in the suite{suggest(model, suite.methods)}")
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import suite as suites
-from bench.errors import BenchError, suggest
+from bench.errors import BenchError
 from bench.freeze import PerExample, load_release, per_example
 from bench.metrics import signatures
 from bench.paths import CellPaths
@@ -151,8 +151,7 @@ def find(suite: Suite, name: str, root: Path = Path()) -> tuple[Record, PerExamp
             raise BenchError(f"release '{release}' has no cell '{dataset}/{method}/seed{seed}'")
         return frozen[cell].record, frozen[cell].per_example
     for given, known, what in ((dataset, suite.datasets, "dataset"), (method, (*suite.methods, *UNTRAINED), "method")):
-        if given not in known:
-            raise BenchError(f"suite '{suite.name}' has no {what} '{given}'{suggest(given, known)}")
+        suites.one_of(suite, what, given, known)
     record = read_cell(suite.name, cell, root)
     statistics = root / CellPaths(suite.name, dataset, method, int(seed)).likelihood
     return record, per_example(record, statistics) if statistics.exists() else {}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, suggest
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.schema import Suite
@@ -20,24 +19,20 @@ def _load(arguments: argparse.Namespace) -> Suite:
     return suites.load(arguments.suite, tuple(arguments.use))
 
 
-def _one_of(suite: Suite, kind: str, name: str, known: Collection[str]) -> str:
-    if name not in known:
-        raise BenchError(f"suite '{suite.name}' has no {kind} '{name}'{suggest(name, known)}")
-    return name
-
-
 def _load_dataset(arguments: argparse.Namespace) -> tuple[Suite, str]:
+    from bench.suite import one_of
+
     suite = _load(arguments)
-    return suite, _one_of(suite, "dataset", arguments.dataset, suite.datasets)
+    return suite, one_of(suite, "dataset", arguments.dataset, suite.datasets)
 
 
 def _load_cell(arguments: argparse.Namespace, model: bool = True) -> tuple[Suite, Cell]:
     """The cell of a verb, which needs a ``model`` or takes the rows without one too."""
-    from bench.suite import UNTRAINED, Cell
+    from bench.suite import UNTRAINED, Cell, one_of
 
     suite, dataset = _load_dataset(arguments)
     if arguments.method not in UNTRAINED:
-        _one_of(suite, "method", arguments.method, suite.methods)
+        one_of(suite, "method", arguments.method, suite.methods)
     if arguments.seed < 0:
         raise BenchError(f"seed {arguments.seed} is negative")
     if model and arguments.method in UNTRAINED:
@@ -55,11 +50,11 @@ def _guarded(
 
 
 def _named_decoding(arguments: argparse.Namespace, suite: Suite) -> str:
-    from bench.suite import UNTRAINED
+    from bench.suite import UNTRAINED, one_of
 
     decoding: str = getattr(arguments, "decoding", "")
     if decoding:
-        _one_of(suite, "decoding", decoding, suite.decodings)
+        one_of(suite, "decoding", decoding, suite.decodings)
     if decoding and arguments.method in UNTRAINED:
         raise BenchError(f"'{arguments.method}' is a row without a model: no decoding draws its texts")
     return decoding
@@ -142,12 +137,12 @@ def attention(arguments: argparse.Namespace) -> None:
 def augment(arguments: argparse.Namespace) -> None:
     from bench.augmentation import augment
     from bench.integrity import augmentation_key
-    from bench.suite import augmented_parts
+    from bench.suite import augmented_parts, one_of
+    from bench.suite_checks import check_augmentation
 
     suite, cell = _load_cell(arguments)
-    _one_of(suite, "part", arguments.part, augmented_parts(suite))
-    if (model := suite.augmentation.model) not in suite.methods:
-        raise BenchError(f"'augmentation.model': no method '{model}' in the suite{suggest(model, suite.methods)}")
+    one_of(suite, "part", arguments.part, augmented_parts(suite))
+    check_augmentation(suite)
     with _guarded(arguments, part=arguments.part):
         key = augmentation_key(suite, cell, arguments.part, arguments.device)
         augment(suite, cell, arguments.part, key, arguments.device)
@@ -199,10 +194,12 @@ def report(arguments: argparse.Namespace) -> None:
     import importlib
 
     from bench.integrity import check_report
-    from bench.report import catalogue, frozen
+    from bench.report import catalogue
 
     suite, name = _load(arguments), arguments.report
     if arguments.frozen:
+        from bench.report import frozen
+
         frozen.render(suite, name, arguments.frozen, arguments.out)
         return
     module = importlib.import_module(catalogue.find(name).module)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -260,8 +260,16 @@ class Method(nn.Module, ABC):
         return F.linear(hidden, self.output_weight)
 
     def stages(self) -> Sequence[Stage]:
-        """What is trained, one stage after the other; by default everything, on the ELBO, in one."""
-        return (Stage(lambda batch, beta: self.terms(batch), partial(objectives.beta, self.options.annealing)),)
+        """What is trained, one stage after the other; by default everything, on the ELBO, in one.
+
+        Where beta begins anew in every cycle (Fu et al. 2019) only steps at beta = 1 are judged: on the way there the
+        bound is worse, which is no plateau.
+        """
+        beta = partial(objectives.beta, self.options.annealing)
+        whole = Stage(lambda batch, beta: self.terms(batch), beta)
+        if self.options.annealing == "half_cycles":
+            whole = replace(whole, settled=lambda step, *of: beta(step - 1, *of) == 1)
+        return (whole,)
 
     def every_z(self) -> tuple[Tensor, Tensor] | None:
         """All z there are, [S, G, D], and log p(z), [S], where they can be listed: p(x) is then their sum, exactly."""

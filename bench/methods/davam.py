@@ -18,7 +18,7 @@ from bench.backbones.base import Backbone, Injection
 from bench.backbones.lstm import initialise
 from bench.batch import Batch, Sequences, training_batches
 from bench.methods.base import Condition, MethodOptions, Stage, Terms, linear, refuse
-from bench.methods.codebook import SMALLEST, Choice, Codebook, Codes
+from bench.methods.codebook import Choice, Codebook, Codes
 from bench.methods.gaussian import groups_present, mark_absent
 from bench.methods.lstm_vae import last_state
 from bench.methods.stepwise import Lengths, PixelCNN, Stepwise, StepwiseOptions, Walk, steps_of
@@ -270,10 +270,10 @@ def resampled(weights: Tensor, draws: int, generator: torch.Generator | None) ->
     """Rows of ``weights`` [N, P], flattened, each chosen as often as it weighs among its P: [N * draws].
 
     Systematic resampling (Carpenter et al. 1999): evenly spaced from one uniform number, so that equal weights are all
-    kept.
+    kept; so are those of which none weighs anything.
     """
     n, particles = weights.shape
-    shares = (weights + SMALLEST).cumsum(1)
+    shares = (weights + torch.finfo(weights.dtype).tiny).cumsum(1)
     even = torch.arange(draws, device=weights.device) + torch.rand(n, 1, generator=generator, device=weights.device)
     at = torch.searchsorted(shares, even / draws * shares[:, -1:]).clamp(max=particles - 1)
     return (at + particles * torch.arange(n, device=weights.device)[:, None]).flatten()

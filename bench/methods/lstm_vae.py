@@ -75,9 +75,6 @@ class LSTMVAE(Method):
 
     def stages(self) -> Sequence[Stage]:
         (whole,) = super().stages()
-        beta = whole.beta
-        if self.options.annealing == "half_cycles":  # on the way from 0 the bound is worse, and no sign of a plateau
-            whole = replace(whole, settled=lambda step, *of: beta(step - 1, *of) == 1)
         if self.options.aggressive:
             return (replace(whole, ahead=("encoder", "to_latent")),)
         if not self.options.pretraining:

@@ -242,11 +242,13 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return found
 
 
-def legend(figure: Figure, handles: Sequence[Artist], title: str, columns: int, **more: Any) -> None:
-    """What lines and marks stand for, above all panels, under a line or two that say what is shown."""
+def legend(
+    figure: Figure, handles: Sequence[Artist], title: str, columns: int, size: int = 8, handlelength: float = 2.0
+) -> None:
+    """What lines and marks stand for, above all panels, under a line or two of that size that say what is shown."""
     figure.legend(
         handles=handles, loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2, title=title,
-        **{"alignment": "left", "title_fontsize": 8, **more},
+        alignment="left", title_fontsize=size, handlelength=handlelength,
     )  # fmt: skip
 
 

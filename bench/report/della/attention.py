@@ -197,4 +197,4 @@ def _legend(figure: Figure) -> None:
     names = {"average": "average over heads", "max": "head max", "min": "head min"}
     handles = [Line2D([], [], color=COLOURS[w], marker=MARKERS[w], markersize=4, label=names[w]) for w in SHOWN]
     handles.append(Line2D([], [], color="#5b6470", linestyle=DASHED, label="all positions alike"))
-    legend(figure, handles, LEGEND, 4, title_fontsize=7)
+    legend(figure, handles, LEGEND, 4, size=7)
