@@ -33,9 +33,10 @@ _TWO_ARITHMETICS = (
     "The two differ because the bound sums the KL over the steps of the latent sequence, where the paper's arithmetic "
     "charges a text of T steps 1/T of it, and because the bound also has the nats of coding T. What comes out of the "
     "average for T > 1 bounds nothing: a smaller number there is not a better model. With one latent variable (VAE and "
-    "its variants, DAVAM-q) it is exp(-ELBO) by words, which importance weights make smaller; not DAVAM's, whose "
-    "posteriors are single points. Of a model with latent variables what is exact is the bound: its PPL is at most "
-    "that. A language model (LSTM-LM) has no latent variable, and its row is the same under both.",
+    "its variants, DAVAM-q) it is exp(-ELBO) by words. Importance weights make that smaller, and where every code of "
+    "DAVAM-q is counted it is the likelihood; Columns says what each row's exact PPL is by. That of the other models "
+    "with latent variables is a bound: their PPL is at most that. A language model (LSTM-LM) has no latent variable, "
+    "and its row is the same under both.",
 )
 _NATS = (
     "The printed GPT-2 perplexities, 3.9 to 8.8, must be nats a token: as perplexities they would be far below GPT-2's "
