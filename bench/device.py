@@ -16,6 +16,9 @@ def select(name: str, threads: int) -> torch.device:
     """
     torch.set_num_threads(threads)
     if name == "cpu":
+        # oneDNN compiles a kernel for every shape of a product and keeps 1,024: with a batch of each length an epoch of
+        # PTB needs more, and compiling them again took a fifth of every step. Read when the first product is made.
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
         # as use_deterministic_algorithms(True), which also imports PyTorch's compiler: two seconds of every job
         torch.set_deterministic_debug_mode("error")
         # it is never read, and filling it is 7 % of a small model's step

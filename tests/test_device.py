@@ -1,6 +1,10 @@
-"""Which GPU a process computes on, as far as that can be told without one."""
+"""Which GPU a process computes on, as far as that can be told without one, and what a CPU is told."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -37,3 +41,28 @@ def test_an_lstm_in_bfloat16_runs_where_a_cpu_is_said_to_have_it() -> None:
         pytest.skip("not here")
     with torch.autocast("cpu", torch.bfloat16):
         assert lstm(read)[0].dtype == torch.bfloat16
+
+
+CAPACITY = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+SHAPES = 1100  # more than the 1,024 kernels that oneDNN keeps by itself
+PRODUCTS = f"""
+import torch
+from bench import device
+device.select("cpu", 1)
+for epoch in range(2):
+    print("epoch", flush=True)
+    for rows in range(1, {SHAPES + 1}):
+        torch.ops.mkldnn._linear_pointwise(torch.ones(rows, 8), torch.ones(8, 8), None, "none", [], "")
+"""
+
+
+@pytest.mark.parametrize(("told", "again"), [(None, 0), ("1024", SHAPES)])
+def test_kernels_of_an_epochs_shapes_are_compiled_once(told: str | None, again: int) -> None:
+    """As oneDNN tells it; and who sets the capacity has it."""
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("a build without oneDNN")
+    environment = {name: value for name, value in os.environ.items() if name != CAPACITY}
+    environment |= {"ONEDNN_VERBOSE": "profile_create"} | ({CAPACITY: told} if told else {})
+    ran = subprocess.run([sys.executable, "-c", PRODUCTS], env=environment, capture_output=True, text=True, check=True)
+    first, second = (epoch.count("create:cache_miss") for epoch in ran.stdout.split("epoch")[1:])
+    assert (first, second) == (SHAPES, again)
