@@ -16,7 +16,8 @@ from bench.files import atomic, atomic_directory
 from bench.methods.base import Method
 from bench.tensors import save_tensors
 
-FIRST, SECONDS = 1.0, 20.0  # from the beginning to the first checkpoint, and at most between two: what a kill can lose
+FIRST, SECONDS = 1.0, 20.0  # from the beginning to the first checkpoint, and between two later on: what a kill can lose
+SHARE = 0.02  # of the time that writing them may take, or there are fewer: a disk may need seconds for one to be safe
 
 
 @dataclass
@@ -104,6 +105,7 @@ class Checkpoint:
         spent: dict[str, float],
     ) -> None:  # fmt: skip
         """Replace the checkpoint."""
+        began = time.monotonic()
         tensors = {f"weights:{name}": tensor for name, tensor in method.state_dict().items()}
         tensors |= {f"best:{name}": tensor for name, tensor in best.items()}
         for name, parameter in method.named_parameters():
@@ -113,4 +115,5 @@ class Checkpoint:
             save_tensors(tensors, folder / "state.safetensors")
             with atomic(folder / "state.json") as stream:
                 stream.write(json.dumps({"key": self.key, "spent": spent, **asdict(progress)}))
-        self._saved, self._interval = time.monotonic(), min(SECONDS, 2 * self._interval)
+        self._saved = time.monotonic()
+        self._interval = max(min(SECONDS, 2 * self._interval), (self._saved - began) / SHARE)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench import checkpoint as checkpoints
 from bench import training
 from bench.batch import token_batches
-from bench.checkpoint import FIRST, SECONDS, Checkpoint, Progress
+from bench.checkpoint import FIRST, SECONDS, SHARE, Checkpoint, Progress
 from bench.cost import Meter, measured
 from bench.data.prepare import prepare
 from bench.data.sequences import read_sequences
@@ -182,12 +183,31 @@ def test_a_damaged_checkpoint_is_not_used(workplace: CellPaths, monkeypatch: pyt
     assert hashes(workplace) == undisturbed
 
 
-def test_a_checkpoint_is_due_after_some_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the last one, or of the beginning of the run: soon at first, then twice as long each time, up to a limit."""
+@pytest.mark.parametrize(
+    ("took", "waits"),
+    [
+        (0.0, (FIRST, 2 * FIRST, 4 * FIRST, 8 * FIRST, 16 * FIRST, SECONDS, SECONDS)),
+        (3.0, (FIRST, 3 / SHARE, 3 / SHARE)),
+    ],
+)
+def test_a_checkpoint_is_due_after_some_seconds(
+    took: float, waits: tuple[float, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the last one, or of the beginning of the run: soon at first, then twice as long each time, up to a limit.
+
+    Where one takes long to write they are as far apart as makes it little of the time.
+    """
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    written = checkpoints.save_tensors
+
+    def slowly(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        written(tensors, path)
+        now[0] += took
+
+    monkeypatch.setattr(checkpoints, "save_tensors", slowly)
     checkpoint, method = Checkpoint(tmp_path / "resume", "key"), torch.nn.Linear(1, 1)
-    for wait in (FIRST, 2 * FIRST, 4 * FIRST, 8 * FIRST, 16 * FIRST, SECONDS, SECONDS):
+    for wait in waits:
         assert not checkpoint.due
         now[0] += wait - 0.5
         assert not checkpoint.due
