@@ -347,21 +347,6 @@ def test_a_cycle_that_begins_anew_halves_no_rate(monkeypatch: pytest.MonkeyPatch
     assert rates(waiting, cyclic.settled, decay_from=9)[1:13] == [1.0] * 11 + [0.5]
 
 
-@pytest.mark.parametrize(
-    ("annealing", "judged"),
-    [
-        ("cyclical", [3, 4, 7, 8, 11, 12, 15, 16]), ("half_cycles", [3, 4, 7, 8, 11, 12, 15, 16]),
-        ("one_cycle", [12, 13, 14, 15, 16]), ("linear", None), ("constant", None),
-    ],
-)  # fmt: skip
-def test_cycles_are_judged_where_beta_is_whole(annealing: str, judged: list[int] | None) -> None:
-    """Steps of 16, in cycles of four."""
-    spec = MethodSpec(use="lstm-vae", options={"annealing": annealing})
-    (stage,) = models.build(spec, TASKS["lstm"].size, seed=0).stages()
-    found = stage.settled and [step for step in range(1, 17) if stage.settled(step, 4, 16)]
-    assert found == judged
-
-
 def test_every_stage_has_the_whole_schedule(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Rate, best bound and epochs of the second begin anew; weights go on from the best ones of the first."""
     seen: list[float] = []

@@ -262,12 +262,12 @@ class Method(nn.Module, ABC):
     def stages(self) -> Sequence[Stage]:
         """What is trained, one stage after the other; by default everything, on the ELBO, in one.
 
-        Where beta goes in cycles (Fu et al. 2019) only steps at beta = 1 are judged: elsewhere the bound is worse,
-        which is no plateau.
+        Where beta begins anew in every cycle (Fu et al. 2019) only steps at beta = 1 are judged: on the way there the
+        bound is worse, which is no plateau.
         """
         beta = partial(objectives.beta, self.options.annealing)
         whole = Stage(lambda batch, beta: self.terms(batch), beta)
-        if self.options.annealing not in ("constant", "linear"):
+        if self.options.annealing == "half_cycles":
             whole = replace(whole, settled=lambda step, *of: beta(step - 1, *of) == 1)
         return (whole,)
 

@@ -194,9 +194,9 @@ def test_what_a_release_cannot_show_is_one_line(report: str, release: str, told:
 
 
 def test_gavam_has_collapsed_after_an_epoch(tmp_path: Path) -> None:
-    """What docs/davam.md tells of its first ten, and draws."""
+    """What docs/davam.md tells of its first ten, and draws beside DAVAM."""
     suite = suites.load("workflow/config/ptb.yaml")
-    frozen.render(suite, "davam/figure4d", ["ptb-2026.11.6"], tmp_path / "figure4d.png")
+    frozen.render(suite, "davam/figure4d", ["ptb-2026.11.6", "ptb-2026.12.1"], tmp_path / "figure4d.png")
     assert {path.name for path in tmp_path.iterdir()} == {"figure4d.png", "figure4d.svg"}
     kept = load_release("ptb-2026.11.6").cells[Cell("ptb", "gavam-start", 1)]
     assert kept.history is not None and kept.record.provenance.device == "cpu in float32"
@@ -214,6 +214,27 @@ def test_annealing_keeps_a_little_kl() -> None:
     assert kept.history is not None
     curve = figures.read_history(kept.history)
     assert round(curve["valid_kl"][1], 1) == 1.9 and all(0.29 < kl < 0.44 for kl in curve["valid_kl"][10:])
+
+
+def test_128_codes_have_the_printed_rec() -> None:
+    """What docs/davam.md tells of the first 45 epochs of K = 128, and of the prior."""
+    kept = load_release("ptb-2026.12.1").cells[Cell("ptb", "davam-k128-start", 1)]
+    lm = load_release("ptb-2026.11.2").cells[Cell("ptb", "lstm-lm", 1)].record.values
+    of = {key: value.value for key, value in kept.record.values.items()}
+    for sentence, *numbers in (
+        ("Rec {:.1f} ({:.1f} % of the printed 83.57)", of["rec"], 100 * (of["rec"] / 83.57 - 1)),
+        ("KL {:.2f} (printed 2.23), PPL {:.1f} by", of["paper:davam/kl"], of["paper:davam/ppl"]),
+        ("cost {:.1f} nats a text and save {:.1f} of `lstm-lm`'s Rec", of["kl"], lm["rec"].value - of["rec"]),
+        ("a PPL of at most {:.1f} ({:.1f} - {:.1f})", of["ppl_word"], *kept.record.values["ppl_word"].ci95),
+    ):
+        assert sentence.format(*numbers) in told()
+    assert kept.history is not None
+    curve = figures.read_history(kept.history)
+    codes, last = 45 * 1359, curve["step"][-1]
+    assert last == codes + 27 * 1359
+    rec = curve["valid_rec"][:46]
+    assert [round(rec[epoch], 1) for epoch in (10, 20, 45)] == [97.3, 90.5, 81.1]
+    assert [round(min(rec[23:29]), 1), round(min(rec[29:44]), 1), round(min(rec), 1)] == [86.2, 81.4, 80.8]
 
 
 def test_free_bits_keep_the_target_rate() -> None:
