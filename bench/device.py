@@ -16,8 +16,8 @@ def select(name: str, threads: int) -> torch.device:
     """
     torch.set_num_threads(threads)
     if name == "cpu":
-        # oneDNN compiles a kernel for every shape of a product and keeps 1,024: with a batch of each length an epoch of
-        # PTB needs more, and compiling them again took a fifth of every step. Read when the first product is made.
+        # oneDNN compiles a kernel for every shape of a product and keeps 1,024, about as many as an epoch of PTB needs
+        # with its batches of every length, or fewer. Read when the first product is made.
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
         # as use_deterministic_algorithms(True), which also imports PyTorch's compiler: two seconds of every job
         torch.set_deterministic_debug_mode("error")
