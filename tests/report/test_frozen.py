@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -72,7 +74,7 @@ def test_the_audit_as_it_came_from_the_run(tmp_path: Path) -> None:
 
 def test_table2_of_penn_treebank_from_several_releases(tmp_path: Path) -> None:
     suite = suites.load("workflow/config/ptb.yaml")
-    releases = [f"ptb-2026.11.{n}" for n in (2, 3, 4, 5, 7, 9)]
+    releases = [*(f"ptb-2026.11.{n}" for n in (2, 3, 4, 5, 7, 9)), "ptb-2026.12.2"]
     frozen.render(suite, "davam/table2", releases, tmp_path / "table2.md")
     assert lines(tmp_path / "table2.md") == lines(ROOT / "docs/davam/ptb-table2.md")
 
@@ -196,7 +198,7 @@ def test_what_a_release_cannot_show_is_one_line(report: str, release: str, told:
 def test_gavam_has_collapsed_after_an_epoch(tmp_path: Path) -> None:
     """What docs/davam.md tells of its first ten, and draws beside DAVAM."""
     suite = suites.load("workflow/config/ptb.yaml")
-    frozen.render(suite, "davam/figure4d", ["ptb-2026.11.6", "ptb-2026.12.1"], tmp_path / "figure4d.png")
+    frozen.render(suite, "davam/figure4d", ["ptb-2026.11.6", "ptb-2026.12.2"], tmp_path / "figure4d.png")
     assert {path.name for path in tmp_path.iterdir()} == {"figure4d.png", "figure4d.svg"}
     kept = load_release("ptb-2026.11.6").cells[Cell("ptb", "gavam-start", 1)]
     assert kept.history is not None and kept.record.provenance.device == "cpu in float32"
@@ -216,25 +218,47 @@ def test_annealing_keeps_a_little_kl() -> None:
     assert round(curve["valid_kl"][1], 1) == 1.9 and all(0.29 < kl < 0.44 for kl in curve["valid_kl"][10:])
 
 
-def test_128_codes_have_the_printed_rec() -> None:
-    """What docs/davam.md tells of the first 45 epochs of K = 128, and of the prior."""
-    kept = load_release("ptb-2026.12.1").cells[Cell("ptb", "davam-k128-start", 1)]
-    lm = load_release("ptb-2026.11.2").cells[Cell("ptb", "lstm-lm", 1)].record.values
-    of = {key: value.value for key, value in kept.record.values.items()}
+def test_128_codes_are_better_than_printed() -> None:
+    """What docs/davam.md tells of K = 128 and of its beginning."""
+    lm, start, kept, more = (
+        load_release(release).cells[Cell("ptb", method, 1)]
+        for release, method in (
+            ("ptb-2026.11.2", "lstm-lm"),
+            ("ptb-2026.12.1", "davam-k128-start"),
+            ("ptb-2026.12.2", "davam-k128"),
+            ("ptb-2026.11.5", "davam-k512"),
+        )
+    )
+    plain, first, of, other = (
+        {key: value.value for key, value in cell.record.values.items()} for cell in (lm, start, kept, more)
+    )
+    rec, kl, ppl = (
+        100 * (1 - of[f"paper:davam/{key}"] / at) for key, at in (("rec", 83.57), ("kl", 2.23), ("ppl", 50.15))
+    )
     for sentence, *numbers in (
-        ("Rec {:.1f} ({:.1f} % of the printed 83.57)", of["rec"], 100 * (of["rec"] / 83.57 - 1)),
-        ("KL {:.2f} (printed 2.23), PPL {:.1f} by", of["paper:davam/kl"], of["paper:davam/ppl"]),
-        ("cost {:.1f} nats a text and save {:.1f} of `lstm-lm`'s Rec", of["kl"], lm["rec"].value - of["rec"]),
-        ("a PPL of at most {:.1f} ({:.1f} - {:.1f})", of["ppl_word"], *kept.record.values["ppl_word"].ci95),
-    ):
+        ("Rec is {:.1f} % and PPL {:.0f} % below what is printed, and KL {:.0f} %.", rec, ppl, kl),
+        ("cost {:.1f} nats a text and save {:.1f} of `lstm-lm`'s Rec", of["kl"], plain["rec"] - of["rec"]),
+        ("the bound is {:.1f} nats, a PPL of at most {:.1f}", of["nelbo"], of["ppl_word"]),
+        ("{:.1f} ({:.1f} - {:.1f}), {:.1f} below", of["ppl_word"], *kept.record.values["ppl_word"].ci95,
+         other["ppl_word"] - of["ppl_word"]),
+        ("PPL {:,.0f} (K = 128) and {:,.0f} (K = 512)", of["fluency_ppl"], other["fluency_ppl"]),
+        ("BLEU-4 {:.1f} and {:.1f} beside {:.1f}", *(v["bleu4"] for v in (of, other, plain))),
+        ("Self-BLEU-4 {:.1f} and {:.1f} beside {:.1f}", *(v["self_bleu4"] for v in (of, other, plain))),
+        ("in `ptb-2026.12.1`: Rec {:.1f}, a PPL of at most {:.1f}.", first["rec"], first["ppl_word"]),
+    ):  # fmt: skip
         assert sentence.format(*numbers) in told()
-    assert kept.history is not None
+    assert kept.history is not None and start.history is not None
     curve = figures.read_history(kept.history)
-    codes, last = 45 * 1359, curve["step"][-1]
-    assert last == codes + 27 * 1359
-    rec = curve["valid_rec"][:46]
-    assert [round(rec[epoch], 1) for epoch in (10, 20, 45)] == [97.3, 90.5, 81.1]
-    assert [round(min(rec[23:29]), 1), round(min(rec[29:44]), 1), round(min(rec), 1)] == [86.2, 81.4, 80.8]
+    codes, last = 52 * 1359, curve["step"][-1]
+    assert last == codes + 26 * 1359
+    assert [round(curve["valid_kl"][row], 1) for row in (54, -1)] == [110.8, 42.6]
+    rec = curve["valid_rec"][:53]
+    assert rec[:46] == figures.read_history(start.history)["valid_rec"][:46]  # one training
+    rate = [float(row["lr"]) for row in csv.DictReader(kept.history.read_text("utf-8").splitlines())]
+    halved = [epoch for epoch in range(1, 53) if rate[epoch + 1] < rate[epoch]]
+    assert halved == [22, 28, 43, 49, 52]
+    best = [min(rec[begin + 1 : end + 1]) for begin, end in pairwise(halved)]
+    assert [round(number, 1) for number in (rec[20], *best)] == [90.5, 86.2, 81.4, 80.1, 79.8]
 
 
 def test_free_bits_keep_the_target_rate() -> None:
