@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from bench import suite as suites
 from bench.data import known
 from bench.data.base import SPLITS
 from bench.errors import BenchError
-from bench.freeze import Release, freeze, load_release
+from bench.freeze import FrozenCell, Release, freeze, load_release
 from bench.paths import releases
 from bench.report import figures, frozen
 from bench.report.published import load_published
@@ -89,7 +90,7 @@ def test_penn_treebank_is_the_one_of_the_releases() -> None:
 def test_what_is_told_of_lstms_on_the_embedded_texts() -> None:
     """Sentences of docs/davam.md: their numbers are the release's."""
     held = load_release("embedded-2026.11.6").cells
-    of = {cell.method: {key: value.value for key, value in kept.record.values.items()} for cell, kept in held.items()}
+    of = {cell.method: values(kept) for cell, kept in held.items()}
     lm = of["lstm-lm"]
     told_of = [
         (
@@ -108,11 +109,25 @@ def test_what_is_told_of_lstms_on_the_embedded_texts() -> None:
         ("KL at {:.1f} and {:.1f} nats", of["lstm-vae+fbp"]["kl"], of["lstm-vae+pretraining+fbp"]["kl"]),
         ("PPL {:.0f} and {:.0f}, where", of["lstm-vae+fbp"]["ppl_word"], of["lstm-vae+pretraining+fbp"]["ppl_word"]),
     ]  # fmt: skip
-    for sentence, *numbers in told_of:
-        assert sentence.format(*numbers) in told()
+    assert_told(*told_of)
     assert min(of, key=lambda method: of[method]["paper:davam/ppl"]) == "gavam"
     assert sorted(of, key=lambda method: of[method]["paper:davam/ppl"])[1:3] == ["davam-k128", "davam-k512"]
     assert sorted(of, key=lambda method: of[method]["ppl_word"])[-3:] == ["davam-k128", "davam-k512", "davam-d8"]
+
+
+def of_ptb(release: str, method: str) -> FrozenCell:
+    """That method's cell on Penn Treebank."""
+    return load_release(release).cells[Cell("ptb", method, 1)]
+
+
+def values(cell: FrozenCell) -> dict[str, float]:
+    return {key: value.value for key, value in cell.record.values.items()}
+
+
+def assert_told(*told_of: tuple[Any, ...]) -> None:
+    """Sentences of docs/davam.md, each followed by its numbers."""
+    for sentence, *numbers in told_of:
+        assert sentence.format(*numbers) in told()
 
 
 def told() -> str:
@@ -126,7 +141,7 @@ ROWS = re.findall(r"^\| `([\w+-]+)` \| `(ptb-[\d.]+)` \|(.*)\|$", (ROOT / "docs/
 @pytest.mark.parametrize(("method", "release", "row"), ROWS, ids=[method for method, *_ in ROWS])
 def test_the_rows_of_penn_treebank_that_are_told(method: str, release: str, row: str) -> None:
     """docs/davam.md: printed, by the paper's arithmetic, exactly; and for how many epochs, where there is a history."""
-    kept = load_release(release).cells[Cell("ptb", method, 1)]
+    kept = of_ptb(release, method)
     epochs, *numbers = (cell.strip() for cell in row.split("|"))
     paper = {
         printed.metric: printed.text
@@ -200,7 +215,7 @@ def test_gavam_has_collapsed_after_an_epoch(tmp_path: Path) -> None:
     suite = suites.load("workflow/config/ptb.yaml")
     frozen.render(suite, "davam/figure4d", ["ptb-2026.11.6", "ptb-2026.12.2"], tmp_path / "figure4d.png")
     assert {path.name for path in tmp_path.iterdir()} == {"figure4d.png", "figure4d.svg"}
-    kept = load_release("ptb-2026.11.6").cells[Cell("ptb", "gavam-start", 1)]
+    kept = of_ptb("ptb-2026.11.6", "gavam-start")
     assert kept.history is not None and kept.record.provenance.device == "cpu in float32"
     curve = figures.read_history(kept.history)
     assert curve["valid_kl"][0] > 100 and all(0.04 < kl < 0.34 for kl in curve["valid_kl"][1:])
@@ -209,21 +224,20 @@ def test_gavam_has_collapsed_after_an_epoch(tmp_path: Path) -> None:
 
 def test_annealing_collapses_or_keeps_a_little_kl() -> None:
     """What docs/davam.md tells of two trainings, the whole one and the first 68 epochs of another."""
-    kept = load_release("ptb-2026.12.3").cells[Cell("ptb", "lstm-vae+anneal", 1)]
-    plain = load_release("ptb-2026.11.4").cells[Cell("ptb", "lstm-vae", 1)].record.values
+    kept = of_ptb("ptb-2026.12.3", "lstm-vae+anneal")
+    plain = of_ptb("ptb-2026.11.4", "lstm-vae").record.values
     rec, kl, ppl = (kept.record.values[f"paper:davam/{key}"].value for key in ("rec", "kl", "ppl"))
-    for sentence, *numbers in (
+    assert_told(
         ("Rec {:.1f} ({:+.1f} % of 101.28), KL {:.2f} (0.00), PPL {:.1f} by", rec, 100 * (rec / 101.28 - 1), kl, ppl),
         ("({:+.1f} % of 101.40), {:.1f} exactly", 100 * (ppl / 101.40 - 1), kept.record.values["ppl_word"].value),
         ("beside {:.1f} of `lstm-vae`", plain["ppl_word"].value),
-    ):
-        assert sentence.format(*numbers) in told()
+    )
     assert kept.history is not None
     curve = figures.read_history(kept.history)
     of_epochs = [curve["valid_kl"][epoch] for epoch in (1, 10, 22, -1)]
     assert [float(f"{kl:.2g}") for kl in of_epochs] == [2.1, 0.43, 0.12, 0.0042]
 
-    other = load_release("ptb-2026.11.8").cells[Cell("ptb", "lstm-vae+anneal-start", 1)]
+    other = of_ptb("ptb-2026.11.8", "lstm-vae+anneal-start")
     keys = ("paper:davam/rec", "paper:davam/kl", "paper:davam/ppl", "ppl_word", "mi")
     assert [round(other.record.values[key].value, 2) for key in keys] == [101.59, 0.35, 104.73, 104.02, 0.35]
     assert other.history is not None
@@ -232,57 +246,47 @@ def test_annealing_collapses_or_keeps_a_little_kl() -> None:
 
 def test_128_codes_are_better_than_printed() -> None:
     """What docs/davam.md tells of K = 128 and of its beginning."""
-    lm, start, kept, more = (
-        load_release(release).cells[Cell("ptb", method, 1)]
-        for release, method in (
-            ("ptb-2026.11.2", "lstm-lm"),
-            ("ptb-2026.12.1", "davam-k128-start"),
-            ("ptb-2026.12.2", "davam-k128"),
-            ("ptb-2026.11.5", "davam-k512"),
-        )
-    )
-    plain, first, of, other = (
-        {key: value.value for key, value in cell.record.values.items()} for cell in (lm, start, kept, more)
-    )
+    start, kept = of_ptb("ptb-2026.12.1", "davam-k128-start"), of_ptb("ptb-2026.12.2", "davam-k128")
+    lm, more = of_ptb("ptb-2026.11.2", "lstm-lm"), of_ptb("ptb-2026.11.5", "davam-k512")
+    plain, first, of, other = map(values, (lm, start, kept, more))
     rec, kl, ppl = (
         100 * (1 - of[f"paper:davam/{key}"] / at) for key, at in (("rec", 83.57), ("kl", 2.23), ("ppl", 50.15))
     )
-    for sentence, *numbers in (
+    assert_told(
         ("Rec is {:.1f} % and PPL {:.0f} % below what is printed, and KL {:.0f} %.", rec, ppl, kl),
         ("cost {:.1f} nats a text and save {:.1f} of `lstm-lm`'s Rec", of["kl"], plain["rec"] - of["rec"]),
         ("the bound is {:.1f} nats, a PPL of at most {:.1f}", of["nelbo"], of["ppl_word"]),
         ("{:.1f} ({:.1f} - {:.1f}), {:.1f} below", of["ppl_word"], *kept.record.values["ppl_word"].ci95,
          other["ppl_word"] - of["ppl_word"]),
-        ("PPL {:,.0f} (K = 128) and {:,.0f} (K = 512)", of["fluency_ppl"], other["fluency_ppl"]),
+        ("PPL {:,.0f} (K = 128) and {:,.0f} (K = 512) by `fluency`'s pretrained model beside {:,.0f} of",
+         *(v["fluency_ppl"] for v in (of, other, plain))),
         ("BLEU-4 {:.1f} and {:.1f} beside {:.1f}", *(v["bleu4"] for v in (of, other, plain))),
         ("Self-BLEU-4 {:.1f} and {:.1f} beside {:.1f}", *(v["self_bleu4"] for v in (of, other, plain))),
         ("in `ptb-2026.12.1`: Rec {:.1f}, a PPL of at most {:.1f}.", first["rec"], first["ppl_word"]),
-    ):  # fmt: skip
-        assert sentence.format(*numbers) in told()
+    )  # fmt: skip
     assert kept.history is not None and start.history is not None
     curve = figures.read_history(kept.history)
-    codes, last = 52 * 1359, curve["step"][-1]
-    assert last == codes + 26 * 1359
+    assert curve["step"][-1] == (52 + 26) * 1359
     assert [round(curve["valid_kl"][row], 1) for row in (54, -1)] == [110.8, 42.6]
-    rec = curve["valid_rec"][:53]
-    assert rec[:46] == figures.read_history(start.history)["valid_rec"][:46]  # one training
+    of_epoch = curve["valid_rec"][:53]
+    assert of_epoch[:46] == figures.read_history(start.history)["valid_rec"][:46]  # one training
     rate = [float(row["lr"]) for row in csv.DictReader(kept.history.read_text("utf-8").splitlines())]
     halved = [epoch for epoch in range(1, 53) if rate[epoch + 1] < rate[epoch]]
     assert halved == [22, 28, 43, 49, 52]
-    best = [min(rec[begin + 1 : end + 1]) for begin, end in pairwise(halved)]
-    assert [round(number, 1) for number in (rec[20], *best)] == [90.5, 86.2, 81.4, 80.1, 79.8]
+    best = [min(of_epoch[begin + 1 : end + 1]) for begin, end in pairwise(halved)]
+    assert [round(number, 1) for number in (of_epoch[20], *best)] == [90.5, 86.2, 81.4, 80.1, 79.8]
 
 
 def test_free_bits_keep_the_target_rate() -> None:
     """What docs/davam.md tells of it."""
-    kept = load_release("ptb-2026.11.9").cells[Cell("ptb", "lstm-vae+fbp", 1)]
+    kept = of_ptb("ptb-2026.11.9", "lstm-vae+fbp")
     keys = ("mi", "au_0.1", "au_0.2", "ess")
     assert [round(kept.record.values[key].value, 2) for key in keys] == [1.57, 32, 0, 12.43]
     assert round(math.exp(kept.record.values["nll@10"].value * 3761 / (78669 + 3761)), 1) == 105.8
     assert kept.history is not None
     curve = figures.read_history(kept.history)
     assert curve["step"][-1] == 57 * 1359 and all(2.5 < kl < 3.1 for kl in curve["valid_kl"][2:])
-    plain = load_release("ptb-2026.11.4").cells[Cell("ptb", "lstm-vae", 1)].record.values
+    plain = of_ptb("ptb-2026.11.4", "lstm-vae").record.values
     saved = [plain[key].value - kept.record.values[key].value for key in ("rec", "ppl_word")]
     assert [round(number, 1) for number in saved] == [1.4, 1.6]
 
