@@ -18,7 +18,8 @@ def beta(kind: str, step: int, period: int, total: int) -> float:
 
     "cyclical" (DELLA A.1; Fu et al. 2019): over each period of steps, BETA_MIN for the first half, a linear ramp to 1
     over the next quarter, 1 for the last quarter. "linear": a ramp to 1 over one period, from its first step, then 1.
-    "half_cycles" (Fu et al. 2019, R = 0.5): over each period a linear ramp from 0 to 1 in its first half, then 1.
+    "half_cycles" (Fu et al. 2019, R = 0.5): over each period a linear ramp from 0 to 1 in its first half, then 1;
+    with no room for a ramp always 1.
     "one_cycle" (Li et al. 2020, Optimus): such a cycle once, over the whole training, and 0 in its first half.
     "constant": 1. ``total`` cuts a cycle longer than the whole training to the training's length.
     """
@@ -32,7 +33,7 @@ def beta(kind: str, step: int, period: int, total: int) -> float:
             position = (step % period + 1) / period
             return min(1.0, max(BETA_MIN, (position - 0.5) * 4))
         case "half_cycles":
-            return min(1.0, (step % period) / period * 2)
+            return min(1.0, (step % period) / period * 2) if period > 1 else 1.0
         case "one_cycle":
             return min(1.0, max(0.0, ((step + 1) / total - 0.5) * 4))
     raise ValueError(f"unknown annealing '{kind}'")

@@ -214,7 +214,7 @@ class MethodSpec(Section):
     options: dict[str, Any] = {}
     backbone: Resize = Resize()  # what is different about it for this method
     learning_rate: PositiveFloat | None = None  # in place of the suite's: another kind of network learns at another
-    epochs: PositiveInt | None = None  # likewise: to see how its training begins
+    epochs: PositiveInt | None = None  # likewise: to see how its training begins, where no annealing is cut short by it
     threads: PositiveInt | None = None  # of its training, in place of the suite's
     importance_examples: PositiveInt | None = None  # in place of the dataset's: of a network that is fast, more
 

@@ -16,6 +16,7 @@ from bench import suite as suites
 from bench.augmentation import generated
 from bench.batch import collate
 from bench.cli import main
+from bench.files import read_json, sha256, write_json
 from bench.paths import CellPaths
 from bench.schema import Decoding
 from bench.vocabulary import BOS, EOS
@@ -59,17 +60,26 @@ def test_perplexity_is_the_language_models_own(paths: CellPaths, monkeypatch: py
     kept = {}
     real = augmentation.fit
 
-    def fit(method, sequences, *rest):  # type: ignore[no-untyped-def]
-        rows = real(method, sequences, *rest)
-        kept.update(method=method, texts=sequences.texts)
+    def fit(method, sequences, valid, *rest):  # type: ignore[no-untyped-def]
+        rows = real(method, sequences, valid, *rest)
+        kept.update(method=method, texts=sequences.texts, valid=valid.texts)
         return rows
 
     monkeypatch.setattr(augmentation, "fit", fit)
+    other = paths.data / "valid.txt"
+    other.write_text("".join(f"{text}\n" for text in reversed(TEXTS)), encoding="utf-8")
+    manifest = read_json(paths.manifest, "manifest")
+    manifest["splits"]["valid"]["sha256"] = sha256(other)
+    write_json(paths.manifest, manifest)
     assert main([*RUN, "6x2"]) == 0
     found = json.loads(paths.augmented("6x2").read_text(encoding="utf-8"))
     assert (found["size"], found["factor"], found["generated"], found["model"]) == (6, 2, 12, "gpt2")
     assert len(kept["texts"]) == 18 and found["n"] == len(TEXTS) and found["trained_on"] == len(TEXTS)
-    test = augmentation.read_sequences(paths.data, "test", suites.backbone_of(suites.load("augmented.yaml"), "bbe"))
+    backbone = suites.backbone_of(suites.load("augmented.yaml"), "bbe")
+    train, valid, test = (
+        augmentation.read_sequences(paths.data, part, backbone) for part in ("train", "valid", "test")
+    )
+    assert kept["texts"][:6] == train.texts[:6] and kept["valid"] == valid.texts == test.texts[::-1]
     with torch.no_grad():
         batch = collate(test.texts)
         log_p = kept["method"].log_likelihood(batch, torch.zeros(len(test), 0, 32), None)

@@ -53,6 +53,14 @@ def test_half_cycles_are_fu_2019() -> None:
     assert [objectives.beta("half_cycles", step, period=100, total=4) for step in range(4)] == [0, 0.5, 1, 1]
 
 
+@given(st.sampled_from(["cyclical", "half_cycles"]), st.integers(1, 60), st.integers(1, 200))
+def test_every_whole_cycle_comes_to_one(kind: str, period: int, total: int) -> None:
+    """Or nothing would ever be trained on the bound, and where only such steps are judged, nothing kept."""
+    period = min(period, total)
+    for start in range(0, total - period + 1, period):
+        assert max(objectives.beta(kind, step, period, total) for step in range(start, start + period)) == 1
+
+
 @given(st.sampled_from(KINDS), st.integers(1, 60), st.integers(1, 200), st.data())
 def test_beta_is_a_weight_and_is_one_at_the_end(kind: str, period: int, total: int, data: st.DataObject) -> None:
     """Whatever the lengths; but for cycles, which may be cut where they are."""

@@ -23,13 +23,15 @@ from bench.cost import Meter
 from bench.data.prepare import prepare
 from bench.errors import BenchError
 from bench.files import sha256
+from bench.methods import davam
 from bench.methods.base import Condition, Method, MethodOptions, Stage, Terms
+from bench.methods.codebook import Codebook
 from bench.methods.gaussian import IndependentPosterior
 from bench.paths import CellPaths
 from bench.schema import MethodSpec, Suite, Training
 from bench.suite import Cell
 from tests.interrupted import Nowhere, every, saved_steps, stop
-from tests.methods.conftest import TASKS, build
+from tests.methods.conftest import TASKS, build, known_options
 
 SMALL = {"codes": 5, "latent": 4, "prior_layers": 2, "prior_width": 6}
 SUITE = Suite.model_validate(
@@ -132,6 +134,53 @@ def test_the_decoder_is_forgotten_after_pretraining_and_the_encoder_goes_on(tmp_
         if decoder:
             assert tensor.abs().max() <= (0.1 if "words" in name else 0.01)
             assert tensor.abs().max() > (0.05 if "words" in name else 0.005), name
+
+
+@pytest.mark.parametrize("first_states", [10_000, 40])
+def test_the_codebook_begins_as_k_means_of_the_untrained_encoders_states(
+    first_states: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the steps that the texts of some batches have, and of as many batches as those are."""
+    method, texts = tiny("davam"), TEXTS * 4  # three batches of 32
+    with torch.no_grad():
+        states = {tuple(text): method.coded(Sequences([text]).batch([0]))[0][0] for text in texts}
+    given: list[tuple[Tensor, int]] = []
+    begin = Codebook.begin
+
+    def watched(book: Codebook, states: Tensor, batches: int) -> None:
+        given.append((states, batches))
+        begin(book, states, batches)
+
+    monkeypatch.setattr(Codebook, "begin", watched)
+    monkeypatch.setattr(davam, "INITIAL_STATES", first_states)
+    plan = SUITE.training.model_copy(update={"epochs": 1, "decay": "constant", "learning_rate": 1e-12})
+    data = Sequences(texts)
+    training.fit(method, data, data.first(8), plan, 1, Nowhere(), Meter())
+    ((of_batches, batches),) = given
+    every = torch.cat([states[tuple(text)] for text in texts])
+    if first_states > len(every):
+        assert batches == 3 and len(of_batches) == len(every)
+        torch.testing.assert_close(of_batches.sum(0), every.sum(0), rtol=1e-4, atol=1e-4)
+    else:
+        assert batches == 1 and len(of_batches) < len(every) / 2
+    assert torch.cdist(of_batches.double(), every.double()).min(1).values.max() < 1e-5, (
+        "states of texts, not of padding"
+    )
+    assert method.codebook.counts.sum() == pytest.approx(len(of_batches) / batches, rel=0.2), "states a batch"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("gavam", {}), ("vae-attn", {}), ("davam-k128", {"length": "empirical"})]
+)
+def test_lengths_are_counted_when_training_begins(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+    known = known_options(name, SMALL)
+    method = models.build(MethodSpec(use=name, options={**known, **options}), SUITE.backbone, 0)
+    longest = SUITE.backbone.max_tokens - 1
+    assert torch.allclose(method.lengths.log_p.exp(), torch.tensor(1 / longest)), "uniform before"
+    fit(method, tmp_path, epochs=1)
+    steps = [len(text) - 1 for text in TEXTS]
+    expected = [(1 + steps.count(t)) / (len(steps) + longest) for t in range(1, longest + 1)]
+    torch.testing.assert_close(method.lengths.log_p.exp(), torch.tensor(expected))
 
 
 def test_history_of_two_stages(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ class StepwiseOptions(MethodOptions):
 
     Attributes
     ----------
-    prior_layers, prior_width, prior_kernel: its causal convolutions; their receptive field is layers * (kernel - 1).
+    prior_layers, prior_width, prior_kernel: its causal convolutions; the prior of a step sees the
+        layers * (kernel - 1) + 1 steps before it.
     """
 
     prior_layers: PositiveInt = 16

@@ -110,7 +110,8 @@ def test_dead_codes_are_put_on_states_of_the_batch() -> None:
     for _ in range(needed - 1):
         follow(book, states)
     assert (book.vectors[2:] == pytest.approx(99.0, rel=1e-4)) and book.counts[2] >= 5 * DEAD
-    follow(book, states)
+    padded = torch.cat([states, torch.full((60, 3), 1e6)])
+    book.update(padded, book.nearest(padded), torch.arange(80) < 20)
     for vector in book.vectors[2:]:
         (beside,) = torch.cdist(states, vector[None]).min(0).values
         assert 0 < beside < 0.0011 * vector.norm()

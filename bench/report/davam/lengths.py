@@ -79,10 +79,19 @@ def build(table: PaperTable, found: Mapping[str, Results], published: Published,
     )
 
 
-def words_of(results: Results, name: str) -> str:
-    """The length of the texts of one decoding, in words; its name where it sets none."""
-    words = results.suite.decodings[name].words if name else None
-    return str(words or name or "any")
+def lengths_of(found: Mapping[str, Results]) -> dict[str, str]:
+    """The length of the texts of each decoding, in words; its name where it sets none."""
+    return {
+        name: str((results.suite.decodings[name].words if name else None) or name or "any")
+        for name, results in found.items()
+    }
+
+
+def labels_of(found: Mapping[str, Results]) -> dict[str, str]:
+    """The same, and the decoding's name behind a length that more than one of them has."""
+    lengths = lengths_of(found)
+    several = {length for length in lengths.values() if list(lengths.values()).count(length) > 1}
+    return {name: f"{length} ({name})" if length in several else length for name, length in lengths.items()}
 
 
 def _measured(table: PaperTable, found: Mapping[str, Results], published: Published, recs: Recs) -> list[Table]:
@@ -97,10 +106,10 @@ def _of_dataset(
     first, footnotes = next(iter(found.values())), Footnotes()
     methods = [method for method in first.methods(dataset) if method not in UNTRAINED]
     printed = {(r.method, r.metric): r for r in published.table(DAVAM.name, table.number) if r.dataset == dataset}
-    by_words = {words_of(results, name): results for name, results in found.items()}
+    lengths, labels = lengths_of(found), labels_of(found)
     rows = [
-        Row(words, _row(table, results, dataset, methods, printed, f"@length-{words}", footnotes))
-        for words, results in by_words.items()
+        Row(labels[name], _row(table, results, dataset, methods, printed, f"@length-{lengths[name]}", footnotes))
+        for name, results in found.items()
     ]
     if recs:
         of = {method: recs[dataset, method] for method in methods}
@@ -114,7 +123,9 @@ def _of_dataset(
         caption=_caption(first, has_printed(made), bool(recs)),
         paragraphs=tuple(_human(table, first, dataset)),
         footnotes=footnotes.listed(),
-        findings=tuple(_best(column, dataset, by_words) for column in table.ours),
+        findings=tuple(
+            _best(column, dataset, {labels[name]: of for name, of in found.items()}) for column in table.ours
+        ),
     )
 
 
@@ -186,19 +197,19 @@ def _human(table: PaperTable, results: Results, dataset: str) -> list[str]:
     return [f"Held-out human texts, of whatever length they are: {', '.join(said)}."] if said else []
 
 
-def _best(column: Column, dataset: str, by_words: Mapping[str, Results]) -> str:
+def _best(column: Column, dataset: str, by_label: Mapping[str, Results]) -> str:
     """``On bbe Dist-2 is the highest for a at 10 and 20 words, for b at 30 words.``"""
     found: dict[str, list[str]] = {}
-    for words, results in by_words.items():
+    for label, results in by_label.items():
         of = {
             method: float(number(column.scale * v.estimate.mean, column.digits).replace("∞", "inf"))
             for method, v in results.column(dataset, column.key).items()
             if method not in UNTRAINED and not v.problem
         }
         best = (max if column.direction == "up" else min)(of.values(), default=None)
-        found.setdefault(these(m for m in of if of[m] == best) if of else "none", []).append(words)
+        found.setdefault(these(m for m in of if of[m] == best) if of else "none", []).append(label)
     most = "highest" if column.direction == "up" else "lowest"
-    said = [f"for {methods} at {these(words)} words" for methods, words in found.items()]
+    said = [f"for {methods} at {these(labels)} words" for methods, labels in found.items()]
     return f"On {dataset} {column.label} is the {most} {', '.join(said)}."
 
 

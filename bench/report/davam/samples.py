@@ -9,7 +9,7 @@ from bench import suite as suites
 from bench.paths import CellPaths
 from bench.report.blocks import measured_cells, without_empty
 from bench.report.collect import Results, gather
-from bench.report.davam.lengths import words_of
+from bench.report.davam.lengths import labels_of
 from bench.report.davam.paper import DAVAM, TABLES, alone
 from bench.report.model import MISSING, Cell, Column, Footnotes, Report, Row, RowGroup, Table
 from bench.report.notes import notes
@@ -74,14 +74,15 @@ def _measured(dataset: str, found: Mapping[str, Results], texts: Texts) -> Table
     measured = any(results.column(dataset, FLUENCY.key) for results in found.values())
     methods = next(iter(found.values())).methods(dataset)
     rows: dict[str, list[Row]] = {method: [] for method in methods}
+    labels = labels_of(found)
     for name, results in found.items():
         fluency = measured_cells(COLUMNS[1], methods, results.column(dataset, FLUENCY.key), footnotes)
         for method in methods:
-            words, of = words_of(results, name), "" if method == HUMAN else name
+            of = "" if method == HUMAN else name
             text = next(kept for key, kept in texts.items() if key[:3] == (dataset, method, of))[0]
             if method != HUMAN or not rows[method]:
                 cells = (Cell(text), fluency[method])
-                rows[method].append(Row("any" if method == HUMAN else words, cells, apart=method == HUMAN))
+                rows[method].append(Row("any" if method == HUMAN else labels[name], cells, apart=method == HUMAN))
     seed = next(seed for of, method, _, seed in texts if of == dataset and method != HUMAN)
     return without_empty(Table(
         name=f"davam-table3-{dataset}",
@@ -112,11 +113,12 @@ def _printed(published: Published) -> Table:
 
 def _tidy(found: Mapping[str, Results], texts: Texts) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
+    labels = labels_of(found)
     for (dataset, method, name, seed), of in texts.items():
-        results = found.get(name) or next(iter(found.values()))
-        measured = results.column(dataset, FLUENCY.key).get(method)
-        fluency = repr(measured.estimate.mean) if measured else ""
-        words = "any" if method == HUMAN else words_of(results, name)
+        records = (found.get(name) or next(iter(found.values()))).records[dataset, method]
+        values = next(record.values for record in records if record.seed == seed)
+        fluency = repr(values[FLUENCY.key].value) if FLUENCY.key in values else ""
+        words = "any" if method == HUMAN else labels[name]
         rows += [(dataset, method, words, str(seed), str(i), text, fluency, "", "") for i, text in enumerate(of[:KEPT])]
     return rows
 

@@ -11,6 +11,7 @@ import pytest
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.paths import CellPaths
+from bench.record_schema import read_cell
 from bench.report import catalogue
 from bench.report.collect import gather
 from bench.report.davam import data, lengths, samples, tables
@@ -19,6 +20,7 @@ from bench.report.model import Report
 from bench.report.papers.tables import drawn_by
 from bench.report.published import Published, load_published
 from bench.schema import Suite
+from bench.suite import Cell
 from tests import fake_run
 from tests.report_reading import cell, rows, sets
 
@@ -228,6 +230,32 @@ def test_texts_stand_under_their_method_by_length(davam: Suite) -> None:
     assert "davam-k512 length-30 1 text 0" in markdown and "davam-k512 length-30 1 text 1" not in markdown
     assert markdown.count("human 0 text 0".replace("_", r"\_")) == 0 and markdown.count("human  0 text 0") == 1
     assert sum(r["published"] != "" for r in kept) == 12
+
+
+def test_what_each_seed_has_stands_beside_its_own_texts(davam: Suite) -> None:
+    samples.render(davam, "davam/table3", Path("t.md"))
+    with open("t.csv", encoding="utf-8", newline="") as stream:
+        kept = [row for row in csv.DictReader(stream) if row["seed"]]
+    for row in kept:
+        name = "" if row["method"] == "human" else f"length-{row['words']}"
+        record = read_cell("tiny", Cell(row["dataset"], row["method"], int(row["seed"]), name))
+        assert float(row["fluency_sentence"]) == record.values["fluency_sentence"].value
+    assert len({row["fluency_sentence"] for row in kept if row["method"] == "davam-k512" and row["words"] == "30"}) == 2
+
+
+def test_two_decodings_of_one_length_have_a_row_each(davam: Suite) -> None:
+    davam = davam.model_copy(
+        update={"decodings": {name: of.model_copy(update={"words": 10}) for name, of in davam.decodings.items()}}
+    )
+    _, yahoo, _ = by_length(davam, "4").tables
+    assert [row.label for row in yahoo.groups[0].rows] == ["10 (length-10)", "10 (length-30)", "Rec"]
+    found = [cell(yahoo, "", row.label, "gavam/fluency_sentence") for row in yahoo.groups[0].rows[:2]]
+    assert found[0].text != found[1].text and {of.printed for of in found} == {"7.32"}
+    assert "at 10 (length-10) and 10 (length-30) words" in yahoo.findings[0]
+    samples.render(davam, "davam/table3", Path("t.md"))
+    assert {"10 (length-10)", "10 (length-30)"} <= {
+        line.split(",")[2] for line in Path("t.csv").read_text().splitlines()
+    }
 
 
 def test_which_reports_show_decodings() -> None:
