@@ -27,6 +27,8 @@ TERMS = ("rec", "kl")
 ACROSS = 6  # methods side by side; more continue in further rows
 TRAIN, VALID, BETA = "#e0863a", "#1f4e8c", "#c9cfd6"
 DASHED = (0, (3, 1.2))
+KEPT: Any = {"marker": "o", "markersize": 3.5, "linestyle": "none"}
+KEPT_LABEL = "kept weights, at the end"
 LINEAR_BELOW = 0.1  # nats: KL is linear below, logarithmic above; annealed KL spans 0.01 to 500
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs everywhere
@@ -42,7 +44,8 @@ STYLE: Any = {
 }
 METADATA: Mapping[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
-Curve = Mapping[str, Sequence[float]]  # column -> values, NaN where empty
+Curve = Mapping[str, Sequence[float]]  # column -> values, NaN where empty; "kept": 1 in a row of kept weights, else 0
+Points = list[tuple[float, float]]  # (step, value)
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,37 @@ def read_history(path: Path) -> Curve:
     missing = [column for column in COLUMNS if column not in rows[0]]
     if missing:
         raise BenchError(f"history {path}: no column '{missing[0]}'")
-    return {column: [_number(row[column], path, i, column) for i, row in enumerate(rows, 2)] for column in COLUMNS}
+    read = {column: [_number(row[column], path, i, column) for i, row in enumerate(rows, 2)] for column in COLUMNS}
+    return {**read, "kept": _kept(rows)}
+
+
+def _kept(rows: Sequence[Mapping[str, str]]) -> list[float]:
+    """1 for the row with which a stage ends: its kept weights, evaluated again at the step of the row before."""
+    at = [(row.get("stage"), row["step"]) for row in rows]
+    return [float(i > 0 and at[i] == at[i - 1]) for i in range(len(at))]
+
+
+def points(curve: Curve, column: str) -> Points:
+    """What a column has of each step of training."""
+    return [(x, y) for x, y, kept in zip(curve["step"], curve[column], curve["kept"], strict=True) if not kept]
+
+
+def of_kept_weights(curve: Curve, column: str) -> Points:
+    """What a column has of the weights that a stage keeps, which are those of an earlier step."""
+    return [(x, y) for x, y, kept in zip(curve["step"], curve[column], curve["kept"], strict=True) if kept]
+
+
+def beta_points(curve: Curve) -> Points:
+    """Beta of each row; where a cycle begins anew between two of them, beta falls to 0 at the first.
+
+    History does not say at which step it fell. With a row an epoch it was there, for cycles are of whole epochs.
+    """
+    found: Points = []
+    for step, beta in points(curve, "beta"):
+        if found and beta < found[-1][1] and step > found[-1][0]:
+            found.append((found[-1][0], 0.0))
+        found.append((step, beta))
+    return found
 
 
 def _number(text: str | None, path: Path, line: int, column: str) -> float:
@@ -164,10 +197,12 @@ def _bands(panels: Sequence[Panel]) -> Iterator[list[Panel]]:
 
 def _lines(axes: Axes, panel: Panel, term: str) -> None:
     for curve in panel.curves.values():
-        train = [(x, y) for x, y in zip(curve["step"], curve[f"train_{term}"], strict=True) if math.isfinite(y)]
+        train = [(x, y) for x, y in points(curve, f"train_{term}") if math.isfinite(y)]
         if train:
             axes.plot(*zip(*train, strict=True), color=TRAIN, linewidth=0.6, linestyle=DASHED, alpha=0.7)
-        axes.plot(curve["step"], curve[f"valid_{term}"], color=VALID, linewidth=0.9, zorder=3)
+        axes.plot(*zip(*points(curve, f"valid_{term}"), strict=True), color=VALID, linewidth=0.9, zorder=3)
+        if kept := of_kept_weights(curve, f"valid_{term}"):
+            axes.plot(*zip(*kept, strict=True), color=VALID, zorder=4, clip_on=False, **KEPT)
 
 
 def _draw_rec(axes: Axes, panel: Panel, first: bool) -> None:
@@ -181,7 +216,6 @@ def _draw_rec(axes: Axes, panel: Panel, first: bool) -> None:
 
 def _draw_kl(axes: Axes, panel: Panel, largest: float, first: bool, last: bool) -> None:
     """``largest``: beta of all panels, which share its scale."""
-    axes.set_yscale("symlog", linthresh=LINEAR_BELOW, linscale=0.4)
     axes.set_xlabel("step")
     axes.tick_params(labelleft=first)
     if first:
@@ -193,7 +227,8 @@ def _draw_kl(axes: Axes, panel: Panel, largest: float, first: bool, last: bool) 
     beta.set_ylim(0, 1.05 * largest)
     beta.grid(False)
     curve = next(iter(panel.curves.values()))  # the schedule is the same for every seed
-    beta.fill_between(curve["step"], curve["beta"], color=BETA, alpha=0.55, linewidth=0)
+    steps, betas = zip(*beta_points(curve), strict=True)
+    beta.fill_between(steps, betas, color=BETA, alpha=0.55, linewidth=0)
     ticks = [0, largest / 2, largest]
     beta.set_yticks(ticks, [f"{tick:g}" if last else "" for tick in ticks])
     beta.tick_params(length=2.5 if last else 0, colors="#7a828c")
@@ -215,27 +250,42 @@ def _scale(shared: Mapping[tuple[str, str], Axes], panels: Sequence[Panel]) -> N
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True, prune="upper"))
             continue
         values = [v for curve in of for part in ("train", "valid") for v in curve[f"{part}_{name}"] if math.isfinite(v)]
-        if name == "rec" and values and min(values) > 0:
+        if name == "kl":
+            scale_kl(axes, values)
+            continue
+        if values and min(values) > 0:
             low, high = min(values) * 0.92, max(values) * 1.08
             axes.set_ylim(low, high)
             axes.yaxis.set_major_locator(FixedLocator(_log_ticks(low, high)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        if name == "kl":
-            top = max([1.0, *values]) * 1.5
-            decades = [10.0**power for power in range(-1, 1 + math.floor(math.log10(top)))]
-            axes.set_ylim(min(0.0, *values, 0.0), top)
-            shown = decades if len(decades) <= 4 else decades[len(decades) % 2 :: 2]
-            axes.yaxis.set_major_locator(FixedLocator([0, *shown]))
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def scale_kl(axes: Axes, values: Sequence[float]) -> None:
+    """Linear below a tenth of a nat, logarithmic above: what collapses stays in sight beside what does not.
+
+    It ends with a tick, the first of 1, 3, 10, 30, ... that no value is above.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    largest = max([1.0, *values])
+    decade = 10.0 ** math.floor(math.log10(largest))
+    top = next(tick for tick in (decade, 3 * decade, 10 * decade) if tick >= largest)
+    decades = [10.0**power for power in range(-1, 1 + math.floor(math.log10(top)))]
+    shown = decades if len(decades) <= 4 else decades[::-2]
+    axes.set_yscale("symlog", linthresh=LINEAR_BELOW, linscale=0.4)
+    axes.set_ylim(min([0.0, *values]), top)
+    axes.yaxis.set_major_locator(FixedLocator(sorted({0.0, *shown, top})))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
     """Round numbers between the limits: 1, 2, 5 a decade, finer or coarser where that gives too few or too many."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     found: list[float] = []
-    for leading in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+    for leading in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
         found = [digit * 10.0**power for power in decades for digit in leading if low <= digit * 10.0**power <= high]
         if len(found) >= 3:
             break
@@ -257,12 +307,14 @@ def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
     from matplotlib.patches import Patch
 
     seeds = max(len(panel.curves) for panel in panels)
-    handles = [
+    handles: list[Artist] = [
         Line2D([], [], color=VALID, linewidth=1.2, label="validation"),
         Line2D([], [], color=TRAIN, linewidth=1.2, linestyle=DASHED, label="training (mean since the last point)"),
         Patch(color=BETA, alpha=0.55, linewidth=0, label="beta"),
     ]
+    if any(any(curve["kept"]) for panel in panels for curve in panel.curves.values()):
+        handles.append(Line2D([], [], color=VALID, label=KEPT_LABEL, **KEPT))
     title = "Log scales; KL is summed over latent groups, and its scale is linear below 0.1 nats" + (
         "; one line a seed" if seeds > 1 else ""
     )
-    legend(figure, handles, title, 3)
+    legend(figure, handles, title, len(handles))
