@@ -16,6 +16,8 @@ from bench.paths import CellPaths
 from bench.report.collect import gather
 from bench.report.davam import augmentation, dynamics, sweep
 from bench.report.davam.sweep import Point, read_points
+from bench.report.figures import KEPT_LABEL
+from bench.report.papers.lines import class_of
 from bench.schema import MethodSpec, Selection, Suite
 from bench.suite import Cell
 from tests import fake_run
@@ -151,7 +153,8 @@ def test_a_history_without_stages_is_one_stage(davam: Suite) -> None:
 
 def test_both_trainings_on_one_pair_of_axes(davam: Suite) -> None:
     histories = {m: [dynamics.read_run(CellPaths("tiny", "bbe", m, 1).history)] for m in ("gavam", "davam-k512")}
-    figure = dynamics.draw({("bbe", method): runs for method, runs in histories.items()})
+    looks = dynamics.looks(davam, "davam/figure4d")
+    figure = dynamics.draw({("bbe", method): runs for method, runs in histories.items()}, looks)
     rec, kl = figure.axes
     gavam, davam_kl, begins = kl.lines
     assert min(gavam.get_ydata()) < 0.01 < max(gavam.get_ydata())
@@ -160,6 +163,67 @@ def test_both_trainings_on_one_pair_of_axes(davam: Suite) -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "GAVAM", "DAVAM (K=512)", "from here it trains: prior"
     ]  # fmt: skip
+    assert [line.get_color() for line in (gavam, davam_kl)] == [looks[m].colour for m in ("gavam", "davam-k512")]
+    (note,) = kl.texts
+    assert (note.get_text(), note.xy[0], note.get_color()) == ("no KL before its prior", 400, davam_kl.get_color())
+    assert not rec.texts and max(kl.get_yticks()) == kl.get_ylim()[1]
+
+
+def test_kept_weights_are_marks_beside_both_lines(davam: Suite) -> None:
+    """One at the end of each stage; before the prior there is none of the KL."""
+    path = CellPaths("tiny", "bbe", "davam-k512", 1).history
+    lines = path.read_text(encoding="utf-8").splitlines()
+    begins = next(i for i, line in enumerate(lines) if line.startswith("prior"))
+    lines[begins:begins] = ["codes,380,1.9,1,1.0,,,59,,"]
+    path.write_text("\n".join([*lines, "prior,800,4,1,1.0,,,60,61.5,"]) + "\n", encoding="utf-8")
+    figure = dynamics.draw({("bbe", "davam-k512"): [dynamics.read_run(path)]}, dynamics.looks(davam, "davam/figure4d"))
+    (_, rec, _), (line, kl, _) = (axes.lines for axes in figure.axes)
+    assert (list(rec.get_xdata()), list(rec.get_ydata()), rec.get_marker()) == ([380, 800], [59, 60], "o")
+    assert (list(kl.get_xdata()), list(kl.get_ydata())) == ([800], [61.5]) and line.get_ydata()[-1] != 61.5
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "DAVAM (K=512)", "from here it trains: prior", KEPT_LABEL
+    ], "of what is drawn alone"  # fmt: skip
+
+
+def test_a_class_of_methods_has_its_colour_in_every_report(davam: Suite) -> None:
+    """Whatever stands before it, in the report or in the suite: DAVAM's figures stand on one page."""
+
+    def looks(*methods: str) -> dict[str, dynamics.Look]:
+        reports = {"davam/figure4d": Selection(datasets=["bbe"], methods=list(methods))}
+        more = {"mine": MethodSpec(use="lstm-vae"), "davam-start": MethodSpec(use="davam-k128", epochs=3)}
+        suite = davam.model_copy(update={"reports": reports, "methods": {**more, **davam.methods}})
+        return dynamics.looks(suite, "davam/figure4d")
+
+    for method, of in (("davam-k512", "Davam"), ("davam-k128", "Davam"), ("davam-start", "Davam"), ("gavam", "Gavam")):
+        assert looks(method)[method].colour == looks("mine", method)[method].colour == dynamics.COLOURS[of]
+        assert class_of(davam, method if method in davam.methods else "davam-k128")[1] == of
+    found = looks("vae-attn", "davam-k512", "mine", "davam-start", "gavam", "davam-k256")
+    assert list(found) == ["vae-attn", "davam-k512", "mine", "davam-start", "gavam", "davam-k256"]
+    assert len({look.colour for look in found.values()}) == 6
+    assert found["davam-start"].colour == "#865023", "DAVAM's orange, darker"
+
+
+@pytest.mark.parametrize(
+    ("spec", "label"),
+    [
+        (MethodSpec(use="gavam", epochs=10), "GAVAM, first 10 epochs"),
+        (MethodSpec(use="davam-k128", epochs=45), "DAVAM (K=128), first 45 epochs"),
+        (MethodSpec(use="davam-k512", epochs=5, options={"codes": 64}), "davam-mine, first 5 epochs"),
+        (MethodSpec(use="davam-k512", options={"codes": 64}), "davam-mine"),
+        (MethodSpec(use="davam-k512"), "davam-mine"),
+    ],
+)
+def test_the_beginning_of_a_training_says_of_which(davam: Suite, spec: MethodSpec, label: str) -> None:
+    suite = davam.model_copy(update={"methods": {**davam.methods, "davam-mine": spec}})
+    assert dynamics.label_of(suite, "davam-mine") == label
+    assert dynamics.label_of(suite, "davam-k128") == "DAVAM (K=128)"
+
+
+def test_the_legend_of_figure_4d_is_in_the_reports_order(davam: Suite) -> None:
+    reports = {"davam/figure4d": Selection(datasets=["bbe"], methods=["davam-k512", "gavam"])}
+    dynamics.render(davam.model_copy(update={"reports": reports}), "davam/figure4d", Path("f.png"))
+    svg = Path("f.svg").read_text(encoding="utf-8")
+    assert svg.index(">DAVAM (K=512)<") < svg.index(">GAVAM<")
 
 
 def test_histories_alone_are_read_for_figure_4d(davam: Suite) -> None:
