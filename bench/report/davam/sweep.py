@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LEAST_RANGE = 0.02  # of the values in the middle
+LEAST_RANGE = 0.1  # of the values in the middle
 DEFAULTS = {"codes": 512, "beta_max": 5.0, "latent": 32}  # of bench.methods.davam, which is torch
 SWEPT = {  # figure -> the option on its axis, and what the axis is called
     "davam/figure4a": ("codes", "codes K of the code book"),
-    "davam/figure4b": ("beta_max", "beta_max, the last weight of the distance to the code"),
+    "davam/figure4b": ("beta_max", "beta_max, the last beta of Eq. 8"),
     "davam/figure4c": ("latent", "dimensions of a code"),
 }
 
@@ -90,19 +90,23 @@ def draw(results: Results, points: Sequence[Point], axis: str) -> Figure:
     figure, grid = pyplot.subplots(len(results.datasets), len(PANELS), figsize=(9.2, height), squeeze=False)
     for dataset, row in zip(results.datasets, grid, strict=True):
         for axes, panel in zip(row, PANELS, strict=True):
-            _line(axes, by_seed(results, dataset, panel.key), points, panel)
+            _line(axes, results, dataset, points, panel)
             axes.set_ylabel(panel.label)
-        row[1].set_xlabel(axis)
+            axes.set_xlabel(axis)
         row[0].set_title(dataset, loc="left", fontweight="bold")
     figure.subplots_adjust(left=0.09, right=0.99, wspace=0.42, hspace=0.5, top=1 - 0.8 / height, bottom=0.45 / height)
     _legend(figure, results)
     return figure
 
 
-def _line(axes: Axes, of: dict[str, list[float]], points: Sequence[Point], panel: Panel) -> None:
-    """A line through the means over seeds, a mark a seed; a logarithmic scale with a tick at each value there is."""
+def _line(axes: Axes, results: Results, dataset: str, points: Sequence[Point], panel: Panel) -> None:
+    """A line through the means over seeds; a mark a seed, with its interval over test texts.
+
+    The scale is logarithmic, with a tick at each value there is.
+    """
     from matplotlib.ticker import MaxNLocator, NullLocator
 
+    of = by_seed(results, dataset, panel.key)
     here = [(point.value, of[point.method]) for point in points if point.method in of]
     if here:
         means = [over_seeds(values).mean for _, values in here]
@@ -112,6 +116,9 @@ def _line(axes: Axes, of: dict[str, list[float]], points: Sequence[Point], panel
         marks = [(x, value) for x, values in here for value in values]
         axes.plot(*zip(*marks, strict=True), color=panel.colour, marker="o", markersize=4.5, linestyle="none",
                   markerfacecolor=panel.colour if panel.exact else "white", alpha=0.85)  # fmt: skip
+    for point in (point for point in points if point.method in of):
+        for ends in intervals(results, dataset, point.method, panel.key):
+            axes.plot([point.value] * 2, ends, color=panel.colour, linewidth=0.9, alpha=0.6, zorder=1)
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks([point.value for point in points], [f"{point.value:g}" for point in points])
@@ -121,8 +128,14 @@ def _line(axes: Axes, of: dict[str, list[float]], points: Sequence[Point], panel
         _widen(axes)
 
 
+def intervals(results: Results, dataset: str, method: str, key: str) -> list[tuple[float, float]]:
+    """The 95 % interval of each seed that has one."""
+    values = [record.values[key] for record in results.records[dataset, method] if key in record.values]
+    return [value.ci95 for value in values if value.ci95 is not None]
+
+
 def _widen(axes: Axes) -> None:
-    """A scale of at least a fiftieth of its values: what is smaller than that is not to fill a panel."""
+    """A scale of at least a tenth of its values: what is smaller than that is not to fill a panel."""
     low, high = axes.get_ylim()
     middle, half = (low + high) / 2, max((high - low) / 2, LEAST_RANGE / 2 * abs(low + high) / 2)
     axes.set_ylim(middle - half, middle + half)
@@ -137,5 +150,7 @@ def _legend(figure: Figure, results: Results) -> None:
                label="the paper's arithmetic: averaged over the latent sequence"),
     ]  # fmt: skip
     seeds = max(len(records) for records in results.records.values())
-    title = "Rec and KL of the test set" + ("; a mark a seed, lines through their means" if seeds > 1 else "")
+    title = "Rec and KL of the test set; 95 % intervals over test texts." + (
+        " A mark a seed, lines through their means." if seeds > 1 else ""
+    )
     legend(figure, handles, title, 2, handlelength=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,6 @@ from bench.report.papers.lines import class_of
 from bench.schema import MethodSpec, Selection, Suite
 from bench.suite import Cell
 from tests import fake_run
-from tests.report_reading import sets
 
 
 def reading(suite: Suite, methods: list[str], **more: MethodSpec) -> Suite:
@@ -67,19 +67,46 @@ def test_defaults_are_the_methods_own() -> None:
 
 
 def test_rec_and_both_kls_against_the_option(davam: Suite) -> None:
-    fake_run.edit("bbe", "davam-k256", sets("kl", 55.0))
+    fake_run.edit("bbe", "davam-k256", lambda record: record["values"]["kl"].update(value=55.0, ci95=[54.5, 55.5]))
     points = read_points(davam, "davam/figure4a", "codes")
     figure = sweep.draw(gather(davam, "davam/figure4a"), points, "K")
     rec, averaged, summed = figure.axes
     for axes, means in ((rec, [92.15, 92.15, 72.15]), (averaged, [3.0] * 3), (summed, [60.0, 55.0, 60.0])):
-        line, marks = axes.lines
+        line, marks, *spans = axes.lines
         assert list(line.get_xdata()) == [128, 256, 512]
         assert list(line.get_ydata()) == pytest.approx(means)
         assert len(marks.get_ydata()) == 6, "a mark a seed"
         low, high = axes.get_ylim()
-        assert low < min(means) and max(means) < high and high - low >= 0.02 * means[0] * 0.99, "noise fills no panel"
+        assert low < min(means) and max(means) < high
+        # of each seed, half a nat to either side of its value
+        assert [span.get_xdata()[0] for span in spans] == [128, 128, 256, 256, 512, 512]
+        drawn = [half for span, mark in zip(spans, marks.get_ydata(), strict=True) for half in span.get_ydata() - mark]
+        assert drawn == pytest.approx([-0.5, 0.5] * 6)
+        assert axes.get_xlabel() == "K"
+    assert figure.legends[0].get_title().get_text() == (
+        "Rec and KL of the test set; 95 % intervals over test texts. A mark a seed, lines through their means."
+    )
     sweep.render(davam, "davam/figure4a", Path("f.png"))
     assert Path("f.svg").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("values", "least"), [([100.0, 101.0, 101.0], 10.0), ([0.777, 0.769, 0.77], 0.077), ([60.0, 30.0, 60.0], 30.0)]
+)
+def test_noise_fills_no_panel(davam: Suite, values: list[float], least: float) -> None:
+    """A scale of at least a tenth of its values, also where they have no interval."""
+
+    def change(record: dict[str, Any]) -> None:
+        record["values"]["kl"].update(value=values[methods.index(record["method"])], ci95=None)
+
+    methods = ["davam-k128", "davam-k256", "davam-k512"]
+    for method in methods:
+        fake_run.edit("bbe", method, change)
+    points = read_points(davam, "davam/figure4a", "codes")
+    axes = sweep.draw(gather(davam, "davam/figure4a"), points, "K").axes[2]
+    low, high = axes.get_ylim()
+    assert len(axes.lines) == 2, "no intervals"
+    assert low < min(values) and max(values) < high and least * 0.98 < high - low < least * 1.4
 
 
 def test_what_cannot_be_compared_is_not_drawn(davam: Suite) -> None:
