@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bench import closure, digests, pretrained, registry
 from bench import suite as suites
@@ -26,11 +26,10 @@ from bench.suite import UNTRAINED, Cell
 DEFAULTS: Mapping[str, Any] = {
     "suite": SUITE,
     "method": [],  # specs of methods from outside the suite
-    "frozen": [],  # releases to compare with; where none is given the newest, or all parts of a suite frozen in parts
+    "frozen": [],  # releases to compare with; where none is given, those that :func:`_releases` chooses
     "device": "cpu",
     "gpus": 1,  # of one training
 }
-NO_RELEASE = "no-frozen-release"  # named in Snakemake's "missing input" where there is nothing to compare with
 
 
 @dataclass(frozen=True)
@@ -166,8 +165,11 @@ class Dag:
         return sorted(map(str, PUBLISHED.glob("*.csv")))
 
     def frozen_manifests(self) -> list[str]:
-        """The small file that stands for each frozen release."""
-        return [str(FROZEN / name / "manifest.json") for name in self.frozen or [NO_RELEASE]]
+        """The small file that stands for each frozen release; :class:`BenchError` where none can be compared with."""
+        if not self.frozen:
+            where = _compared_datasets(self.suite)
+            raise BenchError(f"reports/compare: no release in {FROZEN} has a measured row on {where}")
+        return [str(FROZEN / name / "manifest.json") for name in self.frozen]
 
     def families(self, dataset: str, method: str, decoding: str = "") -> Mapping[str, str]:
         """Metric family -> "texts" or "likelihood", of one cell."""
@@ -268,40 +270,54 @@ def load(config: Mapping[str, Any]) -> Dag:
 
 
 def _releases(names: Sequence[str], suite: Suite) -> tuple[str, ...]:
-    """Frozen releases by name. Where none is named, the newest of the suite, or of any suite where it has none.
+    """Frozen releases by name, each with a measured row on a dataset that is compared.
 
-    A suite may be frozen in parts, as it is trained: with the newest come those before it that have other methods than
-    all that are newer. One whose rows are all of other reports than a new method joins is left out. The newest is so by
-    name, numbers compared as numbers.
+    Where none is named, the newest that has rows of the suite's first report of values, and, as a suite may be frozen
+    in parts, those before it that have some too and no method of a newer one. Where the suite has no such release, the
+    newest of any suite. The newest is so by name, numbers compared as numbers.
     """
     known = sorted(releases(), key=_natural, reverse=True)
     if unknown := next((name for name in names if name not in known), None):
         raise BenchError(f"--config: 'frozen' is '{unknown}': no such release in {FROZEN}{suggest(unknown, known)}")
+    joined = {(cell.dataset, cell.method) for cell in suites.compared(suite)}
+    shared = [name for name in names or known if {dataset for dataset, _ in joined} & _contents(name).measured]
+    if apart := next((name for name in names if name not in shared), None):
+        raise BenchError(f"--config: 'frozen' is '{apart}': it has no measured row on {_compared_datasets(suite)}")
     if names:
         return tuple(names)
-    joined = {(cell.dataset, cell.method) for cell in suites.compared(suite)}
-    elsewhere = {(cell.dataset, cell.method) for cell in suites.cells(suite)} - joined
     chosen, held = [], set[tuple[str, str]]()
-    for name in known:
-        of, methods = _contents(name)
-        beside = not methods or bool(methods - elsewhere)
-        if of == suite.name and beside and not held & methods:
+    for name in shared:
+        found = _contents(name)
+        if found.suite == suite.name and found.methods & joined and not held & found.methods:
             chosen.append(name)
-            held |= methods
-    return tuple(reversed(chosen or known[:1]))
+            held |= found.methods
+    return tuple(reversed(chosen or shared[:1]))
 
 
-def _contents(release: str) -> tuple[str, set[tuple[str, str]]]:
-    """The name of a release's suite, and what was trained for it: (dataset, method).
+def _compared_datasets(suite: Suite) -> str:
+    """For a message."""
+    names = dict.fromkeys(cell.dataset for cell in suites.compared(suite))
+    return f"a dataset that suite '{suite.name}' compares ({', '.join(names)})"
 
-    Of no suite where its manifest is damaged, which whoever reads the release is told.
-    """
+
+class _Contents(NamedTuple):
+    """Of a release: the name of its suite, what was trained for it (dataset, method), where anything was measured."""
+
+    suite: str
+    methods: set[tuple[str, str]]
+    measured: set[str]
+
+
+def _contents(release: str) -> _Contents:
+    """By the manifest, unchecked: whoever reads the release checks it. Of one that is damaged, nothing."""
     try:
         manifest = json.loads((FROZEN / release / "manifest.json").read_text(encoding="utf-8"))
         held = {(str(cell["dataset"]), str(cell["method"])) for cell in manifest["cells"]}
-        return str(manifest["suite"]["name"]), {at for at in held if at[1] not in UNTRAINED}
+        trained = {at for at in held if at[1] not in UNTRAINED}
+        measured = {dataset for dataset, _ in trained} & {*manifest["signatures"]}
+        return _Contents(str(manifest["suite"]["name"]), trained, measured)
     except (OSError, ValueError, KeyError, TypeError):
-        return "", set()
+        return _Contents("", set(), set())
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

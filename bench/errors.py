@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class BenchError(Exception):
     """A mistake in a suite, dataset, sample file, plug-in or environment.
 
-    Raised where the cause is known, caught once (in ``bench.cli``), printed as one line, exit code 2.
+    Raised where the cause is known, caught once (in ``bench.cli``; of the Snakefile, by :func:`heard`), printed as one
+    line, exit code 2.
     """
 
 
@@ -31,6 +36,18 @@ def suggest(word: str, allowed: Iterable[str]) -> str:
 def one_line(text: str) -> str:
     """For a terminal: a line break is a space, and what moves the cursor or cannot be shown a question mark."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.splitlines()))
+
+
+def heard(ask: Callable[[], T]) -> T:
+    """What is asked for, or a :class:`BenchError` as one line on standard error and exit code 2.
+
+    For the Snakefile: Snakemake prints whatever else is raised there with a traceback.
+    """
+    try:
+        return ask()
+    except BenchError as error:
+        print(f"bench: {one_line(str(error))}", file=sys.stderr)
+        sys.exit(2)
 
 
 def first_line(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,8 +29,18 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("tiny.yaml").write_text(SUITE % "elbo, bleu")
     Path("mine.py").write_text(PLUGIN)
     for release in ("v1.9", "v1.10", "v1.2"):
-        Path("results/frozen", release).mkdir(parents=True)
-        Path("results/frozen", release, "manifest.json").touch()
+        freeze(release, "another", ["gpt2"])
+
+
+def freeze(
+    release: str, of: str, methods: Sequence[str], dataset: str = "bbe", signatures: Sequence[str] | None = None
+) -> None:
+    """What the Snakefile reads of a release; ``signatures``: of which datasets anything was measured."""
+    signed = {dataset: {} for dataset in ([dataset] if signatures is None else signatures)}
+    cells = [{"dataset": dataset, "method": method} for method in methods]
+    path = Path("results/frozen", release, "manifest.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"suite": {"name": of}, "cells": cells, "signatures": signed}))
 
 
 class Wildcards(SimpleNamespace):
@@ -237,12 +247,8 @@ def test_several_gpus_are_processes_of_a_training() -> None:
 def test_the_newest_release_counts_numbers_as_numbers() -> None:
     assert dag.load({"suite": "tiny.yaml"}).frozen_manifests() == ["results/frozen/v1.10/manifest.json"]
     assert dag.load({"suite": "tiny.yaml", "frozen": "v1.2"}).frozen == ("v1.2",)
-    left = Path("results/frozen/.v1.11.a1b2")  # by a kill while it was written
-    shutil.copytree("results/frozen/v1.2", left)
-    try:
-        assert dag.load({"suite": "tiny.yaml"}).frozen == ("v1.10",)
-    finally:
-        shutil.rmtree(left)
+    freeze(".v1.11.a1b2", "another", ["gpt2"])  # left by a kill while it was written
+    assert dag.load({"suite": "tiny.yaml"}).frozen == ("v1.10",)
 
 
 def test_reports_of_a_paper_that_the_suite_has_none_of_are_missing() -> None:
@@ -253,51 +259,65 @@ def test_reports_of_a_paper_that_the_suite_has_none_of_are_missing() -> None:
 
 
 def test_the_newest_release_is_one_of_the_suite_where_it_has_any() -> None:
-    manifest = Path("results/frozen/v1.3/manifest.json")
-    manifest.parent.mkdir()
-    try:
-        manifest.write_text(json.dumps({"suite": {"name": suite.load("tiny.yaml").name}, "cells": []}))
-        assert dag.load({"suite": "tiny.yaml"}).frozen == ("v1.3",)
-        manifest.write_text(json.dumps({"suite": {"name": "another"}, "cells": []}))
-        assert dag.load({"suite": "tiny.yaml"}).frozen == ("v1.10",)
-    finally:
-        shutil.rmtree(manifest.parent)
+    for of, taken in (("tiny", "v1.3"), ("another", "v1.10")):
+        freeze("v1.3", of, ["gpt2"])
+        assert dag.load({"suite": "tiny.yaml"}).frozen == (taken,)
 
 
 def test_a_suite_frozen_in_parts_is_compared_with_all_of_them() -> None:
     """Of each method the newest row; a release that has it too is left out whole."""
-    parts = {"v1.11": ["gpt2", "embed"], "v1.12": ["embed", "human"], "v1.13": ["gpt2", "human"]}
-    for release, methods in parts.items():
-        Path("results/frozen", release).mkdir()
-        manifest = {"suite": {"name": "tiny"}, "cells": [{"dataset": "bbe", "method": m} for m in methods]}
-        Path("results/frozen", release, "manifest.json").write_text(json.dumps(manifest))
-    try:
-        loaded = dag.load({"suite": "tiny.yaml"})
-        assert loaded.frozen == ("v1.12", "v1.13")
-        assert loaded.compare("c.md") == "--suite tiny.yaml --frozen v1.12 --frozen v1.13 --out c.md"
-        assert dag.load({"suite": "tiny.yaml", "frozen": ["v1.11", "v1.2"]}).frozen == ("v1.11", "v1.2")
-    finally:
-        for release in parts:
-            shutil.rmtree(Path("results/frozen", release))
+    Path("tiny.yaml").write_text((SUITE % "elbo").replace("gpt2,", "gpt2, embed,"))
+    for release, methods in {
+        "v1.11": ["gpt2", "embed"], "v1.12": ["embed", "human"], "v1.13": ["gpt2", "human"],
+    }.items():  # fmt: skip
+        freeze(release, "tiny", methods)
+    loaded = dag.load({"suite": "tiny.yaml"})
+    assert loaded.frozen == ("v1.12", "v1.13")
+    assert loaded.compare("c.md") == "--suite tiny.yaml --frozen v1.12 --frozen v1.13 --out c.md"
+    assert dag.load({"suite": "tiny.yaml", "frozen": ["v1.11", "v1.2"]}).frozen == ("v1.11", "v1.2")
 
 
-def test_a_release_of_other_reports_than_a_new_method_joins_is_not_compared_with() -> None:
-    """As the LSTMs of the embedded suite, which are in no table of values but DAVAM's."""
+@pytest.mark.parametrize("method", ["della@paper", "memory", "of no suite"])
+def test_a_release_without_a_row_of_the_table_a_new_method_joins_is_not_compared_with(method: str) -> None:
+    """As the LSTMs of the embedded suite, which are in DAVAM's tables alone, and beginnings that no report lists."""
     selected = "reports:\n  table1: {datasets: [bbe], methods: [gpt2]}\n"
     selected += "  della/table4: {datasets: [bbe], methods: [della@paper]}\n"
-    Path("apart.yaml").write_text(Path("tiny.yaml").read_text() + selected)
-    folders = [Path("results/frozen", name) for name in ("v1.13", "v1.14")]
-    try:
-        for method, taken in (("della@paper", ["v1.13"]), ("of no suite", ["v1.13", "v1.14"]), ("gpt2", ["v1.14"])):
-            for folder, frozen in zip(folders, ("gpt2", method), strict=True):
-                folder.mkdir(exist_ok=True)
-                content = {"suite": {"name": "tiny"}, "cells": [{"dataset": "bbe", "method": frozen}]}
-                (folder / "manifest.json").write_text(json.dumps(content))
-            assert list(dag.load({"suite": "apart.yaml"}).frozen) == taken
-            assert dag.load({"suite": "apart.yaml", "frozen": "v1.14"}).frozen == ("v1.14",)
-    finally:
-        for folder in folders:
-            shutil.rmtree(folder)
+    Path("apart.yaml").write_text(Path("tiny.yaml").read_text().replace("[gpt2,", "[gpt2, memory,") + selected)
+    freeze("v1.13", "tiny", ["gpt2"])
+    for methods, taken in (([method], "v1.13"), ([method, "gpt2"], "v1.14")):
+        freeze("v1.14", "tiny", methods)
+        assert dag.load({"suite": "apart.yaml"}).frozen == (taken,)
+
+
+def test_penn_treebank_is_compared_with_whole_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No beginning of one: ptb-2026.11.6, 11.8 and 12.1 hold nothing else."""
+    monkeypatch.chdir(Path(__file__).parents[1])
+    parts = [*(f"ptb-2026.11.{n}" for n in (2, 3, 4, 5, 7, 9)), "ptb-2026.12.2", "ptb-2026.12.3"]
+    assert list(dag.load({"suite": "workflow/config/ptb.yaml"}).frozen) == parts
+    assert dag.load({"suite": "workflow/config/embedded.yaml"}).frozen == ("embedded-2026.11.5",)
+
+
+def test_a_release_that_shares_no_measured_dataset_is_never_taken() -> None:
+    freeze("v1.11", "another", ["gpt2"], dataset="ptb")
+    freeze("v1.12", "another", ["gpt2"], signatures=[])  # a history alone
+    freeze("v1.13", "another", ["human"])
+    freeze("v1.14", "another", ["gpt2"])
+    Path("results/frozen/v1.14/manifest.json").write_text("{}")  # damaged
+    assert dag.load({"suite": "tiny.yaml"}).frozen == ("v1.10",)
+    why = "it has no measured row on a dataset that suite 'tiny' compares (bbe, sotu)"
+    for release in ("v1.11", "v1.12", "v1.13", "v1.14"):
+        with pytest.raises(BenchError) as raised:
+            dag.load({"suite": "tiny.yaml", "frozen": ["v1.9", release]})
+        assert str(raised.value) == f"--config: 'frozen' is '{release}': {why}"
+
+
+def test_where_no_release_can_be_compared_with_all_else_works() -> None:
+    for release in ("v1.9", "v1.10", "v1.2"):
+        freeze(release, "another", ["gpt2"], dataset="ptb")
+    loaded = dag.load({"suite": "tiny.yaml"})
+    assert loaded.frozen == () and loaded.read("table1")
+    with pytest.raises(BenchError, match=r"^reports/compare: no release in results/frozen has a measured row on"):
+        loaded.frozen_manifests()
 
 
 def test_parameters_name_themselves_and_the_order_of_the_yaml_counts_in_reports() -> None:

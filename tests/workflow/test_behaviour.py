@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
-from tests.workflow.tree import SUITE, Tree
+from tests.workflow.tree import RELEASE, SUITE, Tree
 
 
 def test_lint_is_clean(fresh: Tree) -> None:
@@ -17,6 +18,26 @@ def test_a_mistake_is_one_line_and_exit_code_2(fresh: Tree) -> None:
     done = fresh.snakemake("--dry-run", "--config", "suite=tiny.yaml")
     said = "bench: suite tiny.yaml: unknown method 'dela'; did you mean 'della'?\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
+def test_what_cannot_be_compared_is_one_line_before_anything_runs(fresh: Tree) -> None:
+    """A release of other datasets that was named; and none to choose from, where other targets are still made."""
+    release = {**RELEASE, "cells": [{"dataset": "ptb", "method": "gpt2"}], "signatures": {"ptb": {}}}
+    (fresh.root / "results/frozen/r1/manifest.json").write_text(json.dumps(release))
+    compare = ("suite=tiny.yaml", "method=mine.py:Mine", "--", "reports/compare.html")
+    for options, said in (
+        (
+            ("--config", "frozen=r1"),
+            "--config: 'frozen' is 'r1': it has no measured row on a dataset that suite 'tiny'",
+        ),
+        (("--config",), "reports/compare: no release in results/frozen has a measured row on a dataset that suite"),
+    ):
+        done = fresh.snakemake(*options, *compare)
+        last = done.stderr.splitlines()[-1]
+        assert done.returncode == 2 and last.startswith(f"bench: {said}") and "Traceback" not in done.stderr
+        assert not (fresh.root / "results/runs").exists()
+    done = fresh.snakemake("--dry-run", "--config", "suite=tiny.yaml", "--", "reports/table1.md")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_failing_verb_is_heard_and_leaves_no_output(fresh: Tree) -> None:

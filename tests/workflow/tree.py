@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ metrics:
   bleu:
   cnd:
 """
+RELEASE = {"suite": {"name": "tiny"}, "cells": [{"dataset": "bbe", "method": "gpt2"}], "signatures": {"bbe": {}}}
 PLUGIN = "from bench.methods.base import Method\nclass Mine(Method):\n    variants = {'mine': {}}\n"
 
 
@@ -90,7 +92,7 @@ def copy(to: Path) -> Tree:
     shutil.copy(ROOT / "Snakefile", to)
     shutil.copy(Path(__file__).with_name("stub_cli.py"), to / "bench" / "cli.py")
     (to / "results" / "frozen" / "r1").mkdir(parents=True)
-    (to / "results" / "frozen" / "r1" / "manifest.json").write_text("{}\n")
+    (to / "results" / "frozen" / "r1" / "manifest.json").write_text(json.dumps(RELEASE))
     (to / "tiny.yaml").write_text(SUITE)
     (to / "mine.py").write_text(PLUGIN)
     return Tree(to)

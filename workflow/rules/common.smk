@@ -8,16 +8,11 @@ value that never re-runs anything: neither the suite's file name nor a --use for
 import functools
 import gc
 import inspect
-import sys
 
 from bench import dag as dags, pretrained
-from bench.errors import BenchError, one_line
+from bench.errors import heard
 
-try:
-    dag = dags.load(config)
-except BenchError as error:  # a WorkflowError would come with a traceback into this file
-    print(f"bench: {one_line(str(error))}", file=sys.stderr)
-    sys.exit(2)
+dag = heard(lambda: dags.load(config))
 
 # A DAG is millions of objects that live until the end: looking for garbage among them takes a fifth of a dry run.
 gc.freeze()
