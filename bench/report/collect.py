@@ -15,12 +15,13 @@ from bench.files import read_json
 from bench.metrics import signatures
 from bench.metrics.base import Quantity
 from bench.metrics.seeds import Estimate, over_seeds
-from bench.paths import CellPaths
+from bench.paths import RUNS, CellPaths
 from bench.record_schema import Record, read_cell
 from bench.schema import Suite
 from bench.suite import UNTRAINED, cells, select, untrained
 
 Key = tuple[str, str]  # (dataset, method)
+TAKEN = RUNS / "taken.json"  # beside what was taken from releases in place of a run: see :class:`Taken`
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,22 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """The frozen releases that stand in place of a run, none for one, and what of a report they have not whole."""
+
+    releases: Sequence[str] = ()
+    methods: Sequence[str] = ()  # of which they lack a dataset or seed
+    datasets: Sequence[str] = ()  # of which they have nothing
+
+
+@dataclass(frozen=True)
 class Results:
-    """The records that a report shows, by (dataset, method) in its order, and the data manifests."""
+    """The records that a report shows, by (dataset, method) in its order, the data manifests, and whence they are."""
 
     suite: Suite
     records: Mapping[Key, tuple[Record, ...]]
     manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    taken: Taken = Taken()
 
     @property
     def datasets(self) -> list[str]:
@@ -88,7 +99,12 @@ def gather(suite: Suite, report: str, root: Path = Path(), decoding: str = "") -
         path = root / CellPaths(suite.name, dataset, "", 0).manifest
         if path.exists():
             manifests[dataset] = read_json(path, "manifest")
-    return Results(suite, {key: tuple(records) for key, records in found.items()}, manifests)
+    return Results(suite, {key: tuple(records) for key, records in found.items()}, manifests, taken(root))
+
+
+def taken(root: Path) -> Taken:
+    """From which releases what lies under ``root`` is; from none where it was run there."""
+    return Taken(**read_json(root / TAKEN, "releases")) if (root / TAKEN).exists() else Taken()
 
 
 def measure(records: Sequence[Record], key: str) -> Measured | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +17,7 @@ from bench.freeze import FrozenCell, Release, check_settings, load_release
 from bench.paths import CellPaths
 from bench.record_schema import write_record
 from bench.report import catalogue
+from bench.report.collect import TAKEN, Taken
 from bench.schema import Suite
 from bench.suite import Cell
 
@@ -25,8 +27,8 @@ HELD = ("records", "histories")  # what a release has of what a report may read
 def render(suite: Suite, report: str, names: Sequence[str], out: Path, root: Path = Path()) -> None:
     """Write ``out`` and its siblings from the records, or the histories, of some releases of one suite.
 
-    :class:`BenchError`: the report shows more than a release holds, none of its cells is in one, two have the same, one
-    was made under settings that the suite no longer has, or histories are of other data.
+    :class:`BenchError`: the report shows more than a release holds, none of its cells is in one, a release adds nothing
+    to it, two have the same, one was made under settings that the suite no longer has, or histories are of other data.
     """
     found = catalogue.find(report)
     if beyond := [source for source in found.reads if source not in HELD]:
@@ -39,8 +41,10 @@ def render(suite: Suite, report: str, names: Sequence[str], out: Path, root: Pat
         _of_same_data(releases, {cell.dataset for cell in cells})
         cells = {cell: frozen for cell, frozen in cells.items() if frozen.history is not None}
     held = _held(suite, report, cells, names)
+    _every_one_used(held, report, releases)
     with TemporaryDirectory() as folder:
         _lay_out(suite.name, cells, [release.manifest for release in releases], Path(folder))
+        write_json(Path(folder) / TAKEN, asdict(_taken(suite, held, report, names)))
         importlib.import_module(found.module).render(held, report, out, Path(folder))
 
 
@@ -78,14 +82,36 @@ def _held(suite: Suite, report: str, cells: Collection[Cell], names: Sequence[st
     missing = {cell.method for cell in wanted if cell.dataset in datasets and cell not in cells}
     methods = [method for method in selection.methods if method not in missing]
     if not datasets or not methods:
-        what = f"{' and '.join(catalogue.find(report).reads) or 'records'} of every dataset and seed"
-        raise BenchError(f"report '{report}': {', '.join(names)}: no method of it with {what}")
+        raise BenchError(f"report '{report}': {', '.join(names)}: {_nothing(report)}")
     part = selection.model_copy(update={"datasets": datasets, "methods": methods})
     held = suite.model_copy(update={"reports": {report: part}})
     for cell in suites.untrained(held, report):
         if cell not in cells:
             raise BenchError(f"report '{report}': {', '.join(names)}: no {cell.dataset}/{cell.method}")
     return held
+
+
+def _every_one_used(held: Suite, report: str, releases: Sequence[Release]) -> None:
+    """:class:`BenchError` where nothing of a release is shown, which its reader would not see."""
+    shown = {*suites.cells(held, report), *suites.untrained(held, report)}
+    if unused := next((release.name for release in releases if not shown & release.cells.keys()), None):
+        raise BenchError(f"release '{unused}' adds nothing to report '{report}': {_nothing(report)}")
+
+
+def _nothing(report: str) -> str:
+    """For a message."""
+    return f"no method of it with {' and '.join(catalogue.find(report).reads) or 'records'} of every dataset and seed"
+
+
+def _taken(suite: Suite, held: Suite, report: str, names: Sequence[str]) -> Taken:
+    """What the report says of where its rows are from; one of data alone has no rows of methods."""
+    whole, part = suites.select(suite, report), suites.select(held, report)
+    methods = whole.methods if catalogue.find(report).reads else []
+    return Taken(
+        releases=list(names),
+        methods=[method for method in methods if method not in part.methods],
+        datasets=[dataset for dataset in whole.datasets if dataset not in part.datasets],
+    )
 
 
 def _lay_out(suite: str, cells: Mapping[Cell, FrozenCell], manifests: Sequence[Mapping[str, Any]], root: Path) -> None:

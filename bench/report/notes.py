@@ -10,7 +10,7 @@ from bench.data.base import SPLITS
 from bench.metrics import signatures
 from bench.pretrained import about
 from bench.record_schema import Provenance
-from bench.report.collect import Measured, Results, by_text, quantity
+from bench.report.collect import Measured, Results, Taken, by_text, quantity
 from bench.report.layout import Protocol
 from bench.report.model import Column, Note, NoteGroup, number
 from bench.report.papers.findings import these
@@ -246,7 +246,7 @@ def _column_signature(column: Iterable[Measured]) -> str:
 
 
 def provenance_notes(results: Results) -> tuple[Note, ...]:
-    """Commits, devices and versions of every record."""
+    """Releases in place of a run; commits, devices and versions of every record."""
     records = [record for group in results.records.values() for record in group]
     commits = by_text(
         ("", (git.sha[:12] or "no commit") + (" with uncommitted changes" if git.dirty else ""))
@@ -255,10 +255,27 @@ def provenance_notes(results: Results) -> tuple[Note, ...]:
     devices = by_text(("", record.provenance.device) for record in records)
     versions = _versions([record.provenance.versions for record in records])
     return (
+        *release_notes(results.taken),
         Note("Code", ", ".join(commits)),
         Note("Devices", ", ".join(devices)),
         Note("Libraries", versions),
     )
+
+
+def release_notes(taken: Taken) -> tuple[Note, ...]:
+    """Which releases a report was rendered from, and what it has no row of for that; nothing of a run's."""
+    if not taken.releases:
+        return ()
+    lacking = [
+        f"{', '.join(names)} ({why})"
+        for names, why in (
+            (taken.methods, "not every dataset and seed is in these releases"),
+            (taken.datasets, "nothing is in these releases"),
+        )
+        if names
+    ]
+    left_out = (Note("Left out", "; ".join(lacking)),) if lacking else ()
+    return Note("Releases", ", ".join(taken.releases)), *left_out
 
 
 def _versions(found: Sequence[dict[str, str]]) -> str:

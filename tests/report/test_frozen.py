@@ -22,7 +22,7 @@ from bench.data.base import SPLITS
 from bench.errors import BenchError
 from bench.freeze import FrozenCell, Release, freeze, load_release
 from bench.paths import releases
-from bench.report import figures, frozen
+from bench.report import figures, frozen, table
 from bench.report.published import load_published
 from bench.schema import Suite
 from bench.suite import Cell
@@ -42,9 +42,12 @@ def embedded() -> Suite:
     return suites.load("workflow/config/embedded.yaml")
 
 
+OF_RELEASES = ("- **Code**", "- **Releases**", "- **Left out**")
+
+
 def lines(path: Path) -> list[str]:
-    """Without the line that says by which commits: where records were made again, a run has others."""
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("- **Code**")]
+    """Without what a run has otherwise: releases, and the commits, where records were made again."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(OF_RELEASES)]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,8 @@ def test_table2_of_penn_treebank_from_several_releases(tmp_path: Path) -> None:
     suite = suites.load("workflow/config/ptb.yaml")
     releases = [*(f"ptb-2026.11.{n}" for n in (2, 3, 4, 5, 7, 9)), "ptb-2026.12.2", "ptb-2026.12.3"]
     frozen.render(suite, "davam/table2", releases, tmp_path / "table2.md")
-    assert lines(tmp_path / "table2.md") == lines(ROOT / "docs/davam/ptb-table2.md")
+    committed = ROOT / "docs/davam/ptb-table2.md"
+    assert (tmp_path / "table2.md").read_text(encoding="utf-8") == committed.read_text(encoding="utf-8")
 
 
 def test_penn_treebank_is_the_one_of_the_releases() -> None:
@@ -208,6 +212,59 @@ def test_what_a_release_cannot_show_is_one_line(report: str, release: str, told:
         frozen.render(suite, report, [release], tmp_path / "out.md")
     assert str(raised.value).startswith(told)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("report", "unused", "reads"),
+    [
+        ("davam/table2", "ptb-2026.12.1", "records"),  # of a method that the table has not
+        ("davam/figure4d", "ptb-2026.11.5", "histories"),  # it has none
+    ],
+)
+def test_a_release_that_adds_nothing_is_refused(report: str, unused: str, reads: str, tmp_path: Path) -> None:
+    suite = suites.load("workflow/config/ptb.yaml")
+    with pytest.raises(BenchError) as raised:
+        frozen.render(suite, report, ["ptb-2026.12.2", unused], tmp_path / "out.md")
+    assert str(raised.value) == (
+        f"release '{unused}' adds nothing to report '{report}': no method of it with {reads} of every dataset and seed"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_a_release_with_part_of_a_method_nothing_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where nothing of a dataset is there, that is told, as are the methods; of a table of data, no methods."""
+    monkeypatch.chdir(tmp_path)
+    of = "{datasets: [bbe, sotu], methods: [gpt2, embed, della]}"
+    path = fake_run.write_suite(tmp_path, f"{fake_run.YAML}reports:\n  table1: {of}\n  della/table7: {of}\n")
+    suite = fake_run.write_run(tmp_path, path)
+    freeze(path, "r1")
+    whole = load_release("r1")
+    human = Cell("bbe", "human", 0)
+    parts = {
+        "gpt2": {c for c in whole.cells if (c.dataset, c.method) == ("bbe", "gpt2") or c == human},
+        "some": {Cell("bbe", "embed", 1)},
+    }
+    kept = {name: replace(whole, name=name, cells={c: whole.cells[c] for c in cells}) for name, cells in parts.items()}
+    monkeypatch.setattr(frozen, "load_release", lambda name, root: kept[name])
+    with pytest.raises(BenchError, match=r"^release 'some' adds nothing to report 'table1': no method of it with rec"):
+        frozen.render(suite, "table1", ["gpt2", "some"], tmp_path / "out.md")
+    for report, methods in (
+        ("table1", "embed, della (not every dataset and seed is in these releases); "),
+        ("della/table7", ""),
+    ):
+        frozen.render(suite, report, ["gpt2"], tmp_path / "out.md")
+        told = [
+            line for line in Path("out.md").read_text(encoding="utf-8").splitlines() if line.startswith(OF_RELEASES)
+        ]
+        assert told[:2] == ["- **Releases** gpt2", f"- **Left out** {methods}sotu (nothing is in these releases)"]
+
+
+def test_a_report_of_a_run_names_no_releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    suite = fake_run.write_run(tmp_path, fake_run.write_suite(tmp_path))
+    table.render(suite, "table1", tmp_path / "out.md")
+    text = Path("out.md").read_text(encoding="utf-8")
+    assert "- **Code**" in text and "**Releases**" not in text and "**Left out**" not in text
 
 
 def test_gavam_has_collapsed_after_an_epoch(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from bench.errors import BenchError
 from bench.files import read_json
 from bench.paths import CellPaths
 from bench.report.blocks import has_printed, without_empty
+from bench.report.collect import Taken, taken
 from bench.report.model import Cell, Column, Footnotes, Note, Report, Row, RowGroup, Table, number
-from bench.report.notes import data_notes, note_groups
+from bench.report.notes import data_notes, note_groups, release_notes
 from bench.report.papers.paper import Paper, as_printed
 from bench.report.published import Printed, Published, load_published
 from bench.report.render import write
@@ -57,10 +58,12 @@ def render(paper: Paper, suite: Suite, report: str, out: Path, root: Path) -> No
         manifests[dataset] = read_json(path, "manifest")
         if not all(part in manifests[dataset].get("splits", {}) for part in SPLITS):
             raise BenchError(f"manifest {path}: expected the splits {', '.join(SPLITS)}")
-    write(build(paper, report.partition("/table")[2], suite, manifests, load_published()), out)
+    write(build(paper, report.partition("/table")[2], suite, manifests, load_published(), taken(root)), out)
 
 
-def build(paper: Paper, table: str, suite: Suite, manifests: Mapping[str, Manifest], published: Published) -> Report:
+def build(
+    paper: Paper, table: str, suite: Suite, manifests: Mapping[str, Manifest], published: Published, whence: Taken
+) -> Report:
     """The whole report; ``table`` is the table's number in the paper."""
     rows = published.table(paper.name, table)
     statistics = {dataset: statistics_of(manifest) for dataset, manifest in manifests.items()}
@@ -69,7 +72,10 @@ def build(paper: Paper, table: str, suite: Suite, manifests: Mapping[str, Manife
         lead="The texts this suite trains and tests on, as they were prepared, and the datasets of the paper.",
         tables=(_measured(paper, table, statistics, rows), _printed(paper, table, rows)),
         notes=note_groups(
-            Data=data_notes(manifests, manifests), Filtering=_filtered(manifests), Tokens=_tokenizers(manifests)
+            Data=data_notes(manifests, manifests),
+            Filtering=_filtered(manifests),
+            Tokens=_tokenizers(manifests),
+            Provenance=release_notes(whence),
         ),
         tidy_header=HEADER,
         tidy_rows=(*_tidy(statistics), *((r.dataset, r.metric, "", r.text, r.note) for r in rows)),

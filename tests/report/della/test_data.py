@@ -10,6 +10,7 @@ import pytest
 from bench.errors import BenchError
 from bench.files import read_json
 from bench.paths import CellPaths
+from bench.report.collect import Taken
 from bench.report.della.data import render
 from bench.report.della.paper import DELLA
 from bench.report.model import Cell, Report
@@ -26,7 +27,7 @@ def manifest(dataset: str) -> Path:
 
 def report(suite: Suite, datasets: tuple[str, ...] = DATASETS) -> Report:
     manifests = {name: read_json(manifest(name), "manifest") for name in datasets}
-    return build(DELLA, "7", suite, manifests, load_published())
+    return build(DELLA, "7", suite, manifests, load_published(), Taken())
 
 
 def cells(found: Report, dataset: str) -> dict[str, Cell]:
