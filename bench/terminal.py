@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bench import suite as suites
 from bench.errors import BenchError
+from bench.files import check
 from bench.freeze import PerExample, load_release, per_example
 from bench.metrics import signatures
 from bench.paths import CellPaths
@@ -28,12 +29,18 @@ CELL = re.compile(r"(?:(?P<release>[^:]+):)?(?P<dataset>[^/]+)/(?P<method>[^/]+)
 
 
 def ls(suite: Suite, dataset: str = "", method: str = "", root: Path = Path()) -> None:
-    """Print a line a cell: how far it is, its main values, and what it took."""
+    """Print a line a cell: how far it is, or that its record is damaged, its main values, and what it took."""
     wanted = [cell for cell in suites.cells(suite) if dataset in ("", cell.dataset) and method in ("", cell.method)]
     if not wanted:
         raise BenchError(f"suite '{suite.name}' has no such cells")
     states = {cell: state(suite, cell, root) for cell in wanted}
-    records = {cell: read_cell(suite.name, cell, root) for cell in wanted if states[cell] == "recorded"}
+    records = {}
+    for cell in wanted:
+        if states[cell] == "recorded":
+            try:
+                records[cell] = _read(suite, cell, root)
+            except BenchError:  # `bench show` says of what; the other rows are none of its business
+                states[cell] = "damaged"
     there = {key for record in records.values() for key in record.values}
     keys = [key for key in LISTED if key in there]
     rows = []
@@ -44,6 +51,12 @@ def ls(suite: Suite, dataset: str = "", method: str = "", root: Path = Path()) -
     _print(("dataset", "method", "seed", "state", *(quantity(key).label for key in keys), "took"), rows, numbers=4)
     finished = sum(found == "recorded" for found in states.values())
     print(f"{finished} of {len(wanted)} cells of suite {suite.name} are finished")
+
+
+def _read(suite: Suite, cell: Cell, root: Path) -> Record:
+    """The record of a cell of the run, as it was written."""
+    check(root / CellPaths(suite.name, cell.dataset, cell.method, cell.seed).record)
+    return read_cell(suite.name, cell, root)
 
 
 def state(suite: Suite, cell: Cell, root: Path = Path()) -> str:
@@ -152,8 +165,9 @@ def find(suite: Suite, name: str, root: Path = Path()) -> tuple[Record, PerExamp
         return frozen[cell].record, frozen[cell].per_example
     for given, known, what in ((dataset, suite.datasets, "dataset"), (method, (*suite.methods, *UNTRAINED), "method")):
         suites.one_of(suite, what, given, known)
-    record = read_cell(suite.name, cell, root)
+    record = _read(suite, cell, root)
     statistics = root / CellPaths(suite.name, dataset, method, int(seed)).likelihood
+    check(statistics)
     return record, per_example(record, statistics) if statistics.exists() else {}
 
 

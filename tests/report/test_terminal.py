@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
+from bench.files import seal
 from bench.freeze import freeze
 from bench.paths import CellPaths
 
@@ -81,6 +82,36 @@ def test_a_cell_of_another_suite_has_no_command_of_this_one(run: str, capsys: py
     assert said(capsys, "show", "r1:bbe/della/1")[-1] == (
         "made by suite tiny: pass its file as --suite, to see the command that makes the cell again"
     )
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_damaged_record_is_a_row_of_ls_and_nothing_else_shows_it(
+    sealed: bool, run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that was edited, or where nobody wrote down its checksum, one that is none."""
+    record = CellPaths("tiny", "bbe", "della", 1).record
+    if sealed:
+        seal(record)
+        assert said(capsys, "ls")[-1] == "12 of 12 cells of suite tiny are finished"
+        edit("della", {"values": {"my_own": json.loads(record.read_text())["values"]["kl"]}})
+    else:
+        record.write_text("{}")
+    lines = said(capsys, "ls")
+    rows = {tuple(line.split()[:3]): line.split()[3:] for line in lines[1:-1]}
+    assert rows["bbe", "della", "1"] == ["damaged"] and len(rows["bbe", "della", "2"]) > 3
+    assert lines[-1] == "11 of 12 cells of suite tiny are finished"
+    for arguments in (["show", "bbe/della/1"], ["diff", "bbe/embed/1", "bbe/della/1"]):
+        assert main([arguments[0], "--suite", "tiny.yaml", *arguments[1:]]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == "" and printed.err.count("\n") == 1 and str(record) in printed.err
+
+
+def test_statistics_that_were_edited_are_not_subtracted(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    statistics = CellPaths("tiny", "bbe", "della", 1).likelihood
+    seal(statistics)
+    statistics.write_bytes(CellPaths("tiny", "bbe", "embed", 1).likelihood.read_bytes())
+    assert main(["diff", "--suite", "tiny.yaml", "bbe/embed/1", "bbe/della/1"]) == 2
+    assert f"{statistics}: changed since it was written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
