@@ -159,7 +159,7 @@ def test_paired_metrics_and_all(files: Path, capsys: pytest.CaptureFixture[str])
         (["--option", "bleu.sed=1"], "bleu: unknown option 'sed'; did you mean 'seed'?"),
         (["--option", "bleu.seed=["], "--option 'bleu.seed=[': not valid YAML"),
         (["--resamples", "-1"], "option 'resamples' must be a whole number >= 0, not -1"),
-        (["--json", "g.txt/out.json"], "g.txt"),
+        (["--json", "g.txt/out.json"], "cannot write g.txt/out.json: Not a directory"),
         (["--human", "empty.txt"], "human empty.txt: no text"),
         (["--baseline", "nowhere"], "baseline nowhere: cannot be read"),
     ],
@@ -221,6 +221,42 @@ def test_what_is_scored_is_what_was_read_once(files: Path) -> None:
     subprocess.run(["bash", "-c", command], check=True, capture_output=True, env=environment)
     written = json.loads(Path("out.json").read_text())["inputs"]["generated"]
     assert (written["texts"], written["sha256"]) == (5, hashlib.sha256(Path("g.txt").read_bytes()).hexdigest())
+
+
+@pytest.mark.parametrize("target", [".", "", "folder", "pipe", "g.txt/a/out.json", "/proc/out.json", "x" * 250, "link"])
+def test_a_json_that_cannot_be_written_is_said_before_the_scoring(
+    target: str, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    Path("link").symlink_to("/proc/out.json")
+    monkeypatch.setattr("bench.standalone.score", lambda request: pytest.fail("it was scored"))
+    before = sorted(Path().rglob("*"))
+    assert run("--json", target) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"bench: cannot write {Path(target)}: ") and printed.err.count("\n") == 1
+    assert printed.out == "" and sorted(Path().rglob("*")) == before
+
+
+def test_a_disk_that_is_full_by_then_does_not_cost_the_table(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, _: object) -> None:
+        raise BenchError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr("bench.files.write_json", full)
+    assert run("--json", "out.json", "--metrics", "distinct") == 2
+    printed = capsys.readouterr()
+    assert "Dist-2" in printed.out and printed.err.endswith("bench: cannot write out.json: No space left on device\n")
+
+
+def test_of_a_scoring_that_fails_nothing_is_left_and_an_older_file_stays(files: Path) -> None:
+    Path("old.json").write_text("old")
+    before = sorted(Path().rglob("*"))
+    for target in ("a/b/new.json", "old.json"):
+        assert run("--json", target, "--metrics", "blue") == 2
+        assert sorted(Path().rglob("*")) == before and Path("old.json").read_text() == "old"
+    assert run("--json", "a/b/new.json", "--metrics", "distinct") == 0 and Path("a/b/new.json").exists()
 
 
 def test_samples_are_read_from_json_lines_gzipped_or_not(files: Path) -> None:
