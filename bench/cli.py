@@ -182,4 +182,4 @@ def _device(sub: argparse.ArgumentParser) -> None:
 
 
 def _out(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--out", required=True, type=Path, help="the file to write; its siblings get its stem")
+    sub.add_argument("--out", required=True, type=Path, help="one of the files to write; its siblings get its stem")

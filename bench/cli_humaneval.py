@@ -25,7 +25,7 @@ def options(sub: argparse.ArgumentParser) -> None:
     back = verbs.add_parser("score", help="unblind filled sheets: means, intervals, tests, agreement")
     back.add_argument("folder", type=Path, metavar="FOLDER")
     back.add_argument("--against", default="", metavar="METHOD", help="tested with the others; default: the best")
-    back.add_argument("--out", type=Path, help="the file to write; its siblings get its stem")
+    back.add_argument("--out", type=Path, help="one of the files to write; its siblings get its stem")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -58,7 +58,10 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from bench.humaneval.report import score
+    from bench.humaneval.report import FORMATS, score
+    from bench.report import catalogue
     from bench.report.render import render
 
+    if arguments.out is not None:
+        catalogue.check_out(arguments.out, FORMATS)
     print(render(score(arguments.folder, arguments.against, arguments.out), "md"))

@@ -197,6 +197,7 @@ def report(arguments: argparse.Namespace) -> None:
     from bench.report import catalogue
 
     suite, name = _load(arguments), arguments.report
+    catalogue.check_out(arguments.out, catalogue.FORMATS[catalogue.find(name).kind])
     if arguments.frozen:
         from bench.report import frozen
 
@@ -209,8 +210,10 @@ def report(arguments: argparse.Namespace) -> None:
 
 def compare(arguments: argparse.Namespace) -> None:
     from bench.integrity import check_run
+    from bench.report import catalogue
     from bench.report.compare.report import compare
 
+    catalogue.check_out(arguments.out, catalogue.FORMATS["table"])
     check_run(_load(arguments))
     compare(arguments.suite, tuple(arguments.use), arguments.frozen, arguments.out)
 

@@ -27,6 +27,7 @@ from bench import dag as dags
 from bench import suite as suites
 from bench.cli import main
 from bench.errors import BenchError
+from bench.report import catalogue
 
 SUITE: dict[str, Any] = {
     "name": "s",
@@ -336,7 +337,8 @@ VERBS = [
 known = {
     "--suite": ["fuzz.yaml"], "--dataset": ["local"], "--method": ["embed", "mine", "human"], "--seed": ["1", "0"],
     "--decoding": ["beam"], "--part": ["4x0.5"], "--row": ["human", "copy"], "--family": ["ngrams", "likelihood"],
-    "--report": ["table1", "curves"], "--out": ["out.md", "deep/er/out.png"], "--frozen": ["r1"], "--model": ["own"],
+    "--report": ["table1", "curves"], "--frozen": ["r1"], "--model": ["own"],
+    "--out": ["out.md", "deep/er/out.png", "out.svg", "out", ".", "/", "texts", "s-2026.11"],
     "--device": ["cpu", "cuda"], "--use": ["mine.py:Mine"], "--processes": ["0", "1", "x"], "--check": None,
     "--allow-dirty": None, "--finished": None, "--generated": ["texts/train.txt"], "--references": ["texts/test.txt"],
     "--metrics": ["distinct", "bleu,cnd"], "--resamples": ["0", "2"], "--json": ["out.json"], "--details": None,
@@ -371,6 +373,27 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     rest = draw(st.lists(words, max_size=1)) if verb in ("freeze", "metrics") or not draw(st.integers(0, 9)) else []
     parts = [verb, *rest, *(word for option in wanted for word in draw(valued(option)))]
     return parts if draw(st.integers(0, 19)) else draw(st.permutations(parts))
+
+
+outs = st.one_of(
+    st.sampled_from(NASTY), st.tuples(words, st.sampled_from(["", ".", ".md", ".png", ".html", ".11"])).map("".join)
+)
+
+
+@fuzzed
+@given(outs, st.sampled_from(list(catalogue.FORMATS.values())))
+def test_outs(folder: Path, out: str, forms: tuple[str, ...]) -> None:
+    """What is taken is the name of a file among its siblings, each of which is free or a file."""
+    given_ = Path(re.sub("[\0\ud800]", "", out))
+    try:
+        catalogue.check_out(given_, forms)
+    except BenchError as error:
+        assert str(error).startswith(f"--out {given_}: ")
+    except OSError as error:  # which the command line makes a line of, too
+        assert error.filename
+    else:
+        siblings = {given_.with_suffix(f".{form}") for form in forms}
+        assert given_ in siblings and len(siblings) == len(forms) and not any(path.is_dir() for path in siblings)
 
 
 @fuzzed

@@ -8,6 +8,7 @@ file of :attr:`Report.files` beside ``out``.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,15 @@ FORMATS: dict[Kind, tuple[str, ...]] = {
     "figure": ("png", "svg"),
     "site": ("html",),
 }
+
+
+def check_out(out: Path, forms: Sequence[str]) -> None:
+    """:class:`BenchError` unless ``out`` names a file of one of these formats, where it and its siblings may lie."""
+    if out.suffix.removeprefix(".") not in forms:
+        raise BenchError(f"--out {out}: expected the name of a file that ends in {' or '.join(f'.{f}' for f in forms)}")
+    for path in (out.with_suffix(f".{form}") for form in forms):
+        if path.exists() and not path.is_file():
+            raise BenchError(f"--out {out}: {path} is there and no regular file")
 
 
 @dataclass(frozen=True)
