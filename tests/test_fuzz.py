@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bench import dag as dags
@@ -376,24 +376,27 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 
 
 outs = st.one_of(
-    st.sampled_from(NASTY), st.tuples(words, st.sampled_from(["", ".", ".md", ".png", ".html", ".11"])).map("".join)
+    st.sampled_from([*NASTY, "taken.md", "taken.csv"]),
+    st.tuples(words, st.sampled_from(["", ".", ".md", ".png", ".html", ".11"])).map("".join),
 )
 
 
 @fuzzed
 @given(outs, st.sampled_from(list(catalogue.FORMATS.values())))
+@example("taken.md", catalogue.FORMATS["table"])
 def test_outs(folder: Path, out: str, forms: tuple[str, ...]) -> None:
     """What is taken is the name of a file among its siblings, each of which is free or a file."""
-    given_ = Path(re.sub("[\0\ud800]", "", out))
+    Path("taken.html").mkdir(exist_ok=True)
+    path = Path(re.sub("[\0\ud800]", "", out))
     try:
-        catalogue.check_out(given_, forms)
+        catalogue.check_out(path, forms)
     except BenchError as error:
-        assert str(error).startswith(f"--out {given_}: ")
+        assert str(error).startswith(f"--out {path}: ")
     except OSError as error:  # which the command line makes a line of, too
         assert error.filename
     else:
-        siblings = {given_.with_suffix(f".{form}") for form in forms}
-        assert given_ in siblings and len(siblings) == len(forms) and not any(path.is_dir() for path in siblings)
+        siblings = {path.with_suffix(f".{form}") for form in forms}
+        assert path in siblings and len(siblings) == len(forms) and not any(map(Path.is_dir, siblings))
 
 
 @fuzzed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
-from tests.workflow.tree import RELEASE, SUITE, Tree
+from tests.workflow.tree import RELEASE, ROOT, SUITE, Tree
 
 
 def test_lint_is_clean(fresh: Tree) -> None:
@@ -18,6 +18,13 @@ def test_a_mistake_is_one_line_and_exit_code_2(fresh: Tree) -> None:
     done = fresh.snakemake("--dry-run", "--config", "suite=tiny.yaml")
     said = "bench: suite tiny.yaml: unknown method 'dela'; did you mean 'della'?\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
+def test_docs_say_how_many_cells_and_jobs_the_tables_of_della_take(fresh: Tree) -> None:
+    jobs = fresh.pending("--config", "suite=workflow/config/embedded.yaml", "--", "della_all")
+    trained = sum(job.startswith("train ") for job in jobs)
+    of_all = len(jobs) + 1  # the target itself, which has no output
+    assert f"{trained} trained cells, {of_all} jobs" in (ROOT / "docs/della.md").read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_compared_is_one_line_before_anything_runs(fresh: Tree) -> None:
