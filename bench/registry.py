@@ -1,9 +1,10 @@
 """Names to files, read from the source by ``ast``: neither the DAG nor ``--help`` ever imports torch to know a name.
 
 A method is any class in ``bench/methods/*.py`` with a literal ``variants``; a dataset is any file of ``bench/data``
-with a literal ``NAMES`` or ``CONDITIONAL``; a metric is any file of ``bench/metrics`` that ends with
-``METRIC = Metric(...)``. Packages elsewhere add methods by an entry point in the group ``bench.methods``
-(``name = "module:Class"``), and a suite may name ``module:Class`` or ``path/to/file.py:Class`` directly.
+with a literal ``NAMES`` or ``CONDITIONAL``, and ``DATA_DIR = True`` where a suite may give its files; a metric is any
+file of ``bench/metrics`` that ends with ``METRIC = Metric(...)``. Packages elsewhere add methods by an entry point in
+the group ``bench.methods`` (``name = "module:Class"``), and a suite may name ``module:Class`` or
+``path/to/file.py:Class`` directly.
 """
 
 from __future__ import annotations
@@ -54,11 +55,12 @@ class ClassSource:
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """Where a dataset is read from, and whether its texts are conditioned on sources."""
+    """Where a dataset is read from, whether its texts are conditioned on sources, and whether it takes ``data_dir``."""
 
     name: str
     module: str
     conditional: bool
+    data_dir: bool
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,8 @@ def datasets() -> dict[str, DatasetSource]:
         body = _parse(file).body
         for kind in ("NAMES", "CONDITIONAL"):
             for name in _literal(body, kind) or ():
-                found[name] = DatasetSource(name, f"bench.data.{file.stem}", kind == "CONDITIONAL")
+                takes = _literal(body, "DATA_DIR") is True
+                found[name] = DatasetSource(name, f"bench.data.{file.stem}", kind == "CONDITIONAL", takes)
     return found
 
 

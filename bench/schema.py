@@ -65,7 +65,7 @@ class Dataset(Section):
     train: PositiveInt | None = None
     valid: PositiveInt | None = None
     test: PositiveInt | None = None
-    data_dir: str | None = None  # local files in place of the dataset's own source
+    data_dir: str | None = None  # local files, of a dataset that no package carries
     sentences: bool = False  # find the sentences of its texts: the segments of segment-wise latent variables
     # In place of the suite's: seeds, training, likelihood, decoding, and the backbone's texts and size.
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None

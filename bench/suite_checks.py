@@ -20,6 +20,8 @@ from bench.suite import (
     training_of,
 )
 
+OWN_TEXTS = "texts of your own are dataset 'local', pairs 'local-pairs'"
+
 
 def check(suite: Suite, where: str) -> None:
     """Raise :class:`BenchError` at the first thing that is amiss."""
@@ -48,8 +50,10 @@ def _methods(suite: Suite) -> None:
 
 
 def _datasets(suite: Suite) -> None:
-    for dataset in suite.datasets:
-        registry.dataset(dataset)
+    for dataset, part in suite.datasets.items():
+        source = registry.dataset(dataset)
+        if part.data_dir is not None and not source.data_dir:
+            raise BenchError(f"'datasets.{dataset}.data_dir': {dataset} takes none; {OWN_TEXTS}")
         plan = training_of(suite, dataset)
         if plan.warmup_steps and plan.decay == "plateau":
             raise BenchError("'training.warmup_steps' has no effect: 'decay: plateau' begins at the whole rate")

@@ -111,6 +111,10 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
         ),
         ({"reports": {"table1": {"datasets": ["bbe"], "methods": []}}}, "'reports.table1': no method"),
         ({"reports": {"table1": {"datasets": ["bbe"], "methods": ["dela"]}}}, "did you mean 'della'"),
+        (
+            {"datasets": {"sotu": {}, "bbe": {"data_dir": "mine"}}},
+            "'datasets.bbe.data_dir': bbe takes none; texts of your own are dataset 'local', pairs 'local-pairs'",
+        ),
         ({"decodings": {"a/b": {"strategy": "greedy"}}}, "'decodings.a/b.[key]' is 'a/b': String should match pattern"),
         ({"decodings": {"greedy": {"strategi": "greedy"}}}, "'decodings.greedy.strategi'; did you mean 'strategy'?"),
         (decoded(["greedi"]), "'reports.trace/table6': no decoding 'greedi' in the suite; did you mean 'greedy'?"),

@@ -18,6 +18,7 @@ from bench.files import lines_of, read_bytes
 
 NAMES = ("local", "yahoo-resplit", "snli-resplit")  # the latter: not the papers' splits
 CONDITIONAL = ("local-pairs",)
+DATA_DIR = True
 
 TEXTS = (".txt", ".txt.gz")
 PAIRS = (".tsv", ".tsv.gz", *TEXTS)

@@ -17,6 +17,7 @@ from bench.errors import BenchError
 
 NAMES = ("ptb", "snli", "yelp", "yahoo")
 CONDITIONAL = ("quora", "cnn_dailymail", "writingprompts")
+DATA_DIR = True
 
 # Revisions that others pin too. PTB is on the hub as a script alone; its Parquet is made by the hub on a moving branch.
 HUBS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,15 @@ def test_splits_are_disjoint_repeatable_and_clean(name: str) -> None:
         seen |= folded
         assert all(text and text == " ".join(text.split()) for text in [*texts, *sources])
     assert source.licence and source.origin and source.notes
+
+
+def test_what_takes_data_dir_reads_it(tmp_path: Path) -> None:
+    """The others would leave a user's texts unread, so that a suite may not give it to them."""
+    for dataset in registry.datasets().values():
+        assert dataset.data_dir == (dataset.name not in PACKAGED)
+        if dataset.data_dir:
+            with pytest.raises(BenchError, match=re.escape(str(tmp_path))):
+                importlib.import_module(dataset.module).read(dataset.name, tmp_path)
 
 
 @pytest.mark.parametrize("name", PACKAGED)
