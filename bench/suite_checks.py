@@ -51,12 +51,21 @@ def _methods(suite: Suite) -> None:
 
 def _datasets(suite: Suite) -> None:
     for dataset, part in suite.datasets.items():
-        source = registry.dataset(dataset)
-        if part.data_dir is not None and not source.data_dir:
-            raise BenchError(f"'datasets.{dataset}.data_dir': {dataset} takes none; {OWN_TEXTS}")
+        if part.data_dir is not None:
+            _own_texts(dataset)
+        registry.dataset(dataset)
         plan = training_of(suite, dataset)
         if plan.warmup_steps and plan.decay == "plateau":
             raise BenchError("'training.warmup_steps' has no effect: 'decay: plateau' begins at the whole rate")
+
+
+def _own_texts(dataset: str) -> None:
+    """Only some datasets are read from files of a user's, and a name of the user's is none of them."""
+    known = registry.datasets()
+    if dataset not in known:
+        raise BenchError(f"unknown dataset '{dataset}'{suggest(dataset, known)}; {OWN_TEXTS}")
+    if not known[dataset].data_dir:
+        raise BenchError(f"'datasets.{dataset}.data_dir': {dataset} takes none; {OWN_TEXTS}")
 
 
 def _metrics(suite: Suite) -> None:

@@ -49,6 +49,18 @@ def test_the_suites_in_the_repository_are_valid() -> None:
         assert cells(load(file))
 
 
+def test_the_example_of_own_texts_is_of_a_suite(write) -> None:
+    """The one that workflow/config/README.md gives; without a directory there is nothing to say of own texts."""
+    local_data = Path("workflow/config/README.md").read_text(encoding="utf-8").partition("## Local data")[2]
+    example = local_data.partition("```yaml\n")[2].partition("```")[0]
+    loaded = load(write(**yaml.safe_load(example)))
+    assert {name: part.data_dir for name, part in loaded.datasets.items()} == {
+        "local": "data/mine", "local-pairs": "data/my_pairs",
+    }  # fmt: skip
+    with pytest.raises(BenchError, match=r"unknown dataset 'mine'; allowed: [^;]*$"):
+        load(write(datasets=["mine"]))
+
+
 def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
     assert cells(load(write())) == [
         Cell("bbe", "gpt2", 1), Cell("bbe", "gpt2", 2), Cell("bbe", "della", 1), Cell("bbe", "della", 2),
@@ -114,6 +126,10 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
         (
             {"datasets": {"sotu": {}, "bbe": {"data_dir": "mine"}}},
             "'datasets.bbe.data_dir': bbe takes none; texts of your own are dataset 'local', pairs 'local-pairs'",
+        ),
+        (
+            {"datasets": {"mine": {"data_dir": "mine"}}},
+            "yahoo, yahoo-resplit, yelp; texts of your own are dataset 'local', pairs 'local-pairs'",
         ),
         ({"decodings": {"a/b": {"strategy": "greedy"}}}, "'decodings.a/b.[key]' is 'a/b': String should match pattern"),
         ({"decodings": {"greedy": {"strategi": "greedy"}}}, "'decodings.greedy.strategi'; did you mean 'strategy'?"),
