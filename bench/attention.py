@@ -45,9 +45,11 @@ def measure(suite: Suite, cell: Cell, device: str = "cpu") -> None:
     tokenizer = load_tokenizer(paths.model / "tokenizer.json")
     torch.manual_seed(cell.seed)
     rows = range(len(sequences))
-    read = [attend(method, sequences.batch([i]).to(target)) for i in progress(rows, len(rows), "attention")]
-    if not read[0].weights:
-        raise BenchError(f"attention: method '{cell.method}' has no memory position to attend to")
+    read: list[Attention] = []
+    for i in progress(rows, len(rows), "attention"):
+        read.append(attend(method, sequences.batch([i]).to(target)))
+        if not read[0].weights:
+            raise BenchError(f"attention: method '{cell.method}' has no memory position to attend to")
     fits = (i for i in rows if len(sequences.texts[i]) - 1 <= POSITIONS)
     example = next(fits, 0)  # the first text that a map shows whole
     shown = sequences.texts[example][:-1][:POSITIONS]  # what is read: BOS x

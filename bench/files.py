@@ -15,14 +15,16 @@ import shutil
 import socket
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from bench.errors import BenchError
 
 SUMS = "SHA256SUMS"  # in a directory, of all its files; of a file by itself beside it, see :func:`seal`
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -35,8 +37,7 @@ def atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     if path.exists() and not path.is_file():
         raise BenchError(f"cannot write {path}: it is there and no regular file")
     with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = _in(path.parent, lambda: tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
             with open(handle, mode, **text) as stream:  # type: ignore[call-overload]
@@ -59,8 +60,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        temporary = Path(_in(path.parent, lambda: tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.")))
         try:
             yield temporary
             _write_sums(temporary / SUMS, sorted(path for path in temporary.rglob("*") if path.is_file()))
@@ -74,6 +74,16 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
                 os.replace(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _in(folder: Path, make: Callable[[], T]) -> T:
+    """What is made in a folder, which is made before; :func:`claimed` of another process may remove it in between."""
+    for _ in range(100):
+        with suppress(FileNotFoundError, FileExistsError):
+            folder.mkdir(parents=True, exist_ok=True)
+            return make()
+    folder.mkdir(parents=True, exist_ok=True)  # there is another reason
+    return make()
 
 
 @contextmanager
@@ -90,12 +100,25 @@ def claimed(path: Path) -> Iterator[None]:
     """While the block, which writes the file ``path``, runs, another process's claim to it is refused.
 
     The claim is a lock of ``.name.lock`` beside it, which network file systems see and a killed process loses. Where a
-    file system knows no locks, none is taken.
+    file system knows no locks, none is taken. Folders that are made for it and in which nothing was written are gone
+    with it.
     """
+    made = [folder for folder in path.parents if not folder.exists()]  # the innermost first
+    try:
+        with _locked(path):
+            yield
+    finally:
+        for folder in made:
+            with suppress(OSError):  # something is in it, or another process has removed it
+                folder.rmdir()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """The lock of :func:`claimed`."""
     lock = path.with_name(f".{path.name}.lock")
     with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = open(lock, "a+b", buffering=0)  # noqa: SIM115
+        stream = _in(path.parent, lambda: open(lock, "a+b", buffering=0))  # noqa: SIM115
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,6 +11,7 @@ import torch
 from transformers import DynamicCache
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model
 
+from bench import attention
 from bench import model as models
 from bench.attention import POSITIONS, Attention, attend, summary
 from bench.batch import Batch, collate
@@ -128,7 +129,11 @@ def test_a_cell_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_method_without_memory_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """Told when one text of all has been read."""
     monkeypatch.chdir(tmp_path)
     write_cell(tmp_path, "bbe", "della")
+    read = []
+    monkeypatch.setattr(attention, "attend", lambda *given: read.append(given) or attend(*given))
     assert measure("bbe", "della") == 2
-    assert "method 'della' has no memory position" in capsys.readouterr().err
+    said = "bench: attention: method 'della' has no memory position to attend to\n"
+    assert (capsys.readouterr().err, len(read)) == (said, 1)

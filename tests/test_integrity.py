@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.cli import main
 from bench.errors import BenchError
-from bench.files import SUMS, atomic_directory, check, claimed, seal
+from bench.files import SUMS, atomic_directory, check, claimed, seal, write_json
+from tests.trained_cell import write_data
 
 ROOT = Path(__file__).parents[1]
 YAML = """
@@ -187,6 +189,52 @@ def test_damaged_checksums_are_no_checksums_passed(sums: str, tmp_path: Path) ->
             check(wanted)
 
 
+WITHOUT = [  # every stage of a cell; tests of `prepare`, which claims nothing, are in tests/data
+    *(stage(verb) for verb in ("train", "likelihood", "generate", "interpolate", "attention", "record")),
+    stage("augment", "--part", "4x0.5"), stage("score-cell", *LIKELIHOOD), stage("score-cell", *TEXTS),
+    human("score-cell", *TEXTS), human("record"),
+    *(("untrained", *SUITE, *AT, "--row", row) for row in ("human", "copy")),
+]  # fmt: skip
+
+
+def everything() -> set[Path]:
+    return set(Path().rglob("*"))
+
+
+@pytest.mark.parametrize("arguments", WITHOUT, ids=lambda arguments: " ".join((arguments[0], *arguments[5:])))
+def test_a_stage_without_what_it_reads_leaves_nothing(arguments, tmp_path: Path, monkeypatch, capsys) -> None:
+    """No folder, no lock; a folder that was there stays."""
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(YAML + "augmentation: {model: embed, sizes: [4], factors: [0.5]}\n")
+    Path("results").mkdir()
+    before = everything()
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("bench: ") and error.count("\n") == 1
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (stage("train", "--device", "cuda"), "cuda"),
+        (stage("train"), "method 'embed' options: 'latent' is 0"),
+        (("untrained", *SUITE, *AT, "--row", "copy"), "is unconditional: it has no sources to copy"),
+    ],
+)
+def test_a_stage_that_refuses_leaves_nothing(arguments, message: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    """Its data being there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    Path("s.yaml").write_text(YAML.replace("[embed]", "{embed: {options: {latent: 0}}}"))
+    write_data(Path(DATA), conditional=False)
+    before = everything()
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert everything() == before
+
+
 CLAIM = "import sys, pathlib, time; from bench.files import claimed; file = pathlib.Path(sys.argv[1])\n"
 
 
@@ -242,6 +290,33 @@ def test_a_claim_ends_with_its_block(tmp_path: Path) -> None:
         with pytest.raises(BenchError, match="is writing it"), claimed(file):
             pytest.fail("claimed twice")
         raise ValueError
+    assert not list(tmp_path.iterdir()), "nor is anything left of it"
     with claimed(file):
+        file.write_text("written")
+    assert list(tmp_path.rglob("*")) == [file.parent, file]
+
+
+def make_directory(path: Path) -> None:
+    with atomic_directory(path):
         pass
-    assert not list(file.parent.iterdir())
+
+
+def claim_and_write(path: Path) -> None:
+    with claimed(path):
+        write_json(path, 1)
+
+
+@pytest.mark.parametrize("make", [claim_and_write, lambda path: write_json(path, 1), make_directory])
+def test_a_folder_that_another_claim_removes_is_made_again(make, tmp_path: Path, monkeypatch) -> None:
+    """As soon as it is there, while nothing is in it."""
+    folder, mkdir, removed = tmp_path / "new", Path.mkdir, []
+
+    def mkdir_and_lose(path: Path, *given, **more) -> None:
+        mkdir(path, *given, **more)
+        if path == folder and len(removed) < 3:
+            path.rmdir()
+            removed.append(path)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir_and_lose)
+    make(folder / "file")
+    assert (folder / "file").exists() and len(removed) == 3
