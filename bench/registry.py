@@ -175,6 +175,73 @@ def _classes(file: Path) -> dict[str, ClassSource]:
     return found
 
 
+def method_options(source: MethodSource) -> frozenset[str] | None:
+    """The options that a suite may give a method: the fields of its ``Options``, those it inherits among them.
+
+    None where that cannot be told: a class that is neither in the method's file nor in ``bench``, a method of several
+    bases. Such options are checked when the method is built.
+    """
+    try:
+        options = _options_class(source.file, source.cls)
+        return None if options is None else _fields(*options)
+    except RecursionError:  # of a class that has the name of its own base
+        return None
+
+
+def _options_class(file: Path, name: str) -> tuple[Path, str] | None:
+    """Where the class is that a method's class, or else its base, has as ``Options``; and its name there."""
+    if (found := _class(file, name)) is None:
+        return None
+    file, node = found
+    for line in node.body:
+        if isinstance(line, ast.Assign | ast.AnnAssign) and _assigns(line, "Options"):
+            return (file, line.value.id) if isinstance(line.value, ast.Name) else None
+        if isinstance(line, ast.ClassDef) and line.name == "Options":
+            return None
+    match node.bases:
+        case [ast.Name(base)]:
+            return _options_class(file, base)
+    return None
+
+
+@cache
+def _fields(file: Path, name: str) -> frozenset[str] | None:
+    """The fields of a dataclass and of its bases, read as :func:`method_options` says."""
+    if (found := _class(file, name)) is None:
+        return None
+    file, node = found
+    fields = {n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)}
+    for base in node.bases:
+        inherited = _fields(file, base.id) if isinstance(base, ast.Name) else None
+        if inherited is None:
+            return None
+        fields |= inherited
+    return frozenset(fields)
+
+
+def _class(file: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
+    """A class by its name in a file that has it or imports it from ``bench``, and the file that has it."""
+    match _named_classes(file).get(name):
+        case ast.ClassDef() as node:
+            return file, node
+        case (str(module), str(original)):
+            there = PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
+            return _class(there, original) if there.is_file() else None
+    return None
+
+
+@cache
+def _named_classes(file: Path) -> dict[str, ast.ClassDef | tuple[str, str]]:
+    """The classes of a file by name, and the module and name of what it imports from ``bench``; the last one counts."""
+    found: dict[str, ast.ClassDef | tuple[str, str]] = {}
+    for node in _parse(file).body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = node
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("bench."):
+            found |= {alias.asname or alias.name: (node.module, alias.name) for alias in node.names}
+    return found
+
+
 @cache
 def datasets() -> dict[str, DatasetSource]:
     """Every dataset by name."""

@@ -46,7 +46,11 @@ def _methods(suite: Suite) -> None:
         if name in (*UNTRAINED, *RESERVED):
             of = "a row without a model" if name in UNTRAINED else "a folder beside those of methods"
             raise BenchError(f"'methods.{name}': that is the name of {of}")
-        registry.describe(spec.use or name)
+        source = registry.describe(spec.use or name)
+        options = registry.method_options(source) if spec.options else None
+        for key in spec.options:
+            if options is not None and key not in options:
+                raise BenchError(f"'methods.{name}.options': unknown key '{key}'{suggest(key, options)}")
 
 
 def _datasets(suite: Suite) -> None:

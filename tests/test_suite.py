@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -130,6 +130,14 @@ def test_cells_are_datasets_times_methods_times_seeds(write) -> None:
         (
             {"datasets": {"mine": {"data_dir": "mine"}}},
             "yahoo, yahoo-resplit, yelp; texts of your own are dataset 'local', pairs 'local-pairs'",
+        ),
+        (
+            {"methods": {"gpt2": {}, "mine": {"use": "embed", "options": {"latnt": 3}}}},
+            "'methods.mine.options': unknown key 'latnt'; did you mean 'latent'?",
+        ),
+        (
+            {"methods": {"gpt2": {"options": {"wdth": 3}}}},
+            "'methods.gpt2.options': unknown key 'wdth'; allowed: annealing, ",
         ),
         ({"decodings": {"a/b": {"strategy": "greedy"}}}, "'decodings.a/b.[key]' is 'a/b': String should match pattern"),
         ({"decodings": {"greedy": {"strategi": "greedy"}}}, "'decodings.greedy.strategi'; did you mean 'strategy'?"),
@@ -459,6 +467,63 @@ def test_names_are_folders_of_the_results(name: str, write, tmp_path: Path) -> N
     registry._classes.cache_clear()
     with pytest.raises(BenchError, match=r"(?s)its name .* should match pattern"):
         load(write(), (f"{plug_in}:Mine",))
+
+
+@pytest.mark.parametrize("name", registry.methods())
+def test_options_are_read_from_the_source_as_python_has_them(name: str) -> None:
+    source = registry.describe(name)
+    assert registry.method_options(source) == {field.name for field in fields(registry.load_class(source).Options)}
+
+
+OWN = """
+from dataclasses import dataclass
+
+import bench.methods.embed as other
+from bench.methods.base import Method, MethodOptions as Common
+from bench.methods.embed import Embed
+from bench.methods.softmax import SoftmaxOptions
+from elsewhere import Elsewhere
+
+@dataclass(frozen=True)
+class Own(SoftmaxOptions, Common):
+    mine: int = 3
+
+@dataclass(frozen=True)
+class More(Elsewhere):
+    mine: int = 3
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "known"),
+    [
+        ("class Mine(Embed):", {"latent", "pooling", "batch_norm"}),
+        ("class Mine(Embed):\n    Options = Own", {"latent", "pooling", "place", "mine"}),
+        ("class Base(Embed):\n    Options: type = Own\nclass Mine(Base):", {"latent", "pooling", "place", "mine"}),
+        ("class Mine(Method):", {"latent", "annealing", "bow"}),
+        ("class Mine(Embed):\n    Options = More", None),
+        ("class Mine(Embed):\n    class Options(Common):\n        mine: int = 3", None),
+        ("class Mine(Embed):\n    Options = other.SingleOptions", None),
+        ("class Mine(other.Embed):", None),
+        ("class Mine(Elsewhere):", None),
+        ("class Mine(Embed, Elsewhere):", None),
+        ("class Mine:", None),
+        ("class Embed(Embed):\n    pass\nclass Mine(Embed):", None),
+    ],
+)
+def test_options_of_a_method_from_outside(body: str, known: set[str] | None, write, tmp_path: Path) -> None:
+    """Where they can be told from its file and ``bench``; of others the suite is taken, whatever they are."""
+    file = tmp_path / "own.py"
+    file.write_text(OWN + f"{body}\n    variants = {{'mine': {{}}}}\n", encoding="utf-8")
+    found = registry.method_options(registry.describe(f"{file}:Mine"))
+    assert (found is None) == (known is None) and (known or set()) <= (found or set())
+    methods = {"mine": {"use": f"{file}:Mine", "options": {"latent": 3, "hidden": 4}}}
+    if known is None:
+        assert load(write(methods=methods)).methods["mine"].options == {"latent": 3, "hidden": 4}
+    else:
+        with pytest.raises(BenchError, match=r"'methods\.mine\.options': unknown key 'hidden'"):
+            load(write(methods=methods))
 
 
 @pytest.mark.parametrize(("kind", "name"), [("methods", "data"), ("methods", "logs"), ("models", "logs")])
