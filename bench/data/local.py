@@ -48,7 +48,7 @@ def _read_texts(name: str, files: dict[str, Path]) -> Source:
     splits, notes, read = {}, [], {part: (file, read_bytes(file)) for part, file in files.items()}
     verified = []
     for part, (file, data) in read.items():
-        raw = lines_of(data, file)
+        raw = _lines(file, data, name)
         lines = [one_line(line) for line in raw]
         splits[part] = [line for line in lines if line]
         if not splits[part]:
@@ -95,7 +95,7 @@ def pair_notes(name: str, pairs: Mapping[str, list[tuple[str, str]]]) -> list[st
 
 def _pairs_of(file: Path, data: bytes, name: str) -> list[tuple[str, str]]:
     pairs = []
-    for number, line in enumerate(lines_of(data, file), 1):
+    for number, line in enumerate(_lines(file, data, name), 1):
         sides = [one_line(side) for side in line.split("\t")]
         if len(sides) != 2 or not all(sides):
             raise BenchError(f"dataset '{name}': {file}: line {number} is not 'source TAB text', neither of them empty")
@@ -123,10 +123,21 @@ def _shared(pairs: Mapping[str, list[tuple[str, str]]]) -> list[str]:
 
 
 def _find(data_dir: Path, part: str, suffixes: tuple[str, ...], name: str) -> Path:
-    for suffix in suffixes:
-        if (data_dir / f"{part}{suffix}").is_file():
-            return data_dir / f"{part}{suffix}"
-    raise BenchError(f"dataset '{name}': no {_any([part + suffix for suffix in suffixes])} in {data_dir}")
+    found = [file for suffix in suffixes if (file := data_dir / f"{part}{suffix}").is_file()]
+    if not found:
+        raise BenchError(f"dataset '{name}': no {_any([part + suffix for suffix in suffixes])} in {data_dir}")
+    if len(found) > 1:
+        raise BenchError(f"dataset '{name}': both {found[0].name} and {found[1].name} in {data_dir}: which is meant?")
+    return found[0]
+
+
+def _lines(file: Path, data: bytes, name: str) -> list[str]:
+    """The lines of a file, which hold no character that no text has."""
+    lines = lines_of(data, file)
+    for number, line in enumerate(lines, 1):
+        if "\0" in line:
+            raise BenchError(f"dataset '{name}': {file}: line {number} holds a NUL byte")
+    return lines
 
 
 def _any(names: Sequence[str]) -> str:

@@ -127,6 +127,8 @@ def test_every_text_is_counted_however_many(local: Path, tmp_path: Path) -> None
         (lambda d: (d / "test.txt").unlink(), r"no test\.txt or test\.txt\.gz in"),
         (lambda d: (d / "train.txt").write_bytes(b"good\nbad \xff\n"), r"train\.txt: line 2 is not UTF-8"),
         (lambda d: (d / "valid.txt.gz").write_bytes(b"\x1f\x8b not"), r"valid\.txt\.gz: cannot be read"),
+        (lambda d: (d / "train.txt").write_bytes(b"good\nbad\0\n"), r"/train\.txt: line 2 holds a NUL byte$"),
+        (lambda d: (d / "valid.txt").write_text("two\n"), r"'local': both valid\.txt and valid\.txt\.gz in /"),
     ],
 )
 def test_bad_local_files_are_one_clear_line(local: Path, tmp_path: Path, damage, message: str) -> None:

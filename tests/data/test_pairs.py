@@ -115,13 +115,15 @@ def test_the_manifest_counts_both_sides(pairs: Path, tmp_path: Path) -> None:
         ("valid.txt", "a\t \n", r"valid\.txt: line 1 is not"),
         ("train.tsv", "a\tb\n\nc\td\n", r"train\.tsv: line 2 is not"),
         ("valid.txt", "", r"valid\.txt holds no pair"),
+        ("train.tsv", "a\tb\nc\td\0\n", r"/train\.tsv: line 2 holds a NUL byte$"),
+        ("train.txt", "a\tb\n", r"'local-pairs': both train\.tsv and train\.txt in /"),
         ("valid.txt", None, r"no valid\.tsv, valid\.tsv\.gz, valid\.txt or valid\.txt\.gz in"),
     ],
 )
 def test_bad_pair_files_are_one_clear_line(
     pairs: Path, tmp_path: Path, file: str, content: str | None, message
 ) -> None:
-    (pairs / file).unlink()
+    (pairs / file).unlink(missing_ok=True)
     if content is not None:
         (pairs / file).write_text(content, encoding="utf-8")
     with pytest.raises(BenchError, match=message) as caught:
