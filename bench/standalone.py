@@ -150,8 +150,6 @@ def _chosen(request: Request, files: Collection[str]) -> tuple[list[str], list[s
 
 def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """``--resamples``, ``--seed``, ``--threads`` for the metrics that know them; ``--option`` for the one it names."""
-    from bench import strict_yaml
-
     given: dict[str, dict[str, Any]] = {name: {} for name in chosen}
     for name in chosen:
         defaults = registry.load_metric(name).defaults
@@ -167,6 +165,8 @@ def _options(request: Request, chosen: Sequence[str]) -> dict[str, Mapping[str, 
             raise BenchError(f"--option '{option}': expected metric.option=value, e.g. mauve.seed=1")
         if name not in given:
             raise BenchError(f"--option '{option}': the metric '{name}' is not computed{suggest(name, given)}")
+        from bench import strict_yaml  # needs a package that nothing else here does
+
         given[name][key] = strict_yaml.parse(value, f"--option '{option}'")
     return dict(given)
 

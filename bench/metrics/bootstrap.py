@@ -136,7 +136,7 @@ class Bootstrap:
     ) -> list[Measured]:
         """K quantities with the intervals of their examples, which are asked for only where resampled."""
         if not self.resamples:
-            return [Measured(value, None, "none") for value in estimates.tolist()]
+            return [Measured(value, None, "none: no resamples are asked for") for value in estimates.tolist()]
         found = examples()
         return [
             Measured(value, *self._told(ends, len(e.rows), of), e)
@@ -144,9 +144,9 @@ class Bootstrap:
         ]
 
     def _told(self, ends: Interval | None, n: int, of: str) -> tuple[Interval | None, str]:
-        """An interval of ``n`` examples and how it was made; none where its ends are one."""
+        """An interval of ``n`` examples and how it was made, or why there is none."""
         if ends is None:
-            return None, "none"
+            return None, f"none: fewer than 2 {of}" if n < 2 else "none: not finite"
         return (None, "none: the resamples do not differ") if _are_one(ends) else (ends, self.describe(n, of))
 
     def intervals(self, examples: Sequence[Examples]) -> list[Interval | None]:

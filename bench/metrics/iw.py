@@ -47,11 +47,9 @@ def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Val
     m, nll = stats.importance_examples, stats.nll
     tokens: Floats = stats.predicted[:m].astype(np.float64)
     words: Floats = stats.words[:m].astype(np.float64) + 1  # and EOS
-    note = f"K = {stats.samples}"
-    if stats.exact:
-        note = "exact: every z is counted" if stats.groups else "exact: no latent variable"
-    elif stats.log_w.shape[1] < stats.samples:
-        note = "a bound: by the one z that q(z|x) has"
+    note = stats.counted(stats.samples)
+    if stats.log_w.shape[1] < stats.samples and not stats.exact:
+        note = f"a bound: {note}"
     values = {
         "ppl": measured_perplexity(nll, tokens, bootstrap).signed(
             m, _signature("ppl", stats, stats.samples, per="token", tokens="x+eos"), note

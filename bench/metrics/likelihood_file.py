@@ -38,7 +38,7 @@ class LikelihoodFile:
     log_pz_qz: [M, K] sum over groups of log p(z_g|.) - log q(z_g|.); a mean over groups is this divided by G.
     log_q: [N] log q(z_i|x_i), groups summed, at one sample z_i.
     log_q_full: [N] log (1/N) sum_j q(z_i|x_j).
-    log_q_batch: [N] the same over batches of ``mi_batch`` in test order.
+    log_q_batch: [N] the same over batches of ``mi_batch`` in test order. Of a conditional model all three are 0.
     length: [N] -log p(G_i), what it costs to say how many groups there are where that is a part of z (latent
         sequences), or -log p(end|z_1 ... z_G) where an end code says it: in every bound and in the KL of the whole z,
         and in no group's. 0 elsewhere.
@@ -132,6 +132,12 @@ class LikelihoodFile:
     def exact(self) -> bool:
         """Whether the one weight that each example has is p(x): there is no z, or all were summed."""
         return self.log_px.shape[1] == 1 and not self.log_pz_qz.any() and not self.length.any()
+
+    def counted(self, k: int) -> str:
+        """Of a number that is made of k importance weights where there are as many: which z it counts, in words."""
+        if self.exact:
+            return "exact: every z is counted" if self.groups else "exact: no latent variable"
+        return f"K = {k}" if self.log_px.shape[1] == self.samples else "by the one z that q(z|x) has"
 
     @property
     def kl_total(self) -> Floats:

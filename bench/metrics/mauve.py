@@ -9,7 +9,8 @@ normalisation and a PCA that keeps 90 % of the variance), c the scaling factor. 
 Computed by mauve-text's ``compute_mauve`` from features of :mod:`bench.metrics.features`. The value moves with the
 encoder, N, M, the number of clusters (``buckets: auto`` is mauve-text's rule, max(2, round(min(N, M) / 10))), c and the
 seed: all are in the signature, and none of its values means anything without the same number on human text beside it.
-k-means runs in one thread, so that a seed determines the value.
+k-means runs in one thread, so that a seed determines the value of texts in their order: it starts from some of them,
+and the same texts in another order move the value as another seed does.
 
 No interval: MAUVE is no mean over examples, and a resample with duplicates fills clusters that the sample does not: its
 values are far below the estimate. Leaving out one example at a time moves k-means, not just that example's share.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.metrics.au import active_units, means
 from bench.metrics.base import Metric, Value, signature
 from bench.metrics.bootstrap import Bootstrap
-from bench.metrics.likelihood_file import Floats, LikelihoodFile
+from bench.metrics.likelihood_file import Floats, LikelihoodFile, importance_weighted_nll
 from bench.metrics.likelihood_values import measured_perplexity, require_examples
 
 Counts = NDArray[np.int64]
@@ -47,6 +47,22 @@ class Paper:
         """exp(sum nll / sum count), both [N], as ``ppl``; ``parts`` go into its signature."""
         measured = measured_perplexity(nll, count.astype(np.float64), self.bootstrap)
         return {self._key("ppl"): measured.signed(len(nll), self._signature("ppl", **parts, N=len(nll)), note)}
+
+    def averaged(
+        self, stats: LikelihoodFile, samples: int, threshold: float, count: Counts, counting: str, of_model: str
+    ) -> dict[str, Value]:
+        """All values of a protocol that averages groups: DELLA's and TRACE's, which differ in what is given here.
+
+        ``samples`` are the importance samples, fewer where the suite has fewer; ``threshold`` is that of active units;
+        ``count`` [M] are the tokens of each text, ``counting`` says which; ``of_model`` notes what a plain language
+        model's number is.
+        """
+        k = min(samples, stats.samples)
+        columns = {"nelbo": stats.rec + stats.kl_averaged, **({"kl": stats.kl_averaged} if stats.groups else {})}
+        note = stats.counted(k) if stats.groups else of_model
+        nll = importance_weighted_nll(stats.log_w_averaged[:, :k])
+        values = self.means(columns) | self.perplexity(nll, count, note, K=k, tokens=counting)
+        return values | self.active_units(stats, threshold) if stats.groups else values
 
     def active_units(self, stats: LikelihoodFile, threshold: float) -> dict[str, Value]:
         """Active units averaged over groups."""

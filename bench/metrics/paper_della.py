@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.metrics.base import Metric, Quantity, Value
 from bench.metrics.bootstrap import DEFAULTS
-from bench.metrics.likelihood_file import LikelihoodFile, importance_weighted_nll
+from bench.metrics.likelihood_file import LikelihoodFile
 from bench.metrics.paper import Paper
 
 SAMPLES = 30  # importance samples in the released code
@@ -28,17 +28,9 @@ THRESHOLD = 0.2  # of active units
 
 
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
-    paper = Paper.of(METRIC, stats, options)
-    k = min(SAMPLES, stats.samples)
-    nll = importance_weighted_nll(stats.log_w_averaged[:, :k])
     tokens = stats.predicted[: stats.importance_examples] + 1  # with BOS
-    note = f"K = {k}" if stats.groups else "exact NLL, BOS counted"
-    columns = {"nelbo": stats.rec + stats.kl_averaged, **({"kl": stats.kl_averaged} if stats.groups else {})}
-    values = paper.means(columns)
-    values |= paper.perplexity(nll, tokens, note, K=k, tokens="bos+x+eos")
-    if stats.groups:
-        values |= paper.active_units(stats, THRESHOLD)
-    return values
+    paper = Paper.of(METRIC, stats, options)
+    return paper.averaged(stats, SAMPLES, THRESHOLD, tokens, "bos+x+eos", "exact NLL, BOS counted")
 
 
 METRIC = Metric(

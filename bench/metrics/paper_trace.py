@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.metrics.base import Metric, Quantity, Value
 from bench.metrics.bootstrap import DEFAULTS
-from bench.metrics.likelihood_file import LikelihoodFile, importance_weighted_nll
+from bench.metrics.likelihood_file import LikelihoodFile
 from bench.metrics.paper import Paper
 
 SAMPLES = 100  # importance samples, A.1
@@ -30,17 +30,10 @@ THRESHOLD = 0.1  # of active units, Sec. 5.4
 
 
 def _compute(stats: LikelihoodFile, options: Mapping[str, Any]) -> dict[str, Value]:
-    paper = Paper.of(METRIC, stats, options)
-    k, m = min(SAMPLES, stats.samples), stats.importance_examples
-    nll = importance_weighted_nll(stats.log_w_averaged[:, :k])
+    m = stats.importance_examples
     tokens = stats.predicted[:m] + stats.separators[:m]
-    note = f"K = {k}" if stats.groups else "exact NLL"
-    columns = {"nelbo": stats.rec + stats.kl_averaged, **({"kl": stats.kl_averaged} if stats.groups else {})}
-    values = paper.means(columns)
-    values |= paper.perplexity(nll, tokens, note, K=k, tokens="x+sep+eos")
-    if stats.groups:
-        values |= paper.active_units(stats, THRESHOLD)
-    return values
+    paper = Paper.of(METRIC, stats, options)
+    return paper.averaged(stats, SAMPLES, THRESHOLD, tokens, "x+sep+eos", "exact NLL")
 
 
 METRIC = Metric(

@@ -244,6 +244,16 @@ def test_a_plain_language_model_has_no_latent_columns() -> None:
     assert "exact" in values["ppl"].note
 
 
+@pytest.mark.parametrize(("of_z", "said"), [(0.0, "exact: every z is counted"), (-3.0, "by the one z that q(z|x) has")])
+def test_which_z_a_perplexity_counts(of_z: float, said: str) -> None:
+    """Of 100 that are asked for, where there is one weight: of every z there is, or of a point."""
+    one = LikelihoodFile.empty(3, 3, 1, groups=1, latent=2, samples=100, mi_batch=2)
+    one.log_px[:], one.log_pz_qz[:], one.predicted[:], one.words[:], one.used[:] = -20.0, of_z, 4, 3, 1
+    values = compute(one)
+    assert values["ppl"].note == values["nll"].note == (f"a bound: {said}" if of_z else said)
+    assert values["paper:della/ppl"].note == values["paper:trace/ppl"].note == said
+
+
 IMPORTANCE = {"ppl", "ppl_word", "nll", "nll@1", "nll@10", "ess", "ess@10", "paper:della/ppl", "paper:trace/ppl"}
 ACTIVE = {"au_0.01", "au_0.1", "au_0.2", "paper:della/au_0.2", "paper:trace/au_0.1"}
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import logsumexp
+from scipy.stats import kstest
 from torch import Tensor
 from torch.distributions import Normal
 
@@ -56,6 +57,18 @@ def test_the_aggregated_posterior_of_ragged_texts(name: str, monkeypatch: pytest
     np.testing.assert_allclose(stats.log_q_full, logsumexp(pairs, axis=1) - np.log(5), atol=1e-3)
     of_two = [logsumexp(pairs[i, i // 2 * 2 : i // 2 * 2 + 2]) - np.log(2 if i < 4 else 1) for i in range(5)]
     np.testing.assert_allclose(stats.log_q_batch, of_two, atol=1e-3)
+
+
+def test_groups_that_a_text_does_not_have_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From N(0, I), also those that no text of a batch has; by the seed, and never those of another text."""
+    texts = Sequences([TEXTS.texts[USED.index(min(USED))]] * 300 + [TEXTS.texts[USED.index(max(USED))]])
+    drawn: list[Tensor] = []
+    monkeypatch.setattr(likelihood, "_aggregate_pairs", lambda method, texts, z, *rest: drawn.append(z))
+    for seed in (0, 0, 1):
+        statistics(make("trace-r"), texts, Likelihood(importance_samples=1), seed)
+    first, again, other = (z[:300, min(USED) :].flatten() for z in drawn)
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert kstest(first.numpy(), "norm").pvalue > 0.001 and len(first.unique()) == len(first)
 
 
 def _watched(aggregate, at: int, drawn: list[Tensor]):  # type: ignore[no-untyped-def]

@@ -60,9 +60,12 @@ def test_columns_share_their_resamples() -> None:
 def test_where_there_is_no_interval() -> None:
     values = np.array([[1.0, np.inf], [2.0, 3.0]])
     finite, infinite = Bootstrap().means(values)
-    assert finite.ci95 is not None and (infinite.ci95, infinite.interval) == (None, "none")
-    assert [m.ci95 for m in Bootstrap().means(values[:1])] == [None, None]
-    assert [(m.value, m.ci95) for m in Bootstrap(resamples=0).means(values[:, :1])] == [(1.5, None)]
+    assert finite.ci95 is not None and infinite.ci95 is None
+    assert infinite.interval == "none: not finite"
+    one = Bootstrap().means(values[:1])
+    assert [(m.ci95, m.interval) for m in one] == [(None, "none: fewer than 2 examples")] * 2
+    (none,) = Bootstrap(resamples=0).means(values[:, :1])
+    assert (none.value, none.ci95, none.interval) == (1.5, None, "none: no resamples are asked for")
     assert [m.ci95 for m in Bootstrap(resamples=0).whole_set(values[0], pytest.fail)] == [None, None]
 
 

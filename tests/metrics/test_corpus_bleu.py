@@ -100,7 +100,8 @@ def test_the_interval_is_that_of_rescored_resamples() -> None:
 
 def test_identical_texts_score_100_and_one_pair_has_no_interval() -> None:
     values = corpus_bleu.METRIC.compute(TextInputs(["one two three four"], ["one two three four"]), {})
-    assert {(value.value, value.ci95, value.interval) for value in values.values()} == {(100.0, None, "none")}
+    told = (100.0, None, "none: fewer than 2 pairs")
+    assert {(value.value, value.ci95, value.interval) for value in values.values()} == {told}
 
 
 def test_texts_are_pairs() -> None:

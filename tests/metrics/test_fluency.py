@@ -106,7 +106,7 @@ def test_order_and_repetition(tiny: Checkpoint) -> None:
     turned = compute(tiny, ["a dog ran", "the cat"] * 3, resamples=0)
     for key, value in values.items():
         assert turned[key].value == pytest.approx(value.value, rel=1e-6) and turned[key].n == 6
-        assert value.ci95 is None and value.interval == "none"
+        assert value.ci95 is None and value.interval == "none: no resamples are asked for"
     assert compute(tiny, ["the cat"])["fluency_nll"].ci95 is None  # one text says nothing about the spread
 
 

@@ -107,9 +107,8 @@ def test_how_intervals_are_made_changes_neither_values_nor_signatures(metric: Me
     full = metric.compute(INPUTS, options)
     for other in ({"resamples": 0}, {"resamples": 50}, {"seed": 7}):
         assert _told(metric.compute(INPUTS, {**options, **other})) == _told(full)
-    assert all(
-        (v.ci95, v.interval) == (None, "none") for v in metric.compute(INPUTS, {**options, "resamples": 0}).values()
-    )
+    without = metric.compute(INPUTS, {**options, "resamples": 0}).values()
+    assert all(v.ci95 is None and v.interval.startswith("none") for v in without)
 
 
 def _told(values: Mapping[str, Value]) -> dict[str, tuple[float, int, str]]:

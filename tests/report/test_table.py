@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench import suite as suites
 from bench.errors import BenchError
 from bench.paths import CellPaths
+from bench.record_schema import read_cell
 from bench.report.collect import Results, gather
 from bench.report.model import Cell, Report, Table
 from bench.report.published import Published, load_published
@@ -165,6 +167,10 @@ def test_csv_is_tidy(run: str) -> None:
     one = next(r for r in rows if (r["dataset"], r["method"], r["quantity"]) == ("sotu", "embed", "bleu4"))
     assert (one["value"], one["half_width"], one["n_seeds"]) == ("30.0", "", "1")
     assert (one["ci95_low"], one["ci95_high"], one["protocol"]) == ("29.5", "30.5", "decoding top_k(50)")
+    two = next(r for r in rows if (r["dataset"], r["method"], r["quantity"]) == ("bbe", "embed", "bleu4"))
+    ends = [read_cell("tiny", suites.Cell("bbe", "embed", seed)).values["bleu4"].ci95 for seed in (1, 2)]
+    assert ends[0] != ends[1] and None not in ends and two["n_seeds"] == "2"
+    assert [float(two[f"ci95_{side}"]) for side in ("low", "high")] == pytest.approx(np.mean(ends, axis=0))  # type: ignore[arg-type]
     assert {r["protocol"] for r in rows if r["quantity"].endswith("ppl")} == {"exact", "paper:della"}
 
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from bench.metrics.bootstrap import percentile_interval, resample_counts
 from bench.metrics.seeds import Estimate
 from bench.report.collect import Measured
-from bench.report.compare.difference import combined, paired, welch
+from bench.report.compare.difference import RESAMPLES, SEED, combined, paired, welch
 
 
 def test_pairing_is_sharper_than_what_it_replaces() -> None:
@@ -39,6 +40,23 @@ def test_paired_ppl_is_a_ratio_of_sums() -> None:
     other = [{"nll": (tokens * 1.0).tolist(), "predicted": [*tokens.tolist(), 99]}]  # more examples than have an NLL
     found = paired("ppl", side, other)
     assert found is not None and found.interval == pytest.approx((math.exp(2) - math.e,) * 2)
+
+
+def test_paired_ppl_averages_its_seeds() -> None:
+    """Against a loop over the same resamples: the PPL of each seed, then their mean."""
+    rng = np.random.default_rng(0)
+    n, tokens = 60, rng.integers(5, 30, 60).astype(float)
+    nll = {side: [tokens * (rate + rng.normal(0, 0.3, n)) for rate in rates] for side, rates in
+           {"new": (2.0, 3.0), "frozen": (2.1, 3.2)}.items()}  # fmt: skip
+    new, frozen = ([{"nll": of.tolist(), "predicted": tokens.tolist()} for of in nll[side]] for side in nll)
+    found = paired("ppl", new, frozen)
+    differences = []
+    for counts in np.concatenate(list(resample_counts(n, RESAMPLES, SEED))):
+        ppl = {side: np.mean([math.exp(counts @ of / (counts @ tokens)) for of in nll[side]]) for side in nll}
+        differences.append(ppl["new"] - ppl["frozen"])
+    assert found is not None and found.interval == pytest.approx(percentile_interval(np.array(differences)), rel=1e-6)
+    alone = paired("ppl", new[:1], frozen[:1])
+    assert alone is not None and alone.interval != pytest.approx(found.interval, rel=0.05)
 
 
 def test_pairing_needs_the_same_examples() -> None:

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from bench import suite as suites
 from bench.errors import BenchError
 from bench.freeze import freeze, load_release
 from bench.paths import CellPaths
 from bench.report.compare import pairs
+from bench.report.compare.pairs import read_pairs
 from bench.report.compare.report import compare
 from tests import fake_run
 from tests.browser import CHROMIUM, browser
@@ -109,6 +111,31 @@ def test_each_quantity_gets_the_sharpest_interval_there_is(mine: tuple[str, tupl
     assert (missing["frozen"], missing["difference"], missing["not_comparable"]) == ("", "", "")
     against_gpt2 = text.split("against frozen gpt2")[1].split("against frozen")[0]
     assert "| PPL (IW)" in against_gpt2 and "| KL" not in against_gpt2, "gpt2 has none"
+
+
+def test_of_seeds_without_a_quantity_nothing_is_paired(mine: tuple[str, tuple[str, ...]]) -> None:
+    """Values and statistics are of the same seeds: as if the other seed were not there."""
+    path = CellPaths("tiny", "bbe", "mine", 1).record
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["values"]["ppl"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    (pair,) = (p for p in read_pairs(suites.load(*mine), ["mine"], [load_release("r1")])
+               if (p.dataset, p.frozen.name) == ("bbe", "della"))  # fmt: skip
+    side = pair.new.side("ppl")
+    assert side is not None and list(side.values) == [pair.new.records[1].values["ppl"].value]
+    assert list(side.per_example) == [pair.new.per_example[1]] and pair.new.per_example[0] != pair.new.per_example[1]
+
+
+def test_an_exact_number_is_not_compared_with_its_own_bound(run: str) -> None:
+    """With that of another method it is: a table is for that."""
+    freeze(run, "r1")
+    for seed in (1, 2):
+        edit("embed", seed, {"ppl": {"note": "exact: every z is counted"}}, {})
+    rows, _ = compared(run, ())
+    refused = rows["bbe", "embed", "embed", "ppl"]
+    said = "one is exact and the other a bound (new: exact: every z is counted; frozen: K = "
+    assert said in refused["not_comparable"]
+    assert refused["difference"] == "" and rows["bbe", "embed", "embed", "nelbo"]["difference"] != ""
 
 
 def test_a_run_beside_its_own_release_differs_by_nothing(run: str) -> None:
