@@ -120,14 +120,7 @@ def _locked(path: Path) -> Iterator[None]:
     with _writing(path):
         stream = _in(path.parent, lambda: open(lock, "a+b", buffering=0))  # noqa: SIM115
     with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            taken = not lock.exists() or not os.path.samestat(os.fstat(stream.fileno()), lock.stat())  # and freed since
-        except BlockingIOError:
-            taken = True
-        except OSError:
-            taken = False
-        if taken:
+        if not _has(stream, lock):
             stream.seek(0)
             who = stream.read().decode() or "another process"
             raise BenchError(f"{path}: {who} is writing it: wait for that, or end it, and run again")
@@ -138,6 +131,20 @@ def _locked(path: Path) -> Iterator[None]:
             yield
         finally:
             lock.unlink(missing_ok=True)
+
+
+def _has(stream: IO[bytes], lock: Path) -> bool:
+    """Whether this process may write: it has locked the file that the lock's name is of, or there are no locks."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # the file system knows no locks
+        return True
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), lock.stat())
+    except FileNotFoundError:  # whoever had it has ended since
+        return False
 
 
 def write_json(path: str | Path, value: Any) -> None:

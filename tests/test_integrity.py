@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 import re
 import shutil
 import signal
@@ -294,6 +297,29 @@ def test_a_claim_ends_with_its_block(tmp_path: Path) -> None:
     with claimed(file):
         file.write_text("written")
     assert list(tmp_path.rglob("*")) == [file.parent, file]
+
+
+def test_a_lock_that_ends_while_it_is_taken_is_not_had(tmp_path: Path, monkeypatch) -> None:
+    """What was locked is then a file without a name, which the next process does not see."""
+    fstat = os.fstat
+
+    def fstat_and_lose(descriptor: int) -> os.stat_result:
+        (tmp_path / ".file.lock").unlink(missing_ok=True)
+        return fstat(descriptor)
+
+    monkeypatch.setattr(os, "fstat", fstat_and_lose)
+    with pytest.raises(BenchError, match="file: another process is writing it"), claimed(tmp_path / "file"):
+        pytest.fail("claimed")
+
+
+def test_where_a_file_system_knows_no_locks_none_is_taken(tmp_path: Path, monkeypatch) -> None:
+    def flock(*_) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with claimed(tmp_path / "file"):
+        (tmp_path / "file").write_text("written")
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def make_directory(path: Path) -> None:
