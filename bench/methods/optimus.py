@@ -25,8 +25,10 @@ class Optimus(Method):
     BOS is the encoder's [CLS], since both halves read one vocabulary here, and text positions are counted from 0 where
     the code counts the memory slot too.
 
-    Both halves start from fresh weights: the released checkpoint, pretrained on Wikipedia, is no longer to be had. The
-    rows that papers print for Optimus (lambda = 0.5) are of that checkpoint: published numbers, never measured here.
+    The decoder starts from the suite's weights, GPT-2's own where it has ``weights: gpt2``; the encoder always from
+    fresh ones: bert-base-cased reads another vocabulary. The released checkpoint, of which both halves are pretrained,
+    is no longer to be had. The rows that papers print for Optimus (lambda = 0.5) are of that checkpoint: published
+    numbers, never measured here.
     """
 
     variants = {"optimus": {"free_bits": 0.5, "annealing": "one_cycle"}}
