@@ -95,7 +95,7 @@ def test_gpus_time_and_memory_are_asked_for(cluster: slurm.Cluster, fresh: Tree)
     assert asked["rule_prepare_wildcards_bbe"] == ["N/A", "30:00", "8000M"]
     assert asked["rule_train_wildcards_bbe_embed_1"] == ["gres:gpu:2", "1-00:00:00", "32000M"]
     assert asked["rule_likelihood_wildcards_bbe_embed_1"] == ["gres:gpu:2", "8:00:00", "32000M"]
-    assert asked["rule_score_wildcards_bbe_embed_1__likelihood"] == ["N/A", "30:00", "8000M"]
+    assert asked["rule_score_wildcards_bbe_embed_1__likelihood"] == ["N/A", "4:00:00", "8000M"]
 
 
 def test_a_failed_job_is_heard_and_tried_again(cluster: slurm.Cluster, fresh: Tree) -> None:

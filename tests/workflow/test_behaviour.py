@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+
+import yaml
 
 from tests.workflow.tree import RELEASE, ROOT, SUITE, Tree
 
@@ -98,3 +101,14 @@ def test_cells_never_share_a_gpu_and_a_cpu_runs_as_many_as_it_has_cores(fresh: T
         (fresh.root / "begun.txt").unlink(missing_ok=True)
         found = together(device, *options)
         assert found == most if device == "cuda" else found >= most
+
+
+def test_on_a_cluster_every_job_with_a_model_has_memory_for_one_and_every_training_time() -> None:
+    profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())
+    own = dict(given.split("=") for given in profile["set-resources"])
+    rules = "".join(file.read_text() for file in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    named = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", rules, re.DOTALL | re.MULTILINE))
+    with_model = {rule for rule, text in named.items() if "gpu=dag.gpu" in text}
+    assert with_model >= {"train", "likelihood", "augment"}
+    assert {own.get(f"{rule}:mem_mb") for rule in with_model} == {own["train:mem_mb"]}
+    assert own["augment:runtime"] == own["train:runtime"]
