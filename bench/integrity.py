@@ -142,32 +142,31 @@ def _written(stage: str, paths: CellPaths, part: str) -> list[Path]:
 
 def training_key(suite: Suite, cell: Cell, device: str, processes: int) -> str:
     """What a training's checkpoint must agree on."""
-    paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
-    return digest(
-        stage_fingerprint(suite, "train", cell.dataset, cell.method),
-        settings(suite, "train", cell.dataset, cell.method),
-        sha256(paths.manifest),
-        *(sha256(model / "manifest.json") for model in _pretrained(suite, paths, cell.dataset, cell.method)),
-        cell.seed,
-        device,
-        *([processes] if processes > 1 else []),
-        *_without_bfloat16(training_of(suite, cell.dataset, cell.method), device),
-    )
+    several = [processes] if processes > 1 else []
+    return digest(*_trained_of("train", suite, cell, cell.method, device), *several)
 
 
 def augmentation_key(suite: Suite, cell: Cell, part: str, device: str) -> str:
     """Likewise, of the language model of an augmentation."""
+    history = CellPaths(suite.name, cell.dataset, cell.method, cell.seed).history  # stands for the generator
+    return digest(*_trained_of("augment", suite, cell, suite.augmentation.model, device), sha256(history), part)
+
+
+def _trained_of(stage: str, suite: Suite, cell: Cell, method: str, device: str) -> list[Any]:
+    """What decides the weights of a method that one stage of a cell trains."""
+    import torch
+
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
-    return digest(
-        stage_fingerprint(suite, "augment", cell.dataset, cell.method),
-        settings(suite, "augment", cell.dataset),
+    return [
+        torch.__version__,
+        stage_fingerprint(suite, stage, cell.dataset, cell.method),
+        settings(suite, stage, cell.dataset, cell.method),
         sha256(paths.manifest),
-        sha256(paths.history),
-        part,
+        *(sha256(model / "manifest.json") for model in _pretrained(suite, paths, cell.dataset, method)),
         cell.seed,
         device,
-        *_without_bfloat16(training_of(suite, cell.dataset, suite.augmentation.model), device),
-    )
+        *_without_bfloat16(training_of(suite, cell.dataset, method), device),
+    ]
 
 
 def _without_bfloat16(plan: Training, device: str) -> list[str]:

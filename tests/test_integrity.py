@@ -17,9 +17,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench import closure
+from bench import suite as suites
 from bench.cli import main
 from bench.errors import BenchError
 from bench.files import SUMS, atomic_directory, check, claimed, seal, write_json
+from bench.integrity import augmentation_key, training_key
+from bench.paths import CellPaths
+from bench.suite import Cell
 from tests.trained_cell import write_data
 
 ROOT = Path(__file__).parents[1]
@@ -346,3 +351,94 @@ def test_a_folder_that_another_claim_removes_is_made_again(make, tmp_path: Path,
     monkeypatch.setattr(Path, "mkdir", mkdir_and_lose)
     make(folder / "file")
     assert (folder / "file").exists() and len(removed) == 3
+
+
+KEYED = """
+name: s
+datasets: {bbe: {tokenizer: tokens}}
+methods: {embed: {backbone: {weights: theirs}}, lm: {use: gpt2, backbone: {weights: mine}}}
+models:
+  mine: &here {kind: gpt2, model_dir: here}
+  theirs: *here
+  tokens: *here
+seeds: [1, 2]
+metrics: [iw, distinct]
+backbone: {max_tokens: 16}
+training: {epochs: 1, precision: bfloat16}
+augmentation: {model: lm, sizes: [4], factors: [0.5]}
+"""
+
+
+class Keys:
+    """Of a training and of an augmentation, and whatever could be another."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch, self.yaml = monkeypatch, KEYED
+        self.seed, self.device, self.processes, self.part = 1, "cpu", 1, "4x0.5"
+        paths = [CellPaths("s", "bbe", "embed", seed) for seed in (1, 2)]
+        self.manifest, self.history = paths[0].manifest, paths[0].history
+        self.models = {name: paths[0].pretrained(name) / "manifest.json" for name in ("mine", "theirs", "tokens")}
+        for path in (self.manifest, *self.models.values(), *(of_seed.history for of_seed in paths)):
+            self.write(path, "{}")
+        monkeypatch.setattr("bench.device.has_bfloat16", lambda device: True)
+        monkeypatch.setattr(closure, "_fingerprint_of", closure._fingerprint_of.__wrapped__)  # not the cached ones
+
+    def write(self, path: Path, text: str = "other") -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def edit(self, *names: str) -> None:
+        """As if files of bench had another meaning."""
+        meaning = closure.meaning
+        self.monkeypatch.setattr(closure, "meaning", lambda file: "other" if file.name in names else meaning(file))
+
+    def swap(self, old: str, new: str) -> None:
+        """In the suite."""
+        assert old in self.yaml
+        self.yaml = self.yaml.replace(old, new)
+
+    def found(self) -> dict[str, str]:
+        Path("keyed.yaml").write_text(self.yaml)
+        suite, cell = suites.load("keyed.yaml"), Cell("bbe", "embed", self.seed)
+        return {
+            "train": training_key(suite, cell, self.device, self.processes),
+            "augment": augmentation_key(suite, cell, self.part, self.device),
+        }
+
+
+BOTH = {"train", "augment"}
+KEYED_BY: dict[str, tuple[Callable[[Keys], object], set[str]]] = {
+    "the code of training": (lambda keys: keys.edit("training.py"), BOTH),
+    "the code of augmentation": (lambda keys: keys.edit("augmentation.py"), {"augment"}),
+    "the code of the method": (lambda keys: keys.edit("embed.py"), BOTH),
+    "the settings of training": (lambda keys: keys.swap("epochs: 1", "epochs: 2"), BOTH),
+    "those of the method": (lambda keys: keys.swap("embed: {", "embed: {epochs: 2, "), {"train"}),
+    "those of the language model": (lambda keys: keys.swap("lm: {", "lm: {epochs: 2, "), {"augment"}),
+    "how texts are generated": (lambda keys: keys.swap("sizes:", "decoding: {k: 3}, sizes:"), {"augment"}),
+    "the data": (lambda keys: keys.write(keys.manifest), BOTH),
+    "the weights it starts from": (lambda keys: keys.write(keys.models["theirs"]), {"train"}),
+    "those of the language model too": (lambda keys: keys.write(keys.models["mine"]), {"augment"}),
+    "the tokens of both": (lambda keys: keys.write(keys.models["tokens"]), BOTH),
+    "the generator": (lambda keys: keys.write(keys.history), {"augment"}),
+    "the seed": (lambda keys: setattr(keys, "seed", 2), BOTH),
+    "the device": (lambda keys: setattr(keys, "device", "cuda"), BOTH),
+    "the processes": (lambda keys: setattr(keys, "processes", 2), {"train"}),
+    "the part": (lambda keys: setattr(keys, "part", "4x1"), {"augment"}),
+    "the precision": (lambda keys: keys.monkeypatch.setattr("bench.device.has_bfloat16", lambda _: False), BOTH),
+    "the version of PyTorch": (lambda keys: keys.monkeypatch.setattr(torch, "__version__", "0"), BOTH),
+    "no code of other stages": (lambda keys: keys.edit("score.py", "attention.py", "integrity.py"), set()),
+    "no settings of other stages": (lambda keys: keys.swap("metrics: [iw, distinct]", "metrics: [iw]"), set()),
+    "no other cells": (lambda keys: keys.swap("seeds: [1, 2]", "seeds: [1]"), set()),
+    "nothing": (lambda keys: None, set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", KEYED_BY)
+def test_what_a_checkpoint_is_keyed_by(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of anything else is not gone on from, and one of the same is."""
+    monkeypatch.chdir(tmp_path)
+    keys = Keys(monkeypatch)
+    before = keys.found()
+    change, expected = KEYED_BY[what]
+    change(keys)
+    assert {key for key, value in keys.found().items() if value != before[key]} == expected
