@@ -59,6 +59,7 @@ def settings(
             return digest(pretrained.source_of(suite, model))
         case "train":
             spec = spec_of(suite, method).model_dump(exclude=OWN_PLANS)
+            spec["use"] = registry.spelling(spec["use"])
             plan, plain = training_of(suite, dataset, method), Training()
             unread = {key for key in OFF_BY_DEFAULT if getattr(plan, key) == getattr(plain, key)}
             unread.add("graphs")  # says how a device computes, as the device itself does, and that is no setting

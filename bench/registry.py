@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -109,6 +110,15 @@ def describe(spec: str) -> MethodSource:
         return _from_spec(spec)
     # entry points are asked only for other names: reading every installed package's takes longer than all else here
     return _named("method", spec, _own_methods() if spec in _own_methods() else methods())
+
+
+def spelling(spec: str) -> str:
+    """A spec as it is written plainly: one of a file by the file's path from here; of every other, itself."""
+    where, _, cls = spec.rpartition(":")
+    if not where.endswith(".py"):
+        return spec
+    file = Path(where).expanduser()
+    return f"{os.path.relpath(file.parent.resolve() / file.name)}:{cls}"
 
 
 def _named(kind: str, name: str, known: Mapping[str, T]) -> T:

@@ -82,11 +82,11 @@ def _resolved(text: str, path: str, methods: tuple[str, ...]) -> Suite:
 def _added(suite: Suite, methods: tuple[str, ...]) -> dict[str, MethodSpec]:
     """The methods given from outside, by name; one that the suite has too is as the suite has it."""
     added: dict[str, MethodSpec] = {}
-    for use in dict.fromkeys(methods):
+    for spelling, use in {registry.spelling(use): use for use in methods}.items():
         name, _ = named_spec(use)
         validate(Name, name, f"method '{use}', its name '{name}'")
         own = suite.methods.get(name)
-        if name in added or (own and use not in (name, own.use)):
+        if name in added or (own and spelling not in (name, registry.spelling(own.use))):
             taken = f"one of suite '{suite.name}'" if own else f"'{added[name].use}'"
             raise BenchError(f"method '{use}': its name '{name}' is that of {taken}: give it another in `variants`")
         added[name] = own or MethodSpec(use=use)

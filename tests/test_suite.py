@@ -414,6 +414,25 @@ def test_a_name_is_of_one_method(write, tmp_path: Path) -> None:
     assert load(write(), ("embed",)).methods["embed"].use == "embed"
 
 
+def test_a_file_is_one_method_however_its_path_is_spelt(write, tmp_path: Path, monkeypatch) -> None:
+    """It is trained once. Its digest is that of the plain spelling as it is."""
+    here = tmp_path / "here"
+    (here / "sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(here)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path("mine.py").write_text("class Mine:\n    variants = {'mine': {}}\n")
+    files = ("mine.py", "./mine.py", "sub/../mine.py", str(here / "mine.py"), "~/here/mine.py", "../link/mine.py")
+    uses = tuple(f"{file}:Mine" for file in files)
+    found = {settings(load(write(), (use,)), "train", "bbe", "mine") for use in uses}
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "spelling", str)
+        assert found == {settings(load(write(), uses[:1]), "train", "bbe", "mine")}
+    assert list(load(write(), uses).methods) == ["gpt2", "della", "mine"]
+    own = {"gpt2": {}, "mine": {"use": "./mine.py:Mine", "epochs": 7}}
+    assert {load(write(methods=own), (use,)).methods["mine"].epochs for use in uses} == {7}
+
+
 def test_every_option_of_a_metric_is_known() -> None:
     for name in registry.metrics():
         assert registry.metric_options(name) == set(registry.load_metric(name).defaults), name
