@@ -79,7 +79,8 @@ def stage_fingerprint(
     """The code of one stage of one cell as a hash: the counterpart of :func:`bench.digests.settings`.
 
     ``method`` counts where the stage computes with it, ``dataset`` where it is prepared or decides the backbone,
-    ``family`` where it is scored, ``report`` where it is rendered, with the metrics whose values it may show.
+    ``family`` where it is scored, ``report`` where it is rendered. The code of a report, and of a comparison, is also
+    that of the metrics whose values it may show.
     """
     match stage:
         case "prepare":
@@ -97,10 +98,16 @@ def stage_fingerprint(
             return _fingerprint_of(stage, modules=tuple(sorted(s.module for s in sources if s.family == family)))
         case "report":  # labels and directions of quantities are their metrics' own
             found = catalogue.find(report)
-            shown = {registry.metric(name).module for name in suite.metrics if "records" in found.reads}
-            return _fingerprint_of(stage, modules=(found.module, *sorted(shown)))
+            shown = _metrics_of(suite) if "records" in found.reads else ()
+            return _fingerprint_of(stage, modules=(found.module, *shown))
+        case "compare":  # likewise, and which of two is better is by a direction
+            return _fingerprint_of(stage, modules=_metrics_of(suite))
         case _:
             return _fingerprint_of(stage)
+
+
+def _metrics_of(suite: Suite) -> tuple[str, ...]:
+    return tuple(sorted({registry.metric(name).module for name in suite.metrics}))
 
 
 @cache

@@ -11,6 +11,7 @@ import pytest
 
 from bench import closure, registry
 from bench.errors import BenchError
+from bench.schema import Suite
 
 SOURCES = {
     "__init__.py": "",
@@ -133,6 +134,23 @@ def test_a_method_from_another_package_brings_its_own_modules(
     monkeypatch.syspath_prepend(str(tmp_path))
     files = closure.closure(*closure.entries("train", ("pkg.method:Mine",)))
     assert {package / "method.py", package / "above.py", closure.PACKAGE / "training.py"} <= set(files)
+
+
+def test_what_shows_values_is_made_again_when_one_of_its_metrics_is_edited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the scores come out the same: which way is better is the metric's own."""
+    given = {"name": "s", "datasets": ["bbe"], "methods": ["embed"], "seeds": [1], "metrics": ["elbo", "cnd"]}
+    suite = Suite.model_validate(given)
+
+    def found() -> dict[str, str]:
+        reports = {report: closure.stage_fingerprint(suite, "report", report=report) for report in ("table1", "curves")}
+        return {**reports, "compare": closure.stage_fingerprint(suite, "compare")}
+
+    monkeypatch.setattr(closure, "_fingerprint_of", closure._fingerprint_of.__wrapped__)
+    before, meaning = found(), closure.meaning
+    for metric, expected in (("elbo", {"table1", "compare"}), ("cnd", {"table1", "compare"}), ("mauve", set())):
+        edited = closure.PACKAGE / "metrics" / f"{metric}.py"
+        monkeypatch.setattr(closure, "meaning", lambda file, edited=edited: "" if file == edited else meaning(file))
+        assert {what for what, value in found().items() if value != before[what]} == expected
 
 
 IMPORT_ALL = """

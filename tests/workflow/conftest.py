@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.tree import Tree, copy
+from tests.workflow.tree import ALL, Tree, copy
 
 
 @pytest.fixture
@@ -19,5 +19,5 @@ def fresh(tmp_path: Path) -> Tree:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     """A tree where everything has run. Tests leave its contents as they found them."""
     tree = copy(tmp_path_factory.mktemp("finished"))
-    tree.run()
+    tree.run(*ALL)
     return tree

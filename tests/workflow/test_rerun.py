@@ -9,13 +9,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.workflow.tree import Tree
+from tests.workflow.tree import ALL, Tree
 
 DATASETS = ("bbe", "sotu")
 METHODS = ("gpt2", "embed", "della")
 TEXT, LIKELIHOOD = "ngrams", "likelihood"
-TABLE, CURVES = {"table table1"}, {"figure curves"}
-REPORTS = TABLE | CURVES
+TABLE, CURVES, COMPARED = {"table table1"}, {"figure curves"}, {"compare"}
+VALUES = TABLE | COMPARED
+REPORTS = VALUES | CURVES
 
 
 def jobs(
@@ -45,11 +46,11 @@ def swap(old: str, new: str) -> Callable[[str], str]:
 
 
 def test_a_fresh_tree_runs_everything(fresh: Tree) -> None:
-    assert fresh.pending() == EVERYTHING
+    assert fresh.pending(*ALL) == EVERYTHING
 
 
 def test_a_finished_tree_runs_nothing(finished: Tree) -> None:
-    assert finished.pending() == set()
+    assert finished.pending(*ALL) == set()
     assert "Nothing to be done" in finished.snakemake("--config", "suite=tiny.yaml").stderr
 
 
@@ -57,7 +58,7 @@ def test_touching_anything_runs_nothing(finished: Tree) -> None:
     for path in finished.root.rglob("*"):
         if ".snakemake" not in path.parts:
             os.utime(path)
-    assert finished.pending() == set()
+    assert finished.pending(*ALL) == set()
 
 
 WITHOUT_EFFECT = {
@@ -75,20 +76,21 @@ EDITS = {
     "a backbone": ("bench/backbones/gpt2.py", add("x = 1"), jobs(CELL) | REPORTS),
     "training": ("bench/training.py", add("x = 1"), jobs(CELL) | REPORTS),
     "likelihood": (
-        "bench/likelihood.py", add("x = 1"), jobs(f"likelihood score:{LIKELIHOOD} record") | TABLE,
+        "bench/likelihood.py", add("x = 1"), jobs(f"likelihood score:{LIKELIHOOD} record") | VALUES,
     ),
-    "generation": ("bench/generation.py", add("x = 1"), jobs(f"generate score:{TEXT} record") | TABLE),
-    "decoding": ("bench/decoding.py", add("x = 1"), jobs(f"generate score:{TEXT} record") | TABLE),
+    "generation": ("bench/generation.py", add("x = 1"), jobs(f"generate score:{TEXT} record") | VALUES),
+    "decoding": ("bench/decoding.py", add("x = 1"), jobs(f"generate score:{TEXT} record") | VALUES),
     "rows without a model": ("bench/untrained.py", add("x = 1"), human(f"untrained score:{TEXT} record") | TABLE),
     "a text metric": (
         "bench/metrics/cnd.py", add("x = 1"),
-        jobs(f"score:{TEXT} record") | human(f"score:{TEXT} record") | TABLE,
+        jobs(f"score:{TEXT} record") | human(f"score:{TEXT} record") | VALUES,
     ),
-    "a likelihood metric": ("bench/metrics/elbo.py", add("x = 1"), jobs(f"score:{LIKELIHOOD} record") | TABLE),
-    "scoring": ("bench/score.py", add("x = 1"), jobs(SCORES) | human(f"score:{TEXT} record") | TABLE),
-    "records": ("bench/record.py", add("x = 1"), jobs("record") | human("record") | TABLE),
+    "a likelihood metric": ("bench/metrics/elbo.py", add("x = 1"), jobs(f"score:{LIKELIHOOD} record") | VALUES),
+    "scoring": ("bench/score.py", add("x = 1"), jobs(SCORES) | human(f"score:{TEXT} record") | VALUES),
+    "records": ("bench/record.py", add("x = 1"), jobs("record") | human("record") | VALUES),
     "the table": ("bench/report/table.py", add("x = 1"), TABLE),
-    "the figures": ("bench/report/figures.py", add("x = 1"), CURVES),
+    "the comparison": ("bench/report/compare/report.py", add("x = 1"), COMPARED),
+    "the figures": ("bench/report/figures.py", add("x = 1"), CURVES | COMPARED),
     "a dataset": (
         "bench/data/sotu.py", add("x = 1"),
         {"prepare sotu"} | jobs(CELL, datasets=["sotu"]) | human(f"untrained score:{TEXT} record", ["sotu"]) | REPORTS,
@@ -126,28 +128,28 @@ def test_edits_without_effect_run_nothing(finished: Tree) -> None:
     with ExitStack() as edits:
         for file, change in WITHOUT_EFFECT.items():
             edits.enter_context(finished.edited(file, change))
-        assert finished.pending() == set()
+        assert finished.pending(*ALL) == set()
 
 
 @pytest.mark.parametrize("what", EDITS)
 def test_an_edit_runs_exactly(finished: Tree, what: str) -> None:
     file, change, expected = EDITS[what]
     with finished.edited(file, change):
-        assert finished.pending() == expected
+        assert finished.pending(*ALL) == expected
 
 
 def test_reverted_edits_run_nothing(finished: Tree) -> None:
     for file in ("bench/methods/della.py", "bench/training.py", "bench/metrics/cnd.py", "tiny.yaml"):
         with finished.edited(file, add("x: 1")):
             pass
-    assert finished.pending() == set()
+    assert finished.pending(*ALL) == set()
 
 
 def test_a_new_method_in_a_new_file_runs_its_cells_only(finished: Tree) -> None:
     file = finished.root / "bench" / "methods" / "newer.py"
     file.write_text("from bench.methods.base import Method\nclass Newer(Method):\n    variants = {'newer': {}}\n")
     with finished.edited("tiny.yaml", swap("della]", "della, newer]")):
-        assert finished.pending() == jobs(CELL, ["newer"]) | REPORTS
+        assert finished.pending(*ALL) == jobs(CELL, ["newer"]) | REPORTS
     file.unlink()
 
 

@@ -24,6 +24,7 @@ metrics:
   bleu:
   cnd:
 """
+ALL = ("--config", "suite=tiny.yaml", "--", "all", "reports/compare.md")
 RELEASE = {"suite": {"name": "tiny"}, "cells": [{"dataset": "bbe", "method": "gpt2"}], "signatures": {"bbe": {}}}
 PLUGIN = "from bench.methods.base import Method\nclass Mine(Method):\n    variants = {'mine': {}}\n"
 
