@@ -153,32 +153,64 @@ def test_a_new_method_in_a_new_file_runs_its_cells_only(finished: Tree) -> None:
     file.unlink()
 
 
-def test_texts_are_drawn_again_when_the_data_change(fresh: Tree) -> None:
+CELL_ALONE = """
+name: tiny
+datasets: {bbe: , kjv2bbe: {backbone: {kind: bart}}}
+methods: {embed: {threads: 1}, lm: {use: gpt2, threads: 1}}
+seeds: [1]
+metrics: [bleu]
+training: {threads: 2}
+augmentation: {model: lm, sizes: [4], factors: [0.5]}
+reports:
+  curves: {datasets: [bbe], methods: [embed]}
+  della/figure4: {datasets: [bbe, kjv2bbe], methods: [embed]}
+"""
+MADE = ("likelihood.npz", "interpolation.json", "attention.json", "augment/4x0.5.json")
+FILES = ("--config", "suite=tiny.yaml", "--", *(f"results/runs/tiny/bbe/embed/seed1/{file}" for file in MADE))
+
+
+def of_cell(rules: str) -> set[str]:
+    return jobs(rules, ["embed"], ["bbe"])
+
+
+def test_what_is_made_of_a_cell_for_figures_runs_again_by_itself(fresh: Tree) -> None:
+    (fresh.root / "tiny.yaml").write_text(CELL_ALONE)
+    fresh.run(*FILES)
+    for stage, file in (("interpolate", "interpolation"), ("attention", "attention"), ("augment", "augmentation")):
+        with fresh.edited(f"bench/{file}.py", add("x = 1")):
+            assert fresh.pending(*FILES) == of_cell(stage)
+    with fresh.edited("tiny.yaml", swap("lm: {", "lm: {learning_rate: 0.1, ")):
+        assert fresh.pending(*FILES) == of_cell("augment")
+    with fresh.edited("tiny.yaml", swap("training: {threads: 2}", "training: {threads: 3}")):
+        assert fresh.pending(*FILES) == of_cell("likelihood interpolate attention")
+
+
+def test_what_reads_the_data_runs_again_when_they_change(fresh: Tree) -> None:
     """Even where training has already been repeated on them, and has come out the same: how long texts may be, and what
     they are drawn given, is of the data."""
-    (fresh.root / "tiny.yaml").write_text(
-        "name: tiny\ndatasets: {bbe: , kjv2bbe: {backbone: {kind: bart}}}\n"
-        "methods: [embed]\nseeds: [1]\nmetrics: [bleu]\n"
-        "reports:\n"
-        "  curves: {datasets: [bbe], methods: [embed]}\n"
-        "  della/figure4: {datasets: [bbe, kjv2bbe], methods: [embed]}\n"
-    )
-    targets = ("--config", "suite=tiny.yaml", "--", "reports/curves.png", "reports/della/figure4.md")
+    (fresh.root / "tiny.yaml").write_text(CELL_ALONE)
+    targets = (*FILES, "reports/curves.png", "reports/della/figure4.md")
     fresh.run(*targets)
     for dataset in ("bbe", "kjv2bbe"):
         (fresh.root / f"results/runs/tiny/{dataset}/data/manifest.json").write_text("other texts\n")
-    drawn = {f"generate {dataset} embed 1" for dataset in ("bbe", "kjv2bbe")}
-    assert drawn <= set(fresh.pending(*targets))
+    reading = of_cell("likelihood interpolate attention augment") | jobs("generate", ["embed"], ["bbe", "kjv2bbe"])
+    assert reading <= set(fresh.pending(*targets))
     histories = [str(path.relative_to(fresh.root)) for path in fresh.root.glob("results/runs/**/history.csv")]
     fresh.run("--config", "suite=tiny.yaml", "--", *histories)
-    assert {job for job in fresh.pending(*targets) if job.startswith("generate")} == drawn
+    found = fresh.pending(*targets)
+    assert reading <= found and not any(job.startswith(("prepare", "train")) for job in found)
 
 
 PRETRAINED = """
 name: tiny
 datasets: {bbe: , sotu: {backbone: {weights: smollm2, kind: llama}, tokenizer: smollm2}}
-methods: {embed: , della: , medium: {use: della, backbone: {weights: mine, kind: llama}}}
+methods:
+  embed:
+  della:
+  medium: {use: della, backbone: &mine {weights: mine, kind: llama}}
+  lm: {use: llama, backbone: *mine}
 models: {mine: {kind: llama, model_dir: here}}
+augmentation: {model: lm, sizes: [4], factors: [0.5]}
 seeds: [1]
 metrics: [elbo]
 reports:
@@ -189,7 +221,8 @@ reports:
 
 def test_a_pretrained_model_is_taken_over_once_where_it_is_needed(fresh: Tree) -> None:
     (fresh.root / "tiny.yaml").write_text(PRETRAINED)
-    table = ("--config", "suite=tiny.yaml", "--", "reports/table1.md")
+    augmented = "results/runs/tiny/sotu/embed/seed1/augment/4x0.5.json"
+    table = ("--config", "suite=tiny.yaml", "--", "reports/table1.md", augmented)
     assert fresh.pending("--config", "suite=tiny.yaml", "--", "reports/curves.png") == {
         "prepare bbe", "train bbe embed 1", "figure curves"
     }  # fmt: skip
@@ -201,8 +234,8 @@ def test_a_pretrained_model_is_taken_over_once_where_it_is_needed(fresh: Tree) -
         found = fresh.pending(*table)
         assert "pretrained mine" in found and "pretrained smollm2" not in found and "prepare sotu" not in found
     (fresh.root / "results/runs/tiny/pretrained/mine/manifest.json").write_text("other weights\n")
-    found = {job for job in fresh.pending(*table) if job.startswith(("pre", "train"))}
-    assert found == {"train sotu medium 1"}
+    found = {job for job in fresh.pending(*table) if job.startswith(("pre", "train", "augment"))}
+    assert found == {"train sotu medium 1", "augment sotu embed 1"}
 
 
 DECODED = """
