@@ -32,34 +32,45 @@ from bench.suite import UNTRAINED, Cell, training_of
 def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tuple[Suite, Cell]]:
     """Around one stage of a cell; ``part`` is the metric family that is scored, or the part of an augmentation.
 
-    What it cost is written with what it :func:`began_with`.
+    What it cost, or the values it scored, are written with what it :func:`began_with`.
     """
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)
     written = _written(stage, paths, part)
     costs = [path for path in written if path.parent.name == "cost"]
+    scores = [path for path in written if path.parent.name == "scores"]
     first = os.environ.get("RANK", "0") == "0"  # of several processes the first one writes
     with claimed(written[0]) if first else nullcontext():
         check(*_read(stage, suite, cell, paths, part))
-        began = began_with(stage, suite, cell) if first and costs else {}
+        began = began_with(stage, suite, cell, part) if first and (costs or scores) else {}
         with _explained(stage, suite, cell, paths):
             yield suite, cell
         if first:
             for path in costs:
                 write_json(path, {**read_json(path, "cost"), **began})
+            for path in scores:
+                write_json(path, {"values": read_json(path, "scores"), **began})
             seal(*written)
 
 
-def began_with(stage: str, suite: Suite, cell: Cell) -> dict[str, Any]:
+def began_with(stage: str, suite: Suite, cell: Cell, part: str = "") -> dict[str, Any]:
     """The commit, code and settings of a stage, for the record.
 
     Taken as it begins: it may take hours, and code and suite be edited meanwhile.
     """
-    source = registry.describe(suites.spec_of(suite, cell.method).use)
+    stage = "score" if stage == "score-cell" else stage
     return {
-        "git": provenance.git_state(source.file if source.module is None else None),
-        "code": stage_fingerprint(suite, stage, cell.dataset, cell.method),
-        "settings": settings(suite, stage, cell.dataset, cell.method, decoding=cell.decoding),
+        "git": provenance.git_state(_plug_in(suite, cell)),
+        "code": stage_fingerprint(suite, stage, cell.dataset, cell.method, part),
+        "settings": settings(suite, stage, cell.dataset, cell.method, part, decoding=cell.decoding),
     }
+
+
+def _plug_in(suite: Suite, cell: Cell) -> Path | None:
+    """The file of a cell's method, where it is named by that."""
+    if cell.method in UNTRAINED:
+        return None
+    source = registry.describe(suites.spec_of(suite, cell.method).use)
+    return source.file if source.module is None else None
 
 
 @contextmanager

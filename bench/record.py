@@ -9,7 +9,7 @@ from bench import closure, provenance
 from bench.digests import settings
 from bench.files import read_json, sha256
 from bench.paths import CellPaths
-from bench.record_schema import SCHEMA, Cost, parse_record, write_record
+from bench.record_schema import SCHEMA, Cost, Scored, parse_record, write_record
 from bench.schema import FRESH, Suite
 from bench.suite import UNTRAINED, Cell, backbone_of, families_of, trained_stages
 
@@ -18,9 +18,8 @@ def record(suite: Suite, cell: Cell) -> None:
     """Collect the scores of one cell, add its provenance, and write it, checked against the schema."""
     paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed, cell.decoding)
     trained = cell.method not in UNTRAINED
-    values: dict[str, Any] = {}
-    for family in families_of(suite, cell.dataset, cell.method, cell.decoding):
-        values.update(read_json(paths.scores(family), "scores"))
+    families = families_of(suite, cell.dataset, cell.method, cell.decoding)
+    scores = {family: read_json(paths.scores(family), "scores") for family in families}
     stages = trained_stages(suite, cell.dataset, cell.method, cell.decoding) if trained else ("untrained",)
     config = read_json(paths.model / "config.json", "model config") if trained else {}
     costs = {stage: read_json(paths.cost(stage), "cost") for stage in stages} if trained else {}
@@ -35,12 +34,20 @@ def record(suite: Suite, cell: Cell) -> None:
         "method": cell.method,
         "seed": cell.seed,
         "decoding": cell.decoding,
-        "values": values,
+        "values": {
+            key: value
+            for scored in scores.values()
+            for key, value in scored.get("values", scored).items()  # those of older versions are values alone
+        },
         "provenance": {
-            "git": _ran_at(costs),
+            "git": _ran_at(costs, scores),
             "code": {
                 stage: cost.get("code") or closure.stage_fingerprint(suite, stage, cell.dataset, cell.method)
                 for stage, cost in began.items()
+            },
+            "scores": {
+                family: {key: scored[key] for key in Scored.model_fields if key in scored}
+                for family, scored in scores.items()
             },
             "data": sha256(paths.manifest),
             "settings": {
@@ -58,12 +65,11 @@ def record(suite: Suite, cell: Cell) -> None:
     write_record(parse_record(content, f"record {paths.record}"), paths.record)
 
 
-def _ran_at(costs: Mapping[str, Any]) -> dict[str, Any]:
-    """The commit of a training as it began, and whether it or a later stage ran uncommitted code.
+def _ran_at(costs: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
+    """The commit of a training as it began, and whether it, a later stage, scoring or this ran uncommitted code.
 
-    Of a row without a model, or where the training knew of none, the present one.
+    Of a row without a model, or where the training knew of none, the present commit.
     """
-    git: dict[str, Any] = costs.get("train", {}).get("git") or {}
-    if not git.get("sha"):
-        return provenance.git_state()
-    return {**git, "dirty": any(cost["git"]["dirty"] for cost in costs.values() if cost.get("git"))}
+    now, trained = provenance.git_state(), costs.get("train", {}).get("git") or {}
+    states = [now, *(made["git"] for made in (*costs.values(), *scores.values()) if made.get("git"))]
+    return {"sha": trained.get("sha") or now["sha"], "dirty": any(git["dirty"] for git in states)}

@@ -41,7 +41,7 @@ class RecordedValue(Part):
 
 
 class Git(Part):
-    """The commit a cell was trained at, see bench/record.py; ``dirty`` where a stage ran uncommitted code."""
+    """The commit a cell was trained at, see bench/record.py; ``dirty`` where a stage or metric ran uncommitted code."""
 
     sha: str
     dirty: bool
@@ -63,6 +63,16 @@ class Cost(Part):
     gpu_energy_j: float | None = None
 
 
+class Scored(Part):
+    """What the values of one metric family were computed by, as it began; "" in scores of versions that did not say.
+
+    ``code`` and ``settings`` are as those of a stage.
+    """
+
+    code: str = ""
+    settings: str = ""
+
+
 class Provenance(Part):
     """Where the numbers come from.
 
@@ -72,6 +82,7 @@ class Provenance(Part):
     data: sha256 of the prepared dataset's manifest, which holds the checksums of texts and tokenizer.
     pretrained: the model whose weights it started from, if any -> sha256 of its manifest, which says where it is from.
     settings: stage -> digest of the suite settings it depends on (``bench.digests.settings``), likewise.
+    scores: metric family -> what its values were computed by; None in records of older versions.
     versions: package -> version.
     parameters: trained parameters of the model; 0 for human text.
     tokens: token counts of the test set, by who counts them.
@@ -81,6 +92,7 @@ class Provenance(Part):
     code: dict[str, str]
     data: str
     settings: dict[str, str]
+    scores: dict[str, Scored] | None = None
     versions: dict[str, str]
     device: str
     parameters: Annotated[int, Field(ge=0)]

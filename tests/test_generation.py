@@ -148,7 +148,7 @@ def test_a_text_is_scored_against_the_reference_of_its_source(suite: Suite) -> N
     paths = CellPaths("trained", "sotu-story", "copy", 0)
     test = read_split(paths.data, "test")
     assert test.sources is not None
-    values = json.loads(paths.scores("pairs").read_text())
+    values = json.loads(paths.scores("pairs").read_text())["values"]
     expected = score_texts(test.sources[:DRAWN], test.texts[:DRAWN], metrics=["corpus_bleu"])
     turned = score_texts(test.sources[:DRAWN], test.texts[DRAWN - 1 :: -1], metrics=["corpus_bleu"])
     assert values["cbleu2"]["value"] == expected["cbleu2"].value > turned["cbleu2"].value

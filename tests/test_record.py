@@ -13,11 +13,11 @@ from bench import suite as suites
 from bench.cli import main
 from bench.cost import measured
 from bench.errors import BenchError
-from bench.files import read_json, sha256, write_json
+from bench.files import read_json, seal, sha256, write_json
 from bench.freeze import freeze
 from bench.integrity import guarded
 from bench.paths import CellPaths
-from bench.record_schema import Record, read_cell
+from bench.record_schema import Record, Scored, read_cell
 from bench.report.collect import gather
 from bench.schema import Suite
 from bench.suite import Cell
@@ -141,10 +141,10 @@ def test_a_commit_made_during_a_training_is_not_the_one_it_ran_at(
 ) -> None:
     monkeypatch.setattr("bench.provenance.git_state", lambda *_: {"sha": "b" * 40, "dirty": False})
     cost = read_json(paths().cost("train"))
-    for git, expected in (({"sha": "a" * 40, "dirty": True}, "a"), ({"sha": "", "dirty": True}, "b")):
-        write_json(paths().cost("train"), {**cost, "git": git})
+    for sha, expected in (("a" * 40, "a" * 40), ("", "b" * 40)):
+        write_json(paths().cost("train"), {**cost, "git": {"sha": sha, "dirty": True}})
         found = recorded(suite, "").provenance
-        assert (found.git.sha, found.git.dirty) == (expected * 40, expected == "a"), "where it knows of none, today's"
+        assert (found.git.sha, found.git.dirty) == (expected, True), "where it knows of none, today's"
         assert found.cost["train"].wall_s == 1.5
 
 
@@ -166,6 +166,7 @@ def test_a_record_states_the_code_and_settings_that_its_stages_began_with(
     found = recorded(edited, "").provenance
     assert found.code == {"train": code, "generate": "edited"}
     assert found.settings == {stage: digests.settings(suite, stage, "bbe", "embed") for stage in ("train", "generate")}
+    assert found.scores is not None and found.scores["ngrams"].code == "edited"
     with pytest.raises(BenchError, match="stage 'train' ran under settings the suite no longer has"):
         freeze("trained.yaml", "r1", allow_dirty=True, finished=True)
     Path("trained.yaml").write_text(text)
@@ -176,6 +177,41 @@ def test_a_later_stage_of_uncommitted_code_counts(suite: Suite, monkeypatch: pyt
     monkeypatch.setattr("bench.provenance.git_state", lambda *_: {"sha": "b" * 40, "dirty": True})
     write_json(paths().cost("train"), {**read_json(paths().cost("train")), "git": {"sha": "a" * 40, "dirty": False}})
     assert recorded(suite, "").provenance.git.model_dump() == {"sha": "a" * 40, "dirty": True}
+
+
+@pytest.mark.parametrize("verb", ["score-cell", "record"])
+def test_values_of_uncommitted_code_are_told(suite: Suite, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """Whoever ran it, the metrics of a family or the record; what comes before them is committed."""
+    git = {"sha": "a" * 40, "dirty": False}
+    monkeypatch.setattr("bench.provenance.git_state", lambda *_: git)
+    write_json(paths().cost("train"), {**read_json(paths().cost("train")), "git": git})
+    human = Cell("bbe", "human", 0)
+    row = ("--suite", "trained.yaml", "--dataset", "bbe")
+    assert not recorded(suite, "").provenance.git.dirty
+    assert main(["untrained", *row, "--row", "human"]) == 0
+    for stage, *more in (["score-cell", "--family", "ngrams"], ["record"]):
+        with monkeypatch.context() as patch:
+            patch.setattr("bench.provenance.git_state", lambda *_, stage=stage: {**git, "dirty": stage == verb})
+            run(stage, *more)
+            assert main([stage, *row, "--method", "human", "--seed", "0", *more]) == 0
+    for cell in (Cell("bbe", "embed", 1), human):
+        assert read_cell(suite.name, cell).provenance.git.model_dump() == {"sha": "a" * 40, "dirty": True}
+
+
+def test_a_record_names_the_code_and_settings_of_its_scores(suite: Suite) -> None:
+    found = recorded(suite, "greedy").provenance.scores
+    assert found is not None and found.keys() == {"ngrams"}
+    assert found["ngrams"].code == closure.stage_fingerprint(suite, "score", family="ngrams")
+    assert found["ngrams"].settings == digests.settings(suite, "score", family="ngrams")
+
+
+def test_scores_of_older_versions_are_values_alone(suite: Suite) -> None:
+    today = recorded(suite, "")
+    write_json(paths().scores("ngrams"), read_json(paths().scores("ngrams"))["values"])
+    seal(paths().scores("ngrams"))
+    run("record")
+    found = read_cell(suite.name, Cell("bbe", "embed", 1))
+    assert found.values == today.values and found.provenance.scores == {"ngrams": Scored()}
 
 
 def test_code_that_git_does_not_have_is_uncommitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
