@@ -65,7 +65,7 @@ class Meter:
 def measured(path: Path) -> Iterator[Meter]:
     """Time the block and write a :class:`bench.record_schema.Cost` and its device when it succeeds.
 
-    ``bench.integrity`` adds the commit, code and settings that the stage began with.
+    ``bench.integrity`` adds the commit, code, settings and versions that the stage began with.
     """
     meter = Meter()
     yield meter

@@ -53,15 +53,16 @@ def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tu
 
 
 def began_with(stage: str, suite: Suite, cell: Cell, part: str = "") -> dict[str, Any]:
-    """The commit, code and settings of a stage, for the record.
+    """The commit, code, settings and library versions of a stage, for the record.
 
-    Taken as it begins: it may take hours, and code and suite be edited meanwhile.
+    Taken as it begins: it may take hours, and code and suite be edited and packages be installed meanwhile.
     """
     stage = "score" if stage == "score-cell" else stage
     return {
         "git": provenance.git_state(_plug_in(suite, cell)),
         "code": stage_fingerprint(suite, stage, cell.dataset, cell.method, part),
         "settings": settings(suite, stage, cell.dataset, cell.method, part, decoding=cell.decoding),
+        "versions": provenance.versions(),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench import closure, provenance
@@ -54,7 +54,7 @@ def record(suite: Suite, cell: Cell) -> None:
                 stage: cost.get("settings") or settings(suite, stage, cell.dataset, cell.method, decoding=cell.decoding)
                 for stage, cost in began.items()
             },
-            "versions": provenance.versions(),
+            "versions": _versions([*costs.values(), *scores.values()]),
             "device": costs["train"]["device"] if costs else "",
             "parameters": config.get("parameters", 0),
             "cost": {stage: {k: cost[k] for k in Cost.model_fields if k in cost} for stage, cost in costs.items()},
@@ -73,3 +73,12 @@ def _ran_at(costs: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, An
     now, trained = provenance.git_state(), costs.get("train", {}).get("git") or {}
     states = [now, *(made["git"] for made in (*costs.values(), *scores.values()) if made.get("git"))]
     return {"sha": trained.get("sha") or now["sha"], "dirty": any(git["dirty"] for git in states)}
+
+
+def _versions(made: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """package -> its version, or several as "2.12.0/2.13.0"; today's where no stage says with which it ran."""
+    found: dict[str, dict[str, None]] = {}
+    for stage in made:
+        for package, version in stage.get("versions", {}).items():
+            found.setdefault(package, {})[version] = None
+    return {package: "/".join(versions) for package, versions in found.items()} or provenance.versions()

@@ -83,7 +83,7 @@ class Provenance(Part):
     pretrained: the model whose weights it started from, if any -> sha256 of its manifest, which says where it is from.
     settings: stage -> digest of the suite settings it depends on (``bench.digests.settings``), likewise.
     scores: metric family -> what its values were computed by; None in records of older versions.
-    versions: package -> version.
+    versions: package -> version, or "2.12.0/2.13.0" where the stages ran with several.
     parameters: trained parameters of the model; 0 for human text.
     tokens: token counts of the test set, by who counts them.
     """

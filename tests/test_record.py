@@ -205,6 +205,32 @@ def test_a_record_names_the_code_and_settings_of_its_scores(suite: Suite) -> Non
     assert found["ngrams"].settings == digests.settings(suite, "score", family="ngrams")
 
 
+def test_a_record_names_the_versions_that_its_stages_and_scores_ran_with(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those of the day it was collected, unless none of them says."""
+
+    def install(torch: str) -> None:
+        monkeypatch.setattr("bench.provenance.versions", lambda: {"torch": torch, "numpy": "2.4.6"})
+
+    install("2.13.0")
+    made = recorded(suite, "").provenance
+    assert made.versions == {"torch": "2.13.0", "numpy": "2.4.6"}
+    write_json(paths().cost("train"), {**read_json(paths().cost("train")), "versions": {"torch": "2.12.0"}})
+    install("2.14.0")
+    run("score-cell", "--family", "ngrams")
+    install("2.15.0")
+    run("record")
+    found = read_cell(suite.name, Cell("bbe", "embed", 1)).provenance
+    assert found.versions == {"torch": "2.12.0/2.13.0/2.14.0", "numpy": "2.4.6"}
+    for file in (paths().cost("train"), paths().cost("generate"), paths().scores("ngrams")):
+        write_json(file, {key: value for key, value in read_json(file).items() if key != "versions"})
+        seal(file)
+    run("record")
+    found = read_cell(suite.name, Cell("bbe", "embed", 1)).provenance
+    assert found.versions == {"torch": "2.15.0", "numpy": "2.4.6"}
+
+
 def test_scores_of_older_versions_are_values_alone(suite: Suite) -> None:
     today = recorded(suite, "")
     write_json(paths().scores("ngrams"), read_json(paths().scores("ngrams"))["values"])
