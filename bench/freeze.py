@@ -22,7 +22,7 @@ from bench import suite as suites
 from bench.errors import BenchError, suggest
 from bench.files import atomic_directory, check, read_json, sha256, write_json
 from bench.paths import FROZEN, CellPaths, releases
-from bench.record_schema import Record, parse_record, read_cell
+from bench.record_schema import Record, Scored, parse_record, read_cell
 from bench.schema import Suite
 from bench.suite import UNTRAINED, Cell
 
@@ -59,8 +59,8 @@ def freeze(
     """Write a finished run's release and return its folder; :class:`BenchError` says why not, and nothing is written.
 
     Refused: a name that is taken or not a plain name, an unfinished cell (with ``finished`` the manifest names it, and
-    the others are kept), records made from uncommitted code (unless ``allow_dirty``), from different data or code, or
-    under settings that the suite no longer has.
+    the others are kept), records made from uncommitted code (unless ``allow_dirty``), from different data or code,
+    under settings that the suite no longer has, or from other statistics or texts than are there.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", release):
         raise BenchError(f"release '{release}': expected letters, digits, '.', '_' and '-'")
@@ -117,6 +117,7 @@ def _check(suite: Suite, records: Sequence[Record], allow_dirty: bool, root: Pat
             if code.setdefault((record.method, backbone, stage), fingerprint) != fingerprint:
                 raise BenchError(f"{name}: stage '{stage}' ran other code than the method's other cells; run it again")
         check_settings(suite, record, name, "; run it again")
+        _check_scores(suite, record, name, root)
 
 
 def check_settings(suite: Suite, record: Record, name: str, remedy: str = "") -> None:
@@ -124,6 +125,16 @@ def check_settings(suite: Suite, record: Record, name: str, remedy: str = "") ->
     for stage, digest in record.provenance.settings.items():
         if digest != digests.settings(suite, stage, record.dataset, record.method):
             raise BenchError(f"{name}: stage '{stage}' ran under settings the suite no longer has{remedy}")
+
+
+def _check_scores(suite: Suite, record: Record, name: str, root: Path) -> None:
+    """:class:`BenchError` where values are not of the files beside the record; older versions' do not say of which."""
+    paths, scores = CellPaths(suite.name, record.dataset, record.method, record.seed), record.provenance.scores or {}
+    files = {"likelihood": root / paths.likelihood, "texts": root / paths.samples}
+    for family, source in suites.families_of(suite, record.dataset, record.method).items():
+        scored, file = scores.get(family, Scored()), files[source]
+        if scored.of and file.exists() and sha256(file) != scored.of:
+            raise BenchError(f"{name}: its {family} values are of another {file.name} than is there; run it again")
 
 
 def _write_cell(suite: Suite, record: Record, folder: Path, root: Path) -> dict[str, Any]:

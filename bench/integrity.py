@@ -40,7 +40,9 @@ def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tu
     scores = [path for path in written if path.parent.name == "scores"]
     first = os.environ.get("RANK", "0") == "0"  # of several processes the first one writes
     with claimed(written[0]) if first else nullcontext():
-        check(*_read(stage, suite, cell, paths, part))
+        read = _read(stage, suite, cell, paths, part)
+        check(*read)
+        of = sha256(read[-1]) if scores and read[-1].is_file() else ""  # what is scored
         began = began_with(stage, suite, cell, part) if first and (costs or scores) else {}
         with _explained(stage, suite, cell, paths):
             yield suite, cell
@@ -48,7 +50,7 @@ def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tu
             for path in costs:
                 write_json(path, {**read_json(path, "cost"), **began})
             for path in scores:
-                write_json(path, {"values": read_json(path, "scores"), **began})
+                write_json(path, {"values": read_json(path, "scores"), "of": of, **began})
             seal(*written)
 
 

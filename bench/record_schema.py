@@ -66,11 +66,12 @@ class Cost(Part):
 class Scored(Part):
     """What the values of one metric family were computed by, as it began; "" in scores of versions that did not say.
 
-    ``code`` and ``settings`` are as those of a stage.
+    ``code`` and ``settings`` are as those of a stage; ``of`` is the sha256 of the statistics or texts that were scored.
     """
 
     code: str = ""
     settings: str = ""
+    of: str = ""
 
 
 class Provenance(Part):

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench import digests
+from bench import suite as suites
 from bench.errors import BenchError
+from bench.files import sha256
 from bench.freeze import freeze, load_release
 from bench.paths import CellPaths
 from bench.suite import Cell
@@ -25,8 +28,8 @@ def run(tmp_path: Path) -> str:
     return suite
 
 
-def edit(root: Path, change: dict[str, Any], method: str = "della", seed: int = 2) -> None:
-    path = root / CellPaths("tiny", "bbe", method, seed).record
+def edit(root: Path, change: dict[str, Any], method: str = "della", seed: int | str = 2, dataset: str = "bbe") -> None:
+    path = root / CellPaths("tiny", dataset, method, seed).record
     content = json.loads(path.read_text(encoding="utf-8"))
     content["provenance"].update(change)
     path.write_text(json.dumps(content), encoding="utf-8")
@@ -144,6 +147,35 @@ def test_mixtures_are_refused(run: str, tmp_path: Path, change: dict[str, Any], 
 def test_lost_statistics_are_refused(run: str, tmp_path: Path) -> None:
     (tmp_path / CellPaths("tiny", "bbe", "della", 2).likelihood).unlink()
     refused(run, tmp_path, "della/seed2/likelihood.npz: cannot be read")
+
+
+def say_scores(root: Path, suite_path: str) -> None:
+    """What a record says of its scores, where :mod:`tests.fake_run` writes those of an older version."""
+    suite = suites.load(suite_path)
+    for cell in (*suites.cells(suite), *suites.untrained(suite)):
+        paths = CellPaths(suite.name, cell.dataset, cell.method, cell.seed)
+        (root / paths.samples).write_text(f"texts of {cell}\n", encoding="utf-8")
+        files = {"likelihood": paths.likelihood, "texts": paths.samples}
+        scores = {
+            family: {
+                "code": "metrics", "settings": digests.settings(suite, "score", family=family),
+                "of": sha256(root / files[source]),
+            }
+            for family, source in suites.families_of(suite, cell.dataset, cell.method).items()
+        }  # fmt: skip
+        edit(root, {"scores": scores}, cell.method, cell.seed, cell.dataset)
+
+
+@pytest.mark.parametrize(("file", "family"), [("likelihood.npz", "likelihood"), ("samples.jsonl", "ngrams")])
+def test_values_of_other_statistics_or_texts_are_refused(run: str, tmp_path: Path, file: str, family: str) -> None:
+    """As where a run was killed after they were made again, and before they were scored."""
+    say_scores(tmp_path, run)
+    path = tmp_path / CellPaths("tiny", "bbe", "della", 2).root / file
+    before = path.read_bytes()
+    path.write_bytes((path.parents[1] / "seed1" / file).read_bytes())
+    refused(run, tmp_path, f"cell bbe/della/seed2: its {family} values are of another {file} than is there")
+    path.write_bytes(before)
+    assert freeze(run, "r1", root=tmp_path).is_dir()
 
 
 def test_a_lost_history_is_refused(run: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -196,6 +197,16 @@ def test_values_of_uncommitted_code_are_told(suite: Suite, monkeypatch: pytest.M
             assert main([stage, *row, "--method", "human", "--seed", "0", *more]) == 0
     for cell in (Cell("bbe", "embed", 1), human):
         assert read_cell(suite.name, cell).provenance.git.model_dump() == {"sha": "a" * 40, "dirty": True}
+
+
+def test_a_record_names_what_its_scores_are_of(suite: Suite) -> None:
+    recorded(suite, "greedy")
+    before = paths("greedy").samples.read_bytes()
+    paths("greedy").samples.write_bytes(before + before.splitlines(keepends=True)[0])
+    run("record", "--decoding", "greedy")
+    found = read_cell(suite.name, Cell("bbe", "embed", 1, "greedy")).provenance.scores
+    assert found is not None
+    assert found["ngrams"].of == hashlib.sha256(before).hexdigest(), "whatever has taken its place since"
 
 
 def test_a_record_names_the_code_and_settings_of_its_scores(suite: Suite) -> None:
