@@ -22,7 +22,7 @@ from bench import suite as suites
 from bench.errors import BenchError, suggest
 from bench.files import atomic_directory, check, read_json, sha256, write_json
 from bench.paths import FROZEN, CellPaths, releases
-from bench.record_schema import Record, Scored, parse_record, read_cell
+from bench.record_schema import Record, parse_record, read_cell
 from bench.schema import Suite
 from bench.suite import UNTRAINED, Cell
 
@@ -60,7 +60,8 @@ def freeze(
 
     Refused: a name that is taken or not a plain name, an unfinished cell (with ``finished`` the manifest names it, and
     the others are kept), records made from uncommitted code (unless ``allow_dirty``), from different data or code,
-    under settings that the suite no longer has, or from other statistics or texts than are there.
+    under settings that the suite no longer has, from other statistics or texts than are there, or without one of the
+    suite's metrics.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", release):
         raise BenchError(f"release '{release}': expected letters, digits, '.', '_' and '-'")
@@ -101,7 +102,7 @@ def _record(suite: Suite, cell: Cell, root: Path) -> Path:
 
 def _check(suite: Suite, records: Sequence[Record], allow_dirty: bool, root: Path) -> None:
     data: dict[str, str] = {}
-    code: dict[tuple[str, str, str], str] = {}
+    code: dict[tuple[str, ...], str] = {}
     for record in records:
         name, provenance = f"cell {record.dataset}/{record.method}/seed{record.seed}", record.provenance
         if (provenance.git.dirty or not provenance.git.sha) and not allow_dirty:
@@ -118,6 +119,9 @@ def _check(suite: Suite, records: Sequence[Record], allow_dirty: bool, root: Pat
                 raise BenchError(f"{name}: stage '{stage}' ran other code than the method's other cells; run it again")
         check_settings(suite, record, name, "; run it again")
         _check_scores(suite, record, name, root)
+        for family, scored in (provenance.scores or {}).items():
+            if scored.code and code.setdefault(("score", family), scored.code) != scored.code:
+                raise BenchError(f"{name}: its {family} values are by other code than other cells'; run it again")
 
 
 def check_settings(suite: Suite, record: Record, name: str, remedy: str = "") -> None:
@@ -128,11 +132,20 @@ def check_settings(suite: Suite, record: Record, name: str, remedy: str = "") ->
 
 
 def _check_scores(suite: Suite, record: Record, name: str, root: Path) -> None:
-    """:class:`BenchError` where values are not of the files beside the record; older versions' do not say of which."""
-    paths, scores = CellPaths(suite.name, record.dataset, record.method, record.seed), record.provenance.scores or {}
+    """:class:`BenchError` where values are not the suite's metrics of the files beside the record.
+
+    Records of older versions do not say of what their values are.
+    """
+    if (scores := record.provenance.scores) is None:
+        return
+    paths = CellPaths(suite.name, record.dataset, record.method, record.seed)
     files = {"likelihood": root / paths.likelihood, "texts": root / paths.samples}
     for family, source in suites.families_of(suite, record.dataset, record.method).items():
-        scored, file = scores.get(family, Scored()), files[source]
+        scored, file = scores.get(family), files[source]
+        if scored is None:
+            raise BenchError(f"{name}: it has no {family} values, which the suite now has; run the suite again")
+        if scored.settings not in ("", digests.settings(suite, "score", family=family)):
+            raise BenchError(f"{name}: its {family} values are of metrics the suite no longer has so; run it again")
         if scored.of and file.exists() and sha256(file) != scored.of:
             raise BenchError(f"{name}: its {family} values are of another {file.name} than is there; run it again")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,50 @@ def test_values_of_other_statistics_or_texts_are_refused(run: str, tmp_path: Pat
     refused(run, tmp_path, f"cell bbe/della/seed2: its {family} values are of another {file} than is there")
     path.write_bytes(before)
     assert freeze(run, "r1", root=tmp_path).is_dir()
+
+
+METRICS = fake_run.YAML[fake_run.YAML.index("metrics:") : fake_run.YAML.index("generation:")]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "complaint"),
+    [
+        (METRICS.replace("jaccard]", "jaccard, mauve]"), "cell bbe/gpt2/seed1: it has no mauve values"),
+        (METRICS.replace("jaccard]", "jaccard, fluency]"), "cell bbe/gpt2/seed1: it has no fluency values"),
+        (METRICS.replace("mi, au", "mi"), "cell bbe/gpt2/seed1: its likelihood values are of metrics the suite no"),
+        ("metrics:\n  elbo:\n  bleu: {resamples: 10}\n", "cell bbe/gpt2/seed1: its likelihood values are of metrics"),
+    ],
+)
+def test_metrics_that_were_never_computed_are_refused(run: str, tmp_path: Path, metrics: str, complaint: str) -> None:
+    say_scores(tmp_path, run)
+    fake_run.write_suite(tmp_path, fake_run.YAML.replace(METRICS, metrics))
+    refused(run, tmp_path, complaint)
+    fake_run.write_suite(tmp_path)
+    assert freeze(run, "r1", root=tmp_path).is_dir()
+
+
+def test_a_training_without_values_is_refused_where_the_suite_has_metrics_of_it(tmp_path: Path) -> None:
+    """Else it is frozen for its history alone."""
+    text = fake_run.YAML + "reports:\n  table1: {datasets: [bbe], methods: [gpt2]}\n"
+    alone = text + "  curves: {datasets: [bbe], methods: [della]}\n"
+    suite = fake_run.write_suite(tmp_path, alone)
+    fake_run.write_run(tmp_path, suite)
+    say_scores(tmp_path, suite)
+    for seed in (1, 2):
+        path = tmp_path / CellPaths("tiny", "bbe", "della", seed).record
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["values"] = {}
+        path.write_text(json.dumps(content), encoding="utf-8")
+    assert Cell("bbe", "della", 1) in load_release(freeze(suite, "r1", root=tmp_path).name, tmp_path).cells
+    shutil.rmtree(tmp_path / "results/frozen")
+    fake_run.write_suite(tmp_path, text.replace("[gpt2]", "[gpt2, della]"))
+    refused(suite, tmp_path, "cell bbe/della/seed1: it has no likelihood values, which the suite now has")
+
+
+def test_scores_by_other_code_than_other_cells_are_refused(run: str, tmp_path: Path) -> None:
+    say_scores(tmp_path, run)
+    edit(tmp_path, {"scores": {"ngrams": {"code": "older"}}}, "human", 0)
+    refused(run, tmp_path, "cell bbe/human/seed0: its ngrams values are by other code than other cells'")
 
 
 def test_a_lost_history_is_refused(run: str, tmp_path: Path) -> None:
