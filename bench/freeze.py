@@ -20,7 +20,7 @@ from typing import Any
 from bench import digests
 from bench import suite as suites
 from bench.errors import BenchError, suggest
-from bench.files import atomic_directory, check, read_json, sha256, write_json
+from bench.files import atomic_directory, check, claimed, read_json, sha256, write_json
 from bench.paths import FROZEN, CellPaths, releases
 from bench.record_schema import Record, parse_record, read_cell
 from bench.schema import Suite
@@ -66,9 +66,22 @@ def freeze(
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", release):
         raise BenchError(f"release '{release}': expected letters, digits, '.', '_' and '-'")
     folder = root / FROZEN / release
-    if folder.exists():
-        raise BenchError(f"release '{release}': {folder} exists; a release never changes, choose another name")
-    suite = suites.load(suite_path)
+    with claimed(folder):
+        if folder.exists():
+            raise BenchError(f"release '{release}': {folder} exists; a release never changes, choose another name")
+        suite = suites.load(suite_path)
+        kept, missing = _kept(suite, finished, root)
+        records = [read_cell(suite.name, cell, root) for cell in kept]
+        _check(suite, records, allow_dirty, root)
+        with atomic_directory(folder) as temporary:
+            listed = [_write_cell(suite, record, temporary, root) for record in records]
+            manifest = _manifest(release, suite, suite_path, records, missing, listed, root)
+            write_json(temporary / "manifest.json", manifest)
+    return folder
+
+
+def _kept(suite: Suite, finished: bool, root: Path) -> tuple[list[Cell], list[Cell]]:
+    """The cells that have a record, and those that should have one and do not."""
     wanted = _wanted(suite)
     missing = [cell for cell in wanted if not _record(suite, cell, root).exists()]
     others = [cell for cell in suites.cells(suite) if cell not in wanted]
@@ -78,12 +91,7 @@ def freeze(
         raise BenchError(
             f"suite '{suite.name}': cell {cell.dataset}/{cell.method}/seed{cell.seed} is not finished ({path})"
         )
-    records = [read_cell(suite.name, cell, root) for cell in kept]
-    _check(suite, records, allow_dirty, root)
-    with atomic_directory(folder) as temporary:
-        listed = [_write_cell(suite, record, temporary, root) for record in records]
-        write_json(temporary / "manifest.json", _manifest(release, suite, suite_path, records, missing, listed, root))
-    return folder
+    return kept, missing
 
 
 def _wanted(suite: Suite) -> list[Cell]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import bench.freeze
 from bench import digests
 from bench import suite as suites
 from bench.errors import BenchError
@@ -234,6 +235,21 @@ def test_a_release_never_changes(run: str, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="a release never changes"):
         freeze(run, "r1", root=tmp_path)
     assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_a_name_is_one_freezes_alone(run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one that begins before the first has ended would take its place."""
+    check = bench.freeze._check
+
+    def check_and_begin_again(*given: Any) -> None:
+        check(*given)
+        with pytest.raises(BenchError, match="is writing it: wait for that") as error:
+            freeze(run, "r1", root=tmp_path)
+        assert "\n" not in str(error.value)
+
+    monkeypatch.setattr("bench.freeze._check", check_and_begin_again)
+    folder = freeze(run, "r1", root=tmp_path)
+    assert list((tmp_path / "results/frozen").iterdir()) == [folder], "no lock is left"
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "a b"])
