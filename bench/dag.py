@@ -1,5 +1,7 @@
 """What the Snakefile knows about a suite: its targets, the inputs of each job, and the parameters that re-run it.
 
+A verb that a job of a run begins finds the parameters of that job in a file, see :func:`plan`.
+
 Everything here is plain lookup in a validated suite and in what releases hold: no data of a dataset is read and nothing
 heavy imported while the DAG is built.
 """
@@ -7,6 +9,7 @@ heavy imported while the DAG is built.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 from bench import closure, digests, pretrained, registry
 from bench import suite as suites
 from bench.errors import BenchError, suggest
+from bench.files import write_json
 from bench.paths import DECODING, FROZEN, PUBLISHED, RENDERED, SUITE, CellPaths, releases
 from bench.report import catalogue
 from bench.report.site import contents
@@ -30,6 +34,9 @@ DEFAULTS: Mapping[str, Any] = {
     "device": "cpu",
     "gpus": 1,  # of one training
 }
+
+PLAN = Path(".snakemake/bench-plan.json")
+PLANNED = "BENCH_PLAN"  # the environment variable that names it
 
 
 @dataclass(frozen=True)
@@ -267,6 +274,21 @@ def load(config: Mapping[str, Any]) -> Dag:
     suite = suites.load(str(given["suite"]), tuple(uses))
     frozen = _releases([str(name) for name in named if name], suite)
     return Dag(str(given["suite"]), tuple(uses), suite, frozen, given["device"], given["gpus"])
+
+
+def plan(jobs: Iterable[Any]) -> None:
+    """Write the hashes of code and settings that each job of a run is planned with, by output, for its verb to compare.
+
+    Snakemake notes these hashes with the outputs, whatever was on the disk when the job began. That is told by a file
+    that only the environment names: in a job's parameters or its command it could count as a change.
+    """
+    hashes = {
+        str(output): {key: job.params[key] for key in ("code", "settings") if job.params.get(key)}
+        for job in jobs
+        for output in job.output
+    }
+    write_json(PLAN, hashes)
+    os.environ[PLANNED] = str(PLAN.resolve())
 
 
 def _releases(names: Sequence[str], suite: Suite) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from typing import Any
 from bench import provenance, registry
 from bench import suite as suites
 from bench.closure import stage_fingerprint
-from bench.dag import Dag
+from bench.dag import PLANNED, Dag
 from bench.digests import digest, settings
 from bench.errors import BenchError, first_line
 from bench.files import check, claimed, read_json, seal, sha256, write_json
@@ -42,6 +42,7 @@ def guarded(stage: str, suite: Suite, cell: Cell, part: str = "") -> Iterator[tu
     with claimed(written[0]) if first else nullcontext():
         read = _read(stage, suite, cell, paths, part)
         check(*read)
+        check_planned(written[0], suite, stage, **_part(cell, part))
         of = sha256(read[-1]) if scores and read[-1].is_file() else ""  # what is scored
         began = began_with(stage, suite, cell, part) if first and (costs or scores) else {}
         with _explained(stage, suite, cell, paths):
@@ -59,13 +60,40 @@ def began_with(stage: str, suite: Suite, cell: Cell, part: str = "") -> dict[str
 
     Taken as it begins: it may take hours, and code and suite be edited and packages be installed meanwhile.
     """
-    stage = "score" if stage == "score-cell" else stage
     return {
         "git": provenance.git_state(_plug_in(suite, cell)),
-        "code": stage_fingerprint(suite, stage, cell.dataset, cell.method, part),
-        "settings": settings(suite, stage, cell.dataset, cell.method, part, decoding=cell.decoding),
+        **_hashes(suite, stage, **_part(cell, part)),
         "versions": provenance.versions(),
     }
+
+
+def _part(cell: Cell, family: str) -> dict[str, str]:
+    """What of a suite a stage of a cell is."""
+    return {"dataset": cell.dataset, "method": cell.method, "family": family, "decoding": cell.decoding}
+
+
+def _hashes(
+    suite: Suite, stage: str, dataset: str = "", method: str = "", family: str = "", report: str = "", **more: str
+) -> dict[str, str]:
+    """Of the code and settings of a stage, which may be given by its verb."""
+    stage = "score" if stage == "score-cell" else stage
+    return {
+        "code": stage_fingerprint(suite, stage, dataset, method, family, report),
+        "settings": settings(suite, stage, dataset, method, family, report, **more),
+    }
+
+
+def check_planned(out: Path, suite: Suite, stage: str, **part: str) -> None:
+    """:class:`BenchError` where code or settings changed since the run of Snakemake that wants ``out`` was planned.
+
+    Snakemake would call what is made now up to date as soon as the edit is reverted. A verb typed by hand has no plan.
+    """
+    plan = os.environ.get(PLANNED)
+    planned = read_json(plan, "plan").get(str(out), {}) if plan and Path(plan).exists() else {}
+    now = _hashes(suite, stage, **part) if planned else {}
+    for what in planned:
+        if planned[what] != f"{what}:{now[what]}":
+            raise BenchError(f"{out}: the {what} of '{stage}' changed since this run was planned; run snakemake again")
 
 
 def _plug_in(suite: Suite, cell: Cell) -> Path | None:

@@ -72,10 +72,12 @@ def prepare(arguments: argparse.Namespace) -> None:
     from bench.data.doubts import doubts
     from bench.data.prepare import prepare
     from bench.files import check
+    from bench.integrity import check_planned
     from bench.paths import CellPaths
 
     suite, dataset = _load_dataset(arguments)
     paths, backbone = CellPaths(suite.name, dataset, "", 0), suites.backbone_of(suite, dataset)
+    check_planned(paths.manifest, suite, "prepare", dataset=dataset)
     models = suites.pretrained_of(suite, dataset)
     check(*map(paths.pretrained, models))
     try:
@@ -89,10 +91,13 @@ def prepare(arguments: argparse.Namespace) -> None:
 
 def pretrained(arguments: argparse.Namespace) -> None:
     from bench.data.pretrained import prepare
+    from bench.integrity import check_planned
     from bench.paths import CellPaths
 
     suite = _load(arguments)
-    prepare(suite, arguments.model, CellPaths(suite.name, "", "", 0).pretrained(arguments.model))
+    folder = CellPaths(suite.name, "", "", 0).pretrained(arguments.model)
+    check_planned(folder / "manifest.json", suite, "pretrained", model=arguments.model)
+    prepare(suite, arguments.model, folder)
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -197,7 +202,7 @@ def record(arguments: argparse.Namespace) -> None:
 def report(arguments: argparse.Namespace) -> None:
     import importlib
 
-    from bench.integrity import check_report
+    from bench.integrity import check_planned, check_report
     from bench.report import catalogue
 
     suite, name = _load(arguments), arguments.report
@@ -207,18 +212,21 @@ def report(arguments: argparse.Namespace) -> None:
 
         frozen.render(suite, name, arguments.frozen, arguments.out)
         return
+    check_planned(arguments.out, suite, "report", report=name)
     module = importlib.import_module(catalogue.find(name).module)
     check_report(suite, name)
     module.render(suite, name, arguments.out)
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    from bench.integrity import check_run
+    from bench.integrity import check_planned, check_run
     from bench.report import catalogue
     from bench.report.compare.report import compare
 
     catalogue.check_out(arguments.out, catalogue.FORMATS["table"])
-    check_run(_load(arguments))
+    suite = _load(arguments)
+    check_planned(arguments.out, suite, "compare")
+    check_run(suite)
     compare(arguments.suite, tuple(arguments.use), arguments.frozen, arguments.out)
 
 

@@ -13,13 +13,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from bench import closure
+from bench import dag as dags
 from bench import suite as suites
 from bench.cli import main
+from bench.dag import PLANNED
 from bench.errors import BenchError
 from bench.files import SUMS, atomic_directory, check, claimed, seal, write_json
 from bench.integrity import augmentation_key, training_key
@@ -241,6 +244,59 @@ def test_a_stage_that_refuses_leaves_nothing(arguments, message: str, tmp_path: 
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert everything() == before
+
+
+TO_PLAN = [  # a stage, the output that stands for it, and what of the suite it is
+    (("prepare", *SUITE, *AT), f"{DATA}/manifest.json", "prepare", {"dataset": "bbe"}),
+    *((stage(verb), f"{CELL}/{file}", verb, {"dataset": "bbe", "method": "embed"}) for verb, file in (
+        ("train", "history.csv"), ("likelihood", "likelihood.npz"), ("generate", "samples.jsonl"),
+        ("interpolate", "interpolation.json"))),
+    (("untrained", *SUITE, *AT, "--row", "human"), "results/runs/s/bbe/human/seed0/samples.jsonl", "untrained", {}),
+    (stage("score-cell", *TEXTS), f"{CELL}/scores/ngrams.json", "score", {"family": "ngrams"}),
+    (stage("record"), f"{CELL}/record.json", "record", {}),
+    (TABLE, "out.md", "report", {"report": "table1"}),
+    (COMPARE, "compare.md", "compare", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TO_PLAN, ids=lambda case: case[0][0])
+def test_an_edit_since_a_run_was_planned_is_refused(
+    case: tuple, finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Reverted it would leave results of the edit that Snakemake calls up to date."""
+    arguments, out, name, part = case
+    monkeypatch.setenv(PLANNED, "")
+    suite = dags.load({"suite": "s.yaml"})
+    hashes = {"code": suite.code(name, **part), "settings": suite.settings(name, **part)}
+
+    def plan(output: str, **changed: str) -> None:
+        dags.plan([SimpleNamespace(output=["another", output], params={**hashes, **changed})])
+
+    for what in hashes:
+        plan(out, **{what: f"{what}:older"})
+        before = contents()
+        assert main(arguments) == 2
+        said = f"bench: {out}: the {what} of '{arguments[0]}' changed since this run was planned; run snakemake again\n"
+        assert capsys.readouterr().err == said
+        assert contents() == before, "nothing is written"
+    for output, changed in ((out, {}), ("elsewhere", {"code": "code:older"})):  # typed by hand it has no plan
+        plan(output, **changed)
+        assert main(arguments) == 0, capsys.readouterr().err
+    shutil.rmtree(".snakemake")
+    assert main(arguments) == 0
+
+
+def test_no_model_is_taken_over_by_code_that_was_edited_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(PLANNED, "")
+    Path("s.yaml").write_text(YAML)
+    out = "results/runs/s/pretrained/smollm2/manifest.json"
+    dags.plan([SimpleNamespace(output=[out], params={"code": "code:older"})])
+    assert main(("pretrained", *SUITE, "--model", "smollm2")) == 2
+    said = "the code of 'pretrained' changed since this run was planned; run snakemake again"
+    assert capsys.readouterr().err == f"bench: {out}: {said}\n"
 
 
 CLAIM = "import sys, pathlib, time; from bench.files import claimed; file = pathlib.Path(sys.argv[1])\n"

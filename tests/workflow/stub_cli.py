@@ -1,11 +1,12 @@
 """Takes the place of ``bench/cli.py`` in a copied tree: every verb writes its outputs at once, small and deterministic.
 
 ``fail.txt`` in the working directory, holding a verb, makes that verb fail the way the real ones do. Every call is
-noted in ``calls.txt`` with the times at which it began and ended; ``slow.txt`` holds seconds to spend between the two,
-``together.txt`` how many calls have to have begun before one of them ends.
+noted in ``calls.txt`` with the times at which it began and ended and the plan that it was given; ``slow.txt`` holds
+seconds to spend between the two, ``together.txt`` how many calls have to have begun before one of them ends.
 """
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -35,7 +36,7 @@ def main() -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{given.verb} {given.dataset} {given.method} {given.seed} {given.family} {given.report}\n")
     with open("calls.txt", "a") as stream:
-        stream.write(f"{given.verb} {began} {time.time()} {' '.join(sys.argv[2:])}\n")
+        stream.write(f"{given.verb} {began} {time.time()} {os.environ.get('BENCH_PLAN')} {' '.join(sys.argv[2:])}\n")
     return 0
 
 

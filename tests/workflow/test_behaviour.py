@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 
 import yaml
 
+from bench import dag as dags
 from tests.workflow.tree import RELEASE, ROOT, SUITE, Tree
 
 
@@ -60,6 +62,31 @@ def test_a_failing_verb_is_heard_and_leaves_no_output(fresh: Tree) -> None:
     assert not (fresh.root / cell / "model").exists()
     (fresh.root / "fail.txt").unlink()
     fresh.run("--config", "suite=tiny.yaml", "--", f"{cell}/record.json")
+
+
+def test_every_job_is_given_the_hashes_that_snakemake_notes_for_it(fresh: Tree) -> None:
+    """What re-runs is the same with and without a plan, see test_rerun.py."""
+    cell = "results/runs/tiny/bbe/gpt2/seed1"
+    target = ("--config", "suite=tiny.yaml", "--", f"{cell}/record.json")
+    assert fresh.snakemake("--dry-run", *target).returncode == 0
+    file = fresh.root / ".snakemake/bench-plan.json"
+    assert not file.exists()
+    fresh.run(*target)
+    calls = (fresh.root / "calls.txt").read_text().splitlines()
+    assert {line.split()[0]: line.split()[3] for line in calls} == dict.fromkeys(
+        ("prepare", "train", "likelihood", "generate", "score-cell", "record"), str(file)
+    )
+    dag = dags.load({"suite": str(fresh.root / "tiny.yaml")})
+    of = {"dataset": "bbe", "method": "gpt2"}
+    for output, stage, part in (
+        ("../../data/manifest.json", "prepare", {"dataset": "bbe"}), ("history.csv", "train", of),
+        ("likelihood.npz", "likelihood", of), ("samples.jsonl", "generate", of),
+        ("scores/ngrams.json", "score", {"family": "ngrams"}), ("record.json", "record", {}),
+    ):  # fmt: skip
+        expected = {"code": dag.code(stage, **part), "settings": dag.settings(stage, **part)}
+        expected = {"code": expected["code"]} if stage == "record" else expected
+        assert json.loads(file.read_text())[os.path.normpath(f"{cell}/{output}")] == expected
+    assert fresh.pending(*target) == set()
 
 
 def test_a_model_that_was_deleted_is_trained_again_only_where_it_is_needed(finished: Tree) -> None:

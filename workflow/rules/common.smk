@@ -34,6 +34,11 @@ wildcard_constraints:
 if "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", dag.gpus)
 
+onstart:
+    # so that an edit while the run is on is refused by the jobs that it concerns
+    dags.plan(workflow.dag.needrun_jobs())
+
+
 # `logged LOG COMMAND`: output goes to the log, and its end to the terminal where the command fails. Not written into
 # the rules because an edit of a rule's shell command re-runs all of its jobs.
 shell.prefix('logged() {{ "${{@:2}}" > "$1" 2>&1 || {{ local code=$?; tail -n 20 "$1" >&2; return $code; }}; }}; ')
