@@ -34,6 +34,7 @@ wildcard_constraints:
 if "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", dag.gpus)
 
+
 onstart:
     # so that an edit while the run is on is refused by the jobs that it concerns
     dags.plan(workflow.dag.needrun_jobs())
