@@ -100,13 +100,20 @@ def show(suite: Suite, name: str, everything: bool = False, root: Path = Path())
     made = record.provenance
     git = f"{made.git.sha[:12] or 'none'}{' with uncommitted changes' if made.git.dirty else ''}"
     print(f"\ncommit {git}; data {made.data[:12]}; {made.device}; {made.parameters:,} parameters")
-    for what, found in (("code", made.code), ("settings", made.settings), ("versions", made.versions)):
+    for what, found in (("code", _code(record)), ("settings", made.settings), ("versions", made.versions)):
         print(f"{what}: " + ", ".join(f"{key} {value}" for key, value in found.items()))
     for stage, cost in made.cost.items():
         speed = f", {cost.tokens_per_s:,.0f} tokens/s" if cost.tokens_per_s else ""
         energy = f", {cost.energy_j / 1000:,.1f} kJ" if cost.energy_j is not None else ""
         print(f"{stage}: {cost.wall_s:,.1f} s, {cost.peak_mb:,.0f} MB{speed}{energy}")
     print(f"\n{made_by(suite, record) if record.suite == suite.name else _elsewhere(record)}")
+
+
+def _code(record: Record) -> dict[str, str]:
+    """Of its stages, then of its metrics' families, where it says."""
+    made = record.provenance
+    scored = {f"score {family}": of.code for family, of in (made.scores or {}).items() if of.code}
+    return {**made.code, **scored}
 
 
 def _elsewhere(record: Record) -> str:
@@ -145,8 +152,8 @@ def _unlike(first: Record, second: Record) -> list[str]:
     """What two cells were not made with alike."""
     a, b = first.provenance, second.provenance
     pairs = [("data", a.data[:12], b.data[:12]), ("device", a.device, b.device)]
-    for what in ("code", "settings", "versions"):
-        mine, theirs = getattr(a, what), getattr(b, what)
+    parts = [("code", _code(first), _code(second)), ("settings", a.settings, b.settings)]
+    for what, mine, theirs in (*parts, ("versions", a.versions, b.versions)):
         pairs += [(f"{what} {key}", mine.get(key, "-"), theirs.get(key, "-")) for key in {**mine, **theirs}]
     return [f"{what}: {left} | {right}" for what, left, right in pairs if left != right]
 

@@ -60,13 +60,18 @@ def test_diff_subtracts_and_says_what_was_not_alike(run: str, capsys: pytest.Cap
         method: json.loads(CellPaths("tiny", "bbe", method, 1).record.read_text())["values"]["kl"]
         for method in ("embed", "della")
     }
-    edit("della", {"provenance": {"device": "a GPU"}})
+    edit("embed", {"provenance": {"scores": {"bleu": {"code": "before"}}}})
+    edit("della", {"provenance": {"device": "a GPU", "scores": {"bleu": {"code": "after"}}}})
     edit("della", {"values": {"bleu4": {**values["della"], "signature": "bleu|n:4|other|v:9"}}})
     lines = said(capsys, "diff", "bbe/embed/1", "bbe/della/1")
     kl = next(line for line in lines if line.startswith("kl ")).split()
     assert float(kl[3]) == pytest.approx(values["della"]["value"] - values["embed"]["value"], rel=1e-4)
     assert next(line for line in lines if line.startswith("bleu4 ")).split()[3] == "n/c"
-    assert "device: cpu | a GPU" in lines
+    assert "device: cpu | a GPU" in lines and "code score bleu: before | after" in lines
+    assert any(
+        line.startswith("code: ") and line.endswith(", score bleu after")
+        for line in said(capsys, "show", "bbe/della/1")
+    )
 
 
 def test_a_frozen_cell_stands_beside_the_run(run: str, capsys: pytest.CaptureFixture[str]) -> None:

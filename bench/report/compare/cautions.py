@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench import suite as suites
 from bench.freeze import Release
-from bench.report.compare.pairs import Pair
+from bench.report.compare.pairs import Method, Pair
 from bench.report.model import Note, NoteGroup
 from bench.schema import Suite
 
@@ -103,7 +103,7 @@ def _devices(pairs: Sequence[Pair]) -> list[Note]:
 
 
 def _code(pairs: Sequence[Pair]) -> list[Note]:
-    """Stages whose code changed since the release, where a method meets its frozen namesake."""
+    """Stages whose code changed since the release, where a method meets its frozen namesake; and any pair's metrics."""
     changed: dict[str, set[str]] = {}
     for pair in pairs:
         if pair.new.name == pair.frozen.name:
@@ -114,4 +114,17 @@ def _code(pairs: Sequence[Pair]) -> list[Note]:
             if ours != theirs:
                 changed.setdefault(pair.new.name, set()).update(stage for stage, _ in ours ^ theirs)
     texts = [f"{method}: {', '.join(sorted(stages))}" for method, stages in changed.items()]
+    here, there = (_scored_by(side) for side in ([pair.new for pair in pairs], [pair.frozen for pair in pairs]))
+    if families := sorted(family for family in here.keys() & there.keys() if here[family] != there[family]):
+        texts.append(f"metrics: {', '.join(families)}")
     return [Note("Code changed since the release", "; ".join(texts))] if texts else []
+
+
+def _scored_by(methods: Sequence[Method]) -> dict[str, set[str]]:
+    """Metric family -> the code that its values were computed by, of the records that say."""
+    found: dict[str, set[str]] = {}
+    for record in (record for method in methods for record in method.records):
+        for family, scored in (record.provenance.scores or {}).items():
+            if scored.code:
+                found.setdefault(family, set()).add(scored.code)
+    return found

@@ -223,6 +223,23 @@ def test_other_versions_and_code_are_told_not_refused(run: str) -> None:
     assert "della: generate, likelihood, train" in text
 
 
+def test_metrics_whose_code_changed_are_told(run: str) -> None:
+    """Of whatever methods; of records that do not say, nothing is."""
+    families = list(suites.families_of(suites.load(run), "bbe", "della"))
+
+    def scored(**code: str) -> None:
+        scores = {family: {"code": code.get(family, "before")} for family in families}
+        for seed in (1, 2):
+            edit("della", seed, {}, {"scores": scores})
+
+    scored()
+    freeze(run, "r1")
+    assert "metrics: " not in compared(run, ())[1]
+    scored(**{families[0]: "after"})
+    _, text = compared(run, ())
+    assert f"Code changed since the release** metrics: {families[0]}\n" in text
+
+
 def test_another_device_and_another_budget_are_told(run: str, tmp_path: Path) -> None:
     freeze(run, "r1")
     for seed in (1, 2):
