@@ -16,7 +16,7 @@ from bench.errors import BenchError, first_line
 from bench.files import read_json, write_json
 from bench.methods.base import Method
 from bench.paths import CellPaths
-from bench.schema import FITTED, FRESH
+from bench.schema import FRESH
 from bench.tensors import save_tensors
 from bench.validation import validate
 
@@ -60,9 +60,10 @@ class Start:
 
 
 def resolve(size: schema.Backbone, paths: CellPaths) -> tuple[schema.Backbone, Start | None]:
-    """A backbone of a suite with what the data stage knows of it, and the pretrained weights it starts from."""
-    if size.tokenizer in FITTED:
-        return size, None
+    """A backbone of a suite with what the data stage knows of it, and the pretrained weights it starts from.
+
+    Its vocabulary is the tokenizer's, which has fewer entries than a suite allows where the texts have no more.
+    """
     tokenizer = read_json(paths.manifest, "manifest")["tokenizer"]
     size = size.model_copy(update={"vocabulary": tokenizer["vocabulary"]})
     if size.weights == FRESH:

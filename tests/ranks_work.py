@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import time
+import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -86,6 +87,8 @@ def train_cell(folder: Path, killed_before: int | None) -> None:
 
     def watched(run: training.Run, *rest: Any) -> None:
         if rank == 1 and run.progress.step == killed_before:
+            while not Path("seed-0.json").exists():  # the first process would be ended before it noted its own
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
         step(run, *rest)
         if run.progress.step == 7:

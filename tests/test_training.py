@@ -23,6 +23,7 @@ from bench.model import load
 from bench.paths import CellPaths
 from bench.schema import Suite
 from bench.suite import Cell
+from bench.vocabulary import load_tokenizer
 from tests.interrupted import every, saved_steps, stop
 
 SUITE = Suite.model_validate(
@@ -214,6 +215,23 @@ def test_a_checkpoint_is_due_after_some_seconds(
         now[0] += 0.5
         assert checkpoint.due
         checkpoint.save(method, torch.optim.SGD(method.parameters()), {}, Progress(), {})  # type: ignore[arg-type]
+
+
+def test_a_vocabulary_is_as_large_as_the_texts_fill_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a suite allows beyond that would be in every softmax, and be drawn, and decode to nothing."""
+    monkeypatch.chdir(tmp_path)
+    size = SUITE.backbone.model_copy(update={"tokenizer": "words", "vocabulary": 9000})
+    plan = SUITE.training.model_copy(update={"epochs": 1})
+    suite = SUITE.model_copy(update={"backbone": size, "training": plan})
+    paths = CellPaths("tiny", "bbe", "gpt2", 1)
+    prepare("bbe", suite.datasets["bbe"], size, paths.data)
+    training.train(suite, Cell("bbe", "gpt2", 1), "key")
+    entries = load_tokenizer(paths.data / "tokenizer.json").get_vocab_size()
+    method = load(paths.model)
+    assert 100 < entries < 2000 and method.output_weight.shape[0] == entries == method.backbone.vocabulary
+    config = read_json(paths.model / "config.json", "model config")
+    assert config["backbone"]["vocabulary"] == entries
+    assert config["parameters"] == sum(parameter.numel() for parameter in method.parameters())
 
 
 def test_seeds_differ(workplace: CellPaths) -> None:

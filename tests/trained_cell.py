@@ -51,6 +51,9 @@ def write_data(folder: Path, conditional: bool) -> None:
     lines = [f"{source}\t{text}" for source, text in zip(SOURCES, TEXTS, strict=True)] if conditional else TEXTS
     for part in ("train", "valid", "test"):
         (folder / f"{part}.txt").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    fit_tokenizer(TEXTS, 270).save(str(folder / "tokenizer.json"))
+    tokenizer = fit_tokenizer(TEXTS, 270)
+    tokenizer.save(str(folder / "tokenizer.json"))
     splits = {part: {"sha256": sha256(folder / f"{part}.txt")} for part in ("train", "valid", "test")}
-    write_json(folder / "manifest.json", {"conditional": conditional, "splits": splits})
+    write_json(folder / "manifest.json", {
+        "conditional": conditional, "splits": splits, "tokenizer": {"vocabulary": tokenizer.get_vocab_size()},
+    })  # fmt: skip

@@ -63,7 +63,10 @@ def distinct_pairs(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def split_pairs(pairs: list[tuple[str, str]], valid: int, test: int) -> tuple[dict[str, list[str]], ...]:
-    """The sources and the texts of :func:`distinct_pairs`, shuffled and cut as :func:`split` does."""
+    """The sources and the texts of pairs, shuffled and cut as :func:`split` does.
+
+    What the parts share is not looked at: of :func:`distinct_pairs` they share nothing.
+    """
     parts = _cut(pairs, valid, test)
     sources, texts = ({key: [pair[side] for pair in part] for key, part in parts.items()} for side in (0, 1))
     return sources, texts

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def export(plan: Design, criteria: Sequence[str], about: Mapping[str, Any], out:
         write_json(folder / "protocol.json", {**about, "criteria": list(criteria), "scale": list(SCALE)})
         for number, sheet in enumerate(plan.sheets, 1):
             shown = [(place, [plan.samples[code] for code in item]) for place, item in enumerate(sheet, 1)]
-            lines = [(place, s.code, s.source, s.text, *[""] * len(criteria)) for place, item in shown for s in item]
+            empty = [""] * len(criteria)
+            lines = [(at, s.code, _plain(s.source), _plain(s.text), *empty) for at, item in shown for s in item]
             _write_csv(folder / f"sheet-{number}.csv", (*FIXED, *criteria), lines)
             page = _template().render(
                 number=number, items=shown, criteria={name: QUESTIONS[name] for name in criteria},
@@ -87,13 +89,16 @@ def read_key(folder: Path) -> dict[str, tuple[int, str]]:
 def read_sheets(folder: Path) -> tuple[tuple[str, ...], dict[str, Scores]]:
     """The criteria, and of each the scores by code and annotator; a sheet's unfilled lines are left out.
 
-    A method of which a criterion has no score at all is a :class:`BenchError`: there is nothing to compare.
+    Two filled sheets of one annotator are a :class:`BenchError`, and a method of which a criterion has no score at all:
+    there is nothing to compare.
     """
     protocol = read_json(folder / "protocol.json", "protocol")
     criteria, (low, high) = tuple(protocol["criteria"]), protocol["scale"]
     known = read_key(folder)
     scores: dict[str, dict[str, dict[str, int]]] = {name: {} for name in criteria}
+    filled: dict[str, Path] = {}
     for file in sorted(folder.glob("sheet-*.csv")):
+        annotator = _annotator(file)
         for number, row in enumerate(_read_csv(file, ("code", *criteria)), start=2):
             if row["code"] not in known:
                 raise BenchError(f"{file}:{number}: code '{row['code']}' is not in key.csv")
@@ -103,7 +108,9 @@ def read_sheets(folder: Path) -> tuple[tuple[str, ...], dict[str, Scores]]:
                     continue
                 if not given.isdecimal() or not low <= int(given) <= high:
                     raise BenchError(f"{file}:{number}: {name} is '{given}': expected {low} to {high}")
-                scores[name].setdefault(row["code"], {})[file.stem] = int(given)
+                if (other := filled.setdefault(annotator, file)) != file:
+                    raise BenchError(f"{other} and {file.name}: both are filled in, by one annotator; keep one of them")
+                scores[name].setdefault(row["code"], {})[annotator] = int(given)
     if not any(scores.values()):
         raise BenchError(f"{folder}: no sheet is filled in")
     for name, of in scores.items():
@@ -113,20 +120,33 @@ def read_sheets(folder: Path) -> tuple[tuple[str, ...], dict[str, Scores]]:
     return criteria, dict(scores)
 
 
+def _annotator(file: Path) -> str:
+    """Whose sheet it is: a form that is saved again is ``sheet-1 (1).csv``, or what else a browser makes of it."""
+    number = re.match(r"sheet-\d+", file.name)
+    return number[0] if number else file.stem
+
+
 def _template() -> Any:
     environment = Environment(loader=PackageLoader("bench.humaneval"), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("sheet.html.j2")
 
 
+def _plain(text: str) -> str:
+    """A text that no spreadsheet takes for a formula; it is never read back."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as stream:
+    with open(path, "w", encoding="utf-8-sig", newline="") as stream:  # whose mark tells spreadsheets what it is
         csv.writer(stream).writerows([header, *rows])
 
 
 def _read_csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:  # spreadsheets begin with a byte order mark
-            reader = csv.DictReader(stream, strict=True)
+            separator = ";" if ";" in stream.readline() else ","  # as spreadsheets save where a comma is decimal
+            stream.seek(0)
+            reader = csv.DictReader(stream, strict=True, delimiter=separator)
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BenchError(f"{path}: {getattr(error, 'strerror', None) or error}") from None

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
 from bench.cli import main
 from bench.errors import BenchError
@@ -52,7 +53,7 @@ def export(*more: str) -> int:
 
 
 def rows_of(file: str | Path) -> list[dict[str, str]]:
-    with open(file, encoding="utf-8", newline="") as stream:
+    with open(file, encoding="utf-8-sig", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -100,6 +101,29 @@ def test_everyone_scores_as_much_and_every_item_as_often(
             assert {plan.samples[code].method for code in item} == set(texts)
         assert len({plan.samples[item[0]].item for item in sheet}) == len(sheet), "and by nobody twice"
     assert plan == design(texts, None, items, annotators, ratings, seed)
+
+
+def test_neither_a_code_nor_a_place_tells_whose_a_text_is() -> None:
+    """Over many designs methods have small codes and first places as often as each other, and items first places."""
+    texts = {method: [method] * 8 for method in "abc"}
+    small, first, early = Counter[str](), Counter[str](), Counter[int]()
+    for seed in range(200):
+        plan = design(texts, None, items=8, annotators=2, ratings=2, seed=seed)
+        small.update(plan.samples[code].method for code in sorted(plan.samples)[:8])
+        first.update(plan.samples[item[0]].method for item in plan.sheets[0])
+        one, other = ([plan.samples[item[0]].item for item in sheet] for sheet in plan.sheets)
+        assert sorted(one) == sorted(other) == list(range(8)) and one != other, "in an order of the annotator's own"
+        early.update(one[:1])
+    assert (len(small), len(first), len(early)) == (3, 3, 8)
+    for counts in (small, first, early):
+        assert chisquare(list(counts.values())).pvalue > 0.001
+
+
+def test_equal_differences_of_means_over_three_have_one_rank() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        one, other = rng.integers(3, 16, (2, 30))
+        assert wilcoxon(one / 3, other / 3) == wilcoxon(one.astype(float), other.astype(float))
 
 
 def test_sheets_are_blind_and_escaped(folder: Path) -> None:
@@ -299,6 +323,44 @@ def test_a_spoilt_key_is_one_line(folder: Path, capsys: pytest.CaptureFixture[st
     capsys.readouterr()
     assert main(["humaneval", "score", "sheets"]) == 2
     assert capsys.readouterr().err == "bench: sheets/key.csv:2: item is 'none': expected a whole number\n"
+
+
+def test_a_sheet_that_is_saved_again_is_no_second_annotator(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is beside an empty one all that there is of its annotator; beside a filled one it is refused."""
+    assert export("--items", "8", "--annotators", "2", "--ratings", "2") == 0
+    sheet, again = Path("sheets/sheet-1.csv"), Path("sheets/sheet-1 (1).csv")
+    empty = sheet.read_bytes()
+    annotate(dict(zip(METHODS, (2.0, 3.0, 4.0), strict=True)), noise=0.5)
+    before = scored(capsys)
+    sheet.rename(again)
+    sheet.write_bytes(empty)
+    assert scored(capsys) == before
+    sheet.write_bytes(again.read_bytes())
+    assert main(["humaneval", "score", "sheets"]) == 2
+    said = capsys.readouterr().err
+    assert "sheet-1 (1).csv" in said and "by one annotator; keep one of them" in said and said.count("\n") == 1
+
+
+def test_sheets_go_through_a_spreadsheet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They say that they are UTF-8, hold no formula, and may come back with semicolons."""
+    for method in METHODS:
+        sources = [f"source {i}" for i in range(40)]
+        write_samples(
+            CellPaths("s", "sotu-story", method, 1).samples, ["=1+0 ß", "@a", "-b", "plain"] * 10, "top-k", 1, sources
+        )
+    assert export("--items", "8") == 0
+    assert Path("sheets/sheet-1.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    shown = {row["text"] for number in range(1, 6) for row in rows_of(f"sheets/sheet-{number}.csv")}
+    assert shown == {"'=1+0 ß", "'@a", "'-b", "plain"}
+    annotate(dict(zip(METHODS, (2.0, 3.0, 4.0), strict=True)), noise=0.5)
+    before = scored(capsys)
+    for file in Path("sheets").glob("sheet-*.csv"):
+        rows = rows_of(file)
+        with open(file, "w", encoding="utf-8-sig", newline="") as stream:
+            writer = csv.DictWriter(stream, rows[0], delimiter=";")
+            writer.writeheader()
+            writer.writerows(rows)
+    assert scored(capsys) == before
 
 
 def test_filled_sheets_are_never_written_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
