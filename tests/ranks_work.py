@@ -7,7 +7,6 @@ import errno
 import os
 import signal
 import time
-import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
