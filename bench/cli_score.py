@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 from pathlib import Path
 
 from bench.errors import BenchError
@@ -32,7 +30,7 @@ def options(sub: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from bench.files import write_json
+    from bench.files import check_writable, write_json
     from bench.standalone import Request, as_json, report, score
 
     files = {key: getattr(arguments, key) for key in ("generated", "references", "sources", "human", "baseline")}
@@ -40,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.json and arguments.json.exists() and path.exists() and path.samefile(arguments.json):
             raise BenchError(f"--json {arguments.json} is the file of texts {path}: it would be lost")
     if arguments.json:
-        _check_writable(arguments.json)
+        check_writable(arguments.json)
     request = Request(
         **files,
         metrics=[] if arguments.metrics is None else [name.strip() for name in arguments.metrics.split(",")],
@@ -53,16 +51,3 @@ def run(arguments: argparse.Namespace) -> None:
             write_json(arguments.json, as_json(scores))
     finally:  # what cannot be written after all must not cost the table, which may have taken long
         report(scores, arguments.details)
-
-
-def _check_writable(path: Path) -> None:
-    """:class:`BenchError` where no file could be written there, said before the scoring; nothing is left of the try."""
-    try:
-        real = Path(os.path.realpath(path))  # of a link its target is written
-        if real.exists() and not real.is_file():
-            raise BenchError(f"cannot write {path}: it is there and no regular file")
-        there = next(folder for folder in real.parents if folder.exists())
-        with tempfile.NamedTemporaryFile(dir=there, prefix=f".{real.name}."):
-            pass
-    except OSError as error:
-        raise BenchError(f"cannot write {path}: {error.strerror or error}") from None

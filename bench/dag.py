@@ -302,14 +302,15 @@ def _releases(names: Sequence[str], suite: Suite) -> tuple[str, ...]:
     if unknown := next((name for name in names if name not in known), None):
         raise BenchError(f"--config: 'frozen' is '{unknown}': no such release in {FROZEN}{suggest(unknown, known)}")
     joined = {(cell.dataset, cell.method) for cell in suites.compared(suite)}
-    shared = [name for name in names or known if {dataset for dataset, _ in joined} & _contents(name).measured]
+    contents = {name: _contents(name) for name in names or known}
+    shared = [name for name, of in contents.items() if {dataset for dataset, _ in joined} & of.measured]
     if apart := next((name for name in names if name not in shared), None):
         raise BenchError(f"--config: 'frozen' is '{apart}': it has no measured row on {_compared_datasets(suite)}")
     if names:
         return tuple(names)
     chosen, held = [], set[tuple[str, str]]()
     for name in shared:
-        found = _contents(name)
+        found = contents[name]
         if found.suite == suite.name and found.methods & joined and not held & found.methods:
             chosen.append(name)
             held |= found.methods

@@ -33,9 +33,7 @@ def atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
 
     A symbolic link is followed; what is there and is no regular file (a device, a directory) is never replaced.
     """
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
-        raise BenchError(f"cannot write {path}: it is there and no regular file")
+    path = _replaceable(Path(path))
     with _writing(path):
         handle, temporary = _in(path.parent, lambda: tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}."))
         try:
@@ -50,6 +48,23 @@ def atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.replace(temporary, path)
         finally:
             Path(temporary).unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """:class:`BenchError` where :func:`atomic` could not write now; nothing is left of the try."""
+    with _writing(path):
+        real = _replaceable(path)
+        there = next(folder for folder in real.parents if folder.exists())
+        with tempfile.NamedTemporaryFile(dir=there, prefix=f".{real.name}."):
+            pass
+
+
+def _replaceable(path: Path) -> Path:
+    """The file that a path stands for, links followed; :class:`BenchError` where what is there is none."""
+    real = Path(os.path.realpath(path))
+    if real.exists() and not real.is_file():
+        raise BenchError(f"cannot write {path}: it is there and no regular file")
+    return real
 
 
 @contextmanager

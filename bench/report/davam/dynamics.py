@@ -126,14 +126,18 @@ def draw(runs: Runs, of: Mapping[str, Look]) -> Figure:
 
 
 def _known(run: Run, column: str) -> Points:
-    return [(x, y) for x, y in figures.points(run.curve, column) if math.isfinite(y)]
+    return _finite(figures.points(run.curve, column))
+
+
+def _finite(points: Points) -> Points:
+    return [(x, y) for x, y in points if math.isfinite(y)]
 
 
 def _lines(axes: Axes, runs: Sequence[Run], column: str, colour: str) -> None:
     for run in runs:
         if known := _known(run, column):
             axes.plot(*zip(*known, strict=True), color=colour, linewidth=1.1)
-        if kept := [(x, y) for x, y in figures.of_kept_weights(run.curve, column) if math.isfinite(y)]:
+        if kept := _finite(figures.of_kept_weights(run.curve, column)):
             axes.plot(*zip(*kept, strict=True), color=colour, **KEPT)
         for step in run.stages.values():
             axes.axvline(step, color=colour, linewidth=0.8, linestyle=DASHED, alpha=0.7)
